@@ -1,0 +1,2 @@
+//! stopbank.
+fn main() {}

@@ -1,0 +1,204 @@
+//! The rate limiter's arithmetic: GCRA (ITU-T I.371 annex A, the virtual-scheduling form) over shared cells.
+//!
+//! A cell is the *theoretical arrival time* of the next conforming packet, one `u64`. A source owns no cell: its hash
+//! picks two out of one 64-byte line, and the earlier of the two counts (a count-min sketch of arrival times, blocked
+//! so that a source costs one cache line). Sharing can only push an arrival time later, so it can only make the
+//! limiter stricter, never laxer.
+//!
+//! Everything here takes `now` and touches memory only through [`Cell`], so that the kernel program and the host's
+//! tests run the same code.
+
+use crate::Plain;
+
+/// Time in ticks of 1/16 ns since the kernel's monotonic clock began: fine enough that the cost of one byte at
+/// 100 Gbit/s is not lost in rounding, coarse enough that a `u64` lasts 36 years of uptime.
+pub type Ticks = u64;
+
+/// Ticks in a nanosecond.
+pub const TICKS_PER_NS: u64 = 16;
+/// Ticks in a second.
+pub const TICKS_PER_SECOND: u64 = TICKS_PER_NS * 1_000_000_000;
+/// Fractional bits of [`Limit::increment`].
+pub const INCREMENT_FRACTION: u32 = 12;
+/// The most units that one packet is charged: a packet's bytes, capped at what IP can carry.
+pub const MAX_UNITS: u32 = 65_535;
+/// How often [`admit`] begins anew when another CPU changed a cell first. Each time, some other packet got on.
+const ATTEMPTS: u32 = 6;
+
+/// Cells in a line: 64 bytes, one cache line.
+pub const CELLS: usize = 8;
+
+/// A cache line of cells. Cells 0 to 2 hold packet rates, 3 to 5 byte rates, 6 and 7 connection rates.
+#[derive(Clone, Copy, Default, Debug)]
+#[repr(C, align(64))]
+pub struct Line {
+    /// Theoretical arrival times.
+    pub cells: [Ticks; CELLS],
+}
+
+// SAFETY: repr(C), eight u64 fill the 64 bytes that the alignment asks for.
+unsafe impl Plain for Line {}
+
+const _: () = assert!(size_of::<Line>() == 64);
+
+/// What a limit counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Dimension {
+    /// Packets.
+    Packets = 0,
+    /// Bytes of the frame as it came in, Ethernet header included, FCS excluded.
+    Bytes = 1,
+    /// New TCP connections: segments with SYN and without ACK.
+    Connections = 2,
+}
+
+impl Dimension {
+    /// Every dimension.
+    pub const ALL: [Self; 3] = [Self::Packets, Self::Bytes, Self::Connections];
+
+    /// The two cells of a line (always two different ones) that the hash of a source picks for this dimension.
+    #[inline(always)]
+    pub const fn cells(self, hash: u64) -> (usize, usize) {
+        // The high bits choose: the low ones have chosen the line.
+        let without = match self {
+            Self::Packets => (((hash >> 40) & 0xff) * 3) >> 8,
+            Self::Bytes => (((hash >> 48) & 0xff) * 3) >> 8,
+            Self::Connections => 0,
+        };
+        let (first, second) = match without {
+            0 => (1, 2),
+            1 => (0, 2),
+            _ => (0, 1),
+        };
+        match self {
+            Self::Packets => (first, second),
+            Self::Bytes => (3 + first, 3 + second),
+            Self::Connections => (6, 7),
+        }
+    }
+
+    /// The one cell of a class's total budget.
+    #[inline(always)]
+    pub const fn total_cell(self) -> usize {
+        self as usize * 3
+    }
+}
+
+/// A rate and a burst, ready for the kernel. All zero means no limit.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct Limit {
+    /// What one unit costs, in ticks with [`INCREMENT_FRACTION`] fractional bits. 0: no limit.
+    pub increment: u64,
+    /// How far an arrival time may run ahead of now: the burst's worth of ticks.
+    pub tolerance: Ticks,
+}
+
+// SAFETY: repr(C), two u64, no padding.
+unsafe impl Plain for Limit {}
+
+/// Why a rate cannot be expressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LimitError {
+    /// The count, the period or the burst is zero.
+    Zero,
+    /// More than 1,000,000,000,000 units a second.
+    TooFast,
+    /// So slow, or with so long a burst, that arrival times would leave 64 bits.
+    TooSlow,
+}
+
+impl Limit {
+    /// No limit at all.
+    pub const NONE: Self = Self { increment: 0, tolerance: 0 };
+
+    /// `count` units every `period_ns`, and `burst` units at once. `largest` is the most units that one packet costs
+    /// (1 for packets and connections, [`MAX_UNITS`] for bytes).
+    ///
+    /// # Errors
+    ///
+    /// [`LimitError`] when the limit is empty or outside what the arithmetic can hold.
+    pub const fn new(count: u64, period_ns: u64, burst: u64, largest: u32) -> Result<Self, LimitError> {
+        if count == 0 || period_ns == 0 || burst == 0 {
+            return Err(LimitError::Zero);
+        }
+        let increment =
+            (((period_ns as u128 * TICKS_PER_NS as u128) << INCREMENT_FRACTION) + count as u128 / 2) / count as u128;
+        if increment < 64 {
+            return Err(LimitError::TooFast);
+        }
+        // One packet's cost must fit, and so must the whole burst, a thousand years of it being of no use to anyone.
+        let tolerance = (increment * burst as u128) >> INCREMENT_FRACTION;
+        if increment * largest as u128 > i64::MAX as u128 || tolerance > 1 << 60 {
+            return Err(LimitError::TooSlow);
+        }
+        Ok(Self { increment: increment as u64, tolerance: tolerance as u64 })
+    }
+
+    /// Whether there is a limit.
+    #[inline(always)]
+    pub const fn is_set(&self) -> bool {
+        self.increment != 0
+    }
+
+    /// What `units` cost, in ticks.
+    #[inline(always)]
+    pub const fn cost(&self, units: u32) -> Ticks {
+        self.increment.wrapping_mul(units as u64) >> INCREMENT_FRACTION
+    }
+
+    /// The arrival time after a packet of `units`, or `None` if it does not conform.
+    #[inline(always)]
+    pub const fn after(&self, arrival: Ticks, now: Ticks, units: u32) -> Option<Ticks> {
+        let base = if arrival > now { arrival } else { now };
+        let next = base.wrapping_add(self.cost(units));
+        if next.wrapping_sub(now) > self.tolerance { None } else { Some(next) }
+    }
+}
+
+/// One `u64` that several CPUs change at once.
+pub trait Cell {
+    /// Its value.
+    fn load(&self) -> u64;
+    /// Stores `new` if the value is still `current`; whether it did.
+    fn replace(&self, current: u64, new: u64) -> bool;
+}
+
+/// Admits a packet of `units` if the earlier of the source's two cells allows it, and charges both.
+///
+/// Two CPUs never admit on the same token: whoever fails to replace a cell that it has read begins anew, and an
+/// admission counts only once both cells hold at least the new arrival time. A retry may have charged one cell
+/// already; that only makes the limiter stricter. A packet that does not conform changes nothing.
+#[inline(always)]
+pub fn admit<C: Cell>(first: &C, second: &C, now: Ticks, limit: &Limit, units: u32) -> bool {
+    let mut attempt = 0;
+    while attempt < ATTEMPTS {
+        attempt += 1;
+        let (a, b) = (first.load(), second.load());
+        let Some(next) = limit.after(if a < b { a } else { b }, now, units) else { return false };
+        if a < next && !first.replace(a, next) {
+            continue;
+        }
+        if b < next && !second.replace(b, next) {
+            continue;
+        }
+        return true;
+    }
+    false
+}
+
+/// [`admit`] for a budget that one cell holds.
+#[inline(always)]
+pub fn admit_one<C: Cell>(cell: &C, now: Ticks, limit: &Limit, units: u32) -> bool {
+    let mut attempt = 0;
+    while attempt < ATTEMPTS {
+        attempt += 1;
+        let arrival = cell.load();
+        let Some(next) = limit.after(arrival, now, units) else { return false };
+        if cell.replace(arrival, next) {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,39 @@
+//! Names of the programs, maps and globals in the BPF object; a test without root holds the object against them.
+
+/// The XDP program that judges every packet.
+pub const PROGRAM: &str = "stopbank";
+
+/// `ArrayOfMaps<Array<Policy, 1>, 1>`: slot 0 holds the policy in force. Replaced as a whole.
+pub const POLICY: &str = "POLICY";
+/// `LpmTrie<ListKey, ListEntry>`: allow, deny and ban entries, IPv4 and IPv6 alike.
+pub const LISTS: &str = "LISTS";
+/// `Array<gcra::Line, lines>`: per-source rate state, fixed in size.
+pub const SOURCES: &str = "SOURCES";
+/// `Array<gcra::Line, MAX_CLASSES>`: each class's total budgets.
+pub const TOTALS: &str = "TOTALS";
+/// `PerCpuArray<Counters>`, indexed by [`crate::counters::slot`].
+pub const COUNTERS: &str = "COUNTERS";
+/// `RingBuf`: sampled [`crate::event::Event`]s.
+pub const EVENTS: &str = "EVENTS";
+/// `Array<u64, 1>`: arrival time of the next event that may be sent.
+pub const EVENT_BUDGET: &str = "EVENT_BUDGET";
+/// `Array<u64, 1>`: arrival time of the next DHCP message that passes unjudged.
+pub const DHCP_BUDGET: &str = "DHCP_BUDGET";
+/// `PerCpuArray<u64, 1>`: events that found the ring buffer full.
+pub const EVENTS_LOST: &str = "EVENTS_LOST";
+/// `Array<Kept, 1>`: what the agent must find again after a restart; the kernel never reads it.
+pub const KEPT: &str = "KEPT";
+
+/// Every map that outlives the agent: pinned by name below the agent's pin directory.
+pub const PINNED_MAPS: [&str; 10] = [
+    POLICY,
+    LISTS,
+    SOURCES,
+    TOTALS,
+    COUNTERS,
+    EVENTS,
+    EVENT_BUDGET,
+    DHCP_BUDGET,
+    EVENTS_LOST,
+    KEPT,
+];
