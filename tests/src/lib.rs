@@ -1,1 +1,3 @@
-//! Harness.
+//! What the tests that need root, the demo and the benchmark share.
+
+pub mod frames;
