@@ -60,17 +60,14 @@ impl Dimension {
     /// The two cells of a line (always two different ones) that the hash of a source picks for this dimension.
     #[inline(always)]
     pub const fn cells(self, hash: u64) -> (usize, usize) {
-        // The high bits choose: the low ones have chosen the line.
-        let without = match self {
+        // The high bits choose: the low ones have chosen the line. Which of three cells is left out picks the pair; the
+        // pairs (1,2), (0,2), (0,1) stand in the digits of two constants, so that no branch is needed.
+        let left_out = match self {
             Self::Packets => (((hash >> 40) & 0xff) * 3) >> 8,
             Self::Bytes => (((hash >> 48) & 0xff) * 3) >> 8,
             Self::Connections => 0,
-        };
-        let (first, second) = match without {
-            0 => (1, 2),
-            1 => (0, 2),
-            _ => (0, 1),
-        };
+        } * 4;
+        let (first, second) = ((0x001 >> left_out) & 3, (0x122 >> left_out) & 3);
         match self {
             Self::Packets => (first, second),
             Self::Bytes => (3 + first, 3 + second),

@@ -21,19 +21,15 @@ pub const EVENT_BUDGET: &str = "EVENT_BUDGET";
 pub const DHCP_BUDGET: &str = "DHCP_BUDGET";
 /// `PerCpuArray<u64, 1>`: events that found the ring buffer full.
 pub const EVENTS_LOST: &str = "EVENTS_LOST";
-/// `Array<Kept, 1>`: what the agent must find again after a restart; the kernel never reads it.
+/// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
+pub const PINNED_MAPS: [&str; 9] =
+    [POLICY, LISTS, SOURCES, TOTALS, COUNTERS, EVENTS, EVENT_BUDGET, DHCP_BUDGET, EVENTS_LOST];
+
+/// `Array<Kept, 1>`: what the agent must find again after a restart. The agent makes and pins it beside the others; the
+/// kernel program does not know it.
 pub const KEPT: &str = "KEPT";
 
-/// Every map that outlives the agent: pinned by name below the agent's pin directory.
-pub const PINNED_MAPS: [&str; 10] = [
-    POLICY,
-    LISTS,
-    SOURCES,
-    TOTALS,
-    COUNTERS,
-    EVENTS,
-    EVENT_BUDGET,
-    DHCP_BUDGET,
-    EVENTS_LOST,
-    KEPT,
-];
+/// Global of the program: lines in [`SOURCES`], less one.
+pub const SOURCES_MASK: &str = "SOURCES_MASK";
+/// Global of aya-log: the level up to which the program logs, 0 for nothing.
+pub const LOG_LEVEL: &str = "AYA_LOG_LEVEL";

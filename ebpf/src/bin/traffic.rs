@@ -1,6 +1,100 @@
-//! x
+//! Floods for tests: sends a template frame from ever other source addresses.
+//!
+//! Run by BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES (Documentation/bpf/bpf_prog_run.rst), which makes real
+//! frames and follows the redirect: one core sends millions a second, where sockets send some hundred thousand.
 #![no_std]
 #![no_main]
+
+#[path = "traffic/settings.rs"]
+mod settings;
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    btf_maps::Array,
+    helpers::generated::{bpf_get_prandom_u32, bpf_redirect},
+    macros::{btf_map, xdp},
+    programs::XdpContext,
+};
+use settings::{SOURCE_AT, Settings};
+
+#[btf_map]
+static FLOOD: Array<Settings, 1> = Array::new();
+
+/// Bound of the offsets that user space sets, so that the verifier sees one.
+const OFFSET_MASK: u32 = 127;
+
+/// Gives the frame its source and sends it.
+#[xdp]
+pub fn flood(ctx: XdpContext) -> u32 {
+    send(&ctx).unwrap_or(xdp_action::XDP_ABORTED)
+}
+
+#[inline(always)]
+fn send(ctx: &XdpContext) -> Option<u32> {
+    let settings = FLOOD.get(0)?;
+    // SAFETY: the helper takes no arguments.
+    let random = unsafe { bpf_get_prandom_u32() };
+    let offset = match settings.sources {
+        0 => random,
+        // As good as random % sources for sources far below 2^32, and without a division.
+        sources => ((u64::from(random) * u64::from(sources)) >> 32) as u32,
+    };
+    let source = settings.first_source.wrapping_add(offset);
+    write(ctx, SOURCE_AT, source.to_be())?;
+    let source_sum = (source >> 16) + (source & 0xffff);
+    let mut transport_sum = settings.transport_sum + source_sum;
+    if settings.port_at != 0 {
+        // The low bits: which source it is has come from the high ones.
+        let port = random as u16 | 0x8000;
+        write(ctx, offset_of(settings.port_at), port.to_be())?;
+        transport_sum += u32::from(port);
+    }
+    if settings.header_checksum_at != 0 {
+        let checksum = folded(settings.header_sum + source_sum);
+        write(ctx, offset_of(settings.header_checksum_at), checksum.to_be())?;
+    }
+    if settings.transport_checksum_at != 0 {
+        let checksum = folded(transport_sum);
+        write(ctx, offset_of(settings.transport_checksum_at), checksum.to_be())?;
+    }
+    // SAFETY: the helper only notes where the frame goes.
+    Some(unsafe { bpf_redirect(settings.interface, 0) } as u32)
+}
+
+#[inline(always)]
+const fn offset_of(at: u32) -> usize {
+    (at & OFFSET_MASK) as usize
+}
+
+/// The checksum of a sum. Two folds do: the sum is of far fewer than 2^16 words.
+#[inline(always)]
+const fn folded(sum: u32) -> u16 {
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !(sum as u16)
+}
+
+/// Writes an integer into the frame, if it is that long.
+#[inline(always)]
+fn write<T: Copy>(ctx: &XdpContext, offset: usize, value: T) -> Option<()> {
+    let at = ctx.data() + offset;
+    if at + size_of::<T>() > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the bytes are within the frame, and BPF stores need no alignment. Volatile, for the compiler must
+    // assume nothing about the address.
+    unsafe { core::ptr::with_exposed_provenance_mut::<T>(at).write_volatile(value) };
+    Some(())
+}
+
 #[cfg(not(test))]
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Never reached: the verifier accepts no program with an endless loop that it could reach.
+    loop {}
+}
+
+/// The licence that the kernel is told.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
