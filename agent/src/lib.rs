@@ -1,1 +1,4 @@
 //! The agent.
+
+pub mod datapath;
+pub mod object;

@@ -1,0 +1,203 @@
+//! Puts the program on interfaces, and takes it off.
+
+use std::{fs, io, path::Path};
+
+use aya::programs::{
+    Xdp, XdpMode,
+    links::{FdLink, PinnedLink},
+    xdp::{XdpLink, XdpLinkId},
+};
+
+use super::{Datapath, DatapathError, error::errno, link, pins::Pins};
+
+/// How to attach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AttachMode {
+    /// In the driver, before the kernel has spent anything on the packet.
+    Native,
+    /// In the network stack: works everywhere, at about a third of the speed.
+    Generic,
+}
+
+impl AttachMode {
+    /// As in the configuration and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// An interface that is protected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attached {
+    /// Its name.
+    pub interface: String,
+    /// Its index.
+    pub index: u32,
+    /// How.
+    pub mode: AttachMode,
+    /// Whether an earlier agent's program was replaced, without a gap.
+    pub replaced: bool,
+}
+
+impl Datapath {
+    /// Attaches the program to an interface. Where an earlier agent's link is pinned, its program is replaced atomically
+    /// through that link; where somebody else's program is, this refuses.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`], naming what stands in the way.
+    pub fn attach(&mut self, interface: &str, mode: AttachMode) -> Result<Attached, DatapathError> {
+        let index = index_of(interface)?;
+        let pin = self.pins.as_ref().map(|pins| pins.link(interface));
+        let program = self.program()?;
+        let attached = |replaced| Attached { interface: interface.to_owned(), index, mode, replaced };
+        if let Some(pin) = pin.as_deref().filter(|pin| pin.exists())
+            && take_over(program, pin, interface, index, mode)?
+        {
+            return Ok(attached(true));
+        }
+        let id = attach_anew(program, interface, index, mode)?;
+        if let Some(pin) = pin {
+            let failed = |error: &(dyn std::error::Error + 'static)| {
+                DatapathError::kernel(format!("pin the link of {interface:?}"), error)
+            };
+            let link = program.take_link(id).map_err(|error| failed(&error))?;
+            // Not a link but the old netlink way: it would end with this process, or never.
+            let link = FdLink::try_from(link).map_err(|error| failed(&error))?;
+            link.pin(pin).map_err(|error| failed(&error))?;
+        }
+        Ok(attached(false))
+    }
+
+    /// Takes the program off an interface; whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn detach(&mut self, interface: &str) -> Result<bool, DatapathError> {
+        let Some(pins) = &self.pins else { return Ok(false) };
+        let pin = pins.link(interface);
+        match fs::remove_file(&pin) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(DatapathError::pin("remove", pin, error)),
+        }
+    }
+
+    /// Interfaces that are protected now, by this agent or an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn attached_interfaces(&self) -> Result<Vec<String>, DatapathError> {
+        self.pins.as_ref().map_or_else(|| Ok(Vec::new()), Pins::linked_interfaces)
+    }
+}
+
+/// Ends protection: removes every pin below `pins`. Needs no agent and loads nothing. Returns the interfaces that were
+/// protected.
+///
+/// # Errors
+///
+/// [`DatapathError`] when a pin cannot be removed.
+pub fn detach_all(pins: &Path) -> Result<Vec<String>, DatapathError> {
+    let directory = Pins::at(pins);
+    let interfaces = directory.linked_interfaces()?;
+    directory.remove_all(pins)?;
+    Ok(interfaces)
+}
+
+/// Replaces the program of a pinned link. False if the link is of no use any more and its pin is gone.
+fn take_over(
+    program: &mut Xdp,
+    pin: &Path,
+    interface: &str,
+    index: u32,
+    mode: AttachMode,
+) -> Result<bool, DatapathError> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        DatapathError::kernel(format!("take over the pinned link of {interface:?}"), error)
+    };
+    let attached = link::query(index).map_err(|error| failed(&error))?.program;
+    let same_mode = attached.is_some_and(|program| program.native == (mode == AttachMode::Native));
+    if same_mode {
+        let pinned = PinnedLink::from_pin(pin).map_err(|error| failed(&error))?;
+        let link = XdpLink::try_from(FdLink::from(pinned)).map_err(|error| failed(&error))?;
+        match program.attach_to_link(link) {
+            Ok(id) => {
+                // The pin holds the link; this descriptor is not needed.
+                drop(program.take_link(id).map_err(|error| failed(&error))?);
+                return Ok(true);
+            }
+            // The interface that the link belonged to is gone; this is another one of the same name.
+            Err(error) if errno(&error) == Some(libc::ENOLINK) => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    fs::remove_file(pin).map_err(|error| DatapathError::pin("remove", pin, error))?;
+    Ok(false)
+}
+
+fn attach_anew(
+    program: &mut Xdp,
+    interface: &str,
+    index: u32,
+    mode: AttachMode,
+) -> Result<XdpLinkId, DatapathError> {
+    let found = link::query(index)
+        .map_err(|error| DatapathError::kernel(format!("ask the kernel about {interface:?}"), &error))?;
+    if let Some(other) = found.program {
+        return Err(DatapathError::OtherProgram {
+            name: interface.to_owned(),
+            program: other.id,
+            mode: if other.native { "native" } else { "generic" },
+        });
+    }
+    let how = match mode {
+        AttachMode::Native => XdpMode::Driver,
+        AttachMode::Generic => XdpMode::Skb,
+    };
+    program.attach_to_if_index(index, how).map_err(|error| {
+        let name = interface.to_owned();
+        let source = |code| io::Error::from_raw_os_error(code);
+        match errno(&error) {
+            Some(code @ libc::EOPNOTSUPP) => DatapathError::NoNativeSupport { name, source: source(code) },
+            Some(libc::EBUSY | libc::EEXIST) => DatapathError::OtherProgram { name, program: 0, mode: "unknown" },
+            Some(code @ (libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG)) if mode == AttachMode::Native => {
+                DatapathError::DriverRefused { name, mtu: found.mtu, source: source(code) }
+            }
+            _ => DatapathError::kernel(format!("attach to {name:?}"), &error),
+        }
+    })
+}
+
+fn index_of(interface: &str) -> Result<u32, DatapathError> {
+    let missing = || DatapathError::NoSuchInterface { name: interface.to_owned(), existing: existing() };
+    let name = std::ffi::CString::new(interface).map_err(|_| missing())?;
+    // SAFETY: `name` is a C string that lives through the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(missing()),
+        index => Ok(index),
+    }
+}
+
+/// Names of the interfaces of this network namespace (/sys/class/net may show another's).
+fn existing() -> Vec<String> {
+    let mut names = Vec::new();
+    // SAFETY: the list ends with an entry whose index is 0, its names are C strings, and it is freed once.
+    unsafe {
+        let list = libc::if_nameindex();
+        let mut entry = list;
+        while !entry.is_null() && (*entry).if_index != 0 {
+            names.push(std::ffi::CStr::from_ptr((*entry).if_name).to_string_lossy().into_owned());
+            entry = entry.add(1);
+        }
+        if !list.is_null() {
+            libc::if_freenameindex(list);
+        }
+    }
+    names
+}

@@ -1,0 +1,343 @@
+//! Between the agent and the kernel: loads the BPF object, keeps its maps and links pinned, and gives typed access to
+//! them.
+//!
+//! Everything that must outlive the agent is pinned below `<pin directory>/v<ABI version>`: the maps by their names,
+//! the links as `link_<interface>`. An agent that starts takes over what it finds there.
+
+mod attach;
+mod error;
+pub mod link;
+mod maps;
+mod pins;
+
+use std::{net::IpAddr, path::Path, time::Duration};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, ArrayOfMaps, MapData, PerCpuArray, RingBuf, lpm_trie::LpmTrie},
+    programs::{TestRun as _, TestRunOptions, Xdp},
+};
+use ipnet::IpNet;
+use stopbank_common::{
+    Address,
+    counters::{Counters, slot},
+    gcra::Line,
+    list::ListEntry,
+    names,
+    policy::{Kept, Policy},
+};
+
+pub use attach::{AttachMode, Attached, detach_all};
+pub use error::{DatapathError, Kind};
+pub use maps::EventReader;
+use maps::Shared;
+use pins::Pins;
+
+use crate::object;
+
+/// How the programs are loaded.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Lines of per-source rate state, 64 bytes each; a power of two.
+    pub source_lines: u32,
+    /// What the program itself logs through aya-log, for development: 0 nothing, 1 errors … 5 everything.
+    pub kernel_log: u8,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { source_lines: 1 << 17, kernel_log: 0 }
+    }
+}
+
+/// One list entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// `stopbank_common::list::VERDICT_…`.
+    pub verdict: u8,
+    /// When it ends by [`monotonic_ns`]; 0: never.
+    pub expires_ns: u64,
+}
+
+/// Result of [`Datapath::run`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The XDP action: 1 is drop, 2 is pass.
+    pub action: u32,
+    /// Mean time of a run.
+    pub time: Duration,
+}
+
+/// The loaded program and its maps.
+pub struct Datapath {
+    ebpf: Ebpf,
+    pins: Option<Pins>,
+    policy: ArrayOfMaps<MapData, Array<MapData, Shared<Policy>>>,
+    lists: LpmTrie<MapData, [u8; 16], Shared<ListEntry>>,
+    sources: Array<MapData, Shared<Line>>,
+    counters: PerCpuArray<MapData, Shared<Counters>>,
+    events: Option<RingBuf<MapData>>,
+    events_lost: PerCpuArray<MapData, u64>,
+    kept: Array<MapData, Shared<Kept>>,
+}
+
+impl Datapath {
+    /// Loads the program over the maps pinned below `pins`, making those that are not there.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`]; nothing that was pinned before is changed then.
+    pub fn open(pins: &Path, options: &Options) -> Result<Self, DatapathError> {
+        if object::is_stub() {
+            return Err(DatapathError::NoObject);
+        }
+        let pins = Pins::prepare(pins)?;
+        if pins.entries_of(names::SOURCES)?.is_some_and(|lines| lines != options.source_lines) {
+            // Rate state for another table size means nothing in this one.
+            pins.remove(names::SOURCES)?;
+        }
+        Self::load(Some(pins), options)
+    }
+
+    /// Loads the program over maps of its own that nobody else sees and that end with it: for tests and benchmarks.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn private(options: &Options) -> Result<Self, DatapathError> {
+        if object::is_stub() {
+            return Err(DatapathError::NoObject);
+        }
+        Self::load(None, options)
+    }
+
+    fn load(pins: Option<Pins>, options: &Options) -> Result<Self, DatapathError> {
+        let mask = options.source_lines - 1;
+        let mut loader = EbpfLoader::new();
+        loader
+            .map_max_entries(names::SOURCES, options.source_lines)
+            .override_global(names::SOURCES_MASK, &mask, true)
+            .override_global(names::LOG_LEVEL, &options.kernel_log, true);
+        if let Some(pins) = &pins {
+            for name in names::PINNED_MAPS {
+                loader.map_pin_path(name, pins.path(name));
+            }
+        }
+        let mut ebpf =
+            loader.load(object::OBJECT).map_err(|error| DatapathError::kernel("make the BPF maps", &error))?;
+        let kept = maps::open_kept(pins.as_ref())?;
+        let mut taken = |name: &'static str| maps::take(&mut ebpf, name);
+        let mut datapath = Self {
+            policy: maps::typed(taken(names::POLICY)?, names::POLICY)?,
+            lists: maps::typed(taken(names::LISTS)?, names::LISTS)?,
+            sources: maps::typed(taken(names::SOURCES)?, names::SOURCES)?,
+            counters: maps::typed(taken(names::COUNTERS)?, names::COUNTERS)?,
+            events: Some(maps::typed(taken(names::EVENTS)?, names::EVENTS)?),
+            events_lost: maps::typed(taken(names::EVENTS_LOST)?, names::EVENTS_LOST)?,
+            kept,
+            pins,
+            ebpf,
+        };
+        datapath.program()?.load().map_err(|error| DatapathError::kernel("load the XDP program", &error))?;
+        Ok(datapath)
+    }
+
+    fn program(&mut self) -> Result<&mut Xdp, DatapathError> {
+        let program = self.ebpf.program_mut(names::PROGRAM).ok_or_else(|| missing(names::PROGRAM))?;
+        program.try_into().map_err(|error| DatapathError::kernel("use the XDP program", &error))
+    }
+
+    /// What an earlier agent left: the hash key (drawn when the maps are first made) and the classes' numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`] when the map cannot be read.
+    pub fn kept(&self) -> Result<Kept, DatapathError> {
+        let kept = self.kept.get(&0, 0).map_err(|error| DatapathError::kernel("read KEPT", &error))?;
+        Ok(kept.0)
+    }
+
+    /// Leaves this to the next agent.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`] when the map cannot be written.
+    pub fn keep(&mut self, kept: &Kept) -> Result<(), DatapathError> {
+        self.kept.set(0, Shared(*kept), 0).map_err(|error| DatapathError::kernel("write KEPT", &error))
+    }
+
+    /// Puts a policy in force as a whole: written to a map of its own, which then takes the place of the old one. When
+    /// this returns, no packet is judged by the old policy any more (the kernel waits for programs that run).
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`]; the old policy stays in force then.
+    pub fn install(&mut self, policy: &Policy) -> Result<(), DatapathError> {
+        let failed = |error| DatapathError::kernel("put the policy in force", &error);
+        let mut fresh = Array::<MapData, Shared<Policy>>::create(1, 0).map_err(failed)?;
+        fresh.set(0, Shared::from_ref(policy), 0).map_err(failed)?;
+        self.policy.set(0, &fresh, 0).map_err(failed)
+    }
+
+    /// Inserts or replaces a list entry.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`], when the lists are full for instance.
+    pub fn list_insert(&mut self, prefix: IpNet, entry: Entry) -> Result<(), DatapathError> {
+        let key = list_key(prefix);
+        let value = ListEntry {
+            expires_ns: entry.expires_ns,
+            verdict: entry.verdict,
+            prefix_bits: key.prefix_len() as u8,
+            reserved: [0; 6],
+        };
+        self.lists
+            .insert(&key, Shared(value), 0)
+            .map_err(|error| DatapathError::kernel(format!("put {prefix} on the lists"), &error))
+    }
+
+    /// Removes a list entry; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn list_remove(&mut self, prefix: IpNet) -> Result<bool, DatapathError> {
+        match self.lists.remove(&list_key(prefix)) {
+            Ok(()) => Ok(true),
+            Err(error) if error::errno(&error) == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(DatapathError::kernel(format!("take {prefix} off the lists"), &error)),
+        }
+    }
+
+    /// Every entry of the lists, as an earlier agent may have left them.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn list_entries(&self) -> Result<Vec<(IpNet, Entry)>, DatapathError> {
+        let failed = |error| DatapathError::kernel("read the lists", &error);
+        self.lists
+            .iter()
+            .map(|item| {
+                let (key, Shared(value)) = item.map_err(failed)?;
+                Ok((prefix_of(&key), Entry { verdict: value.verdict, expires_ns: value.expires_ns }))
+            })
+            .collect()
+    }
+
+    /// The counters of an interface slot and a class, all CPUs together.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn counters(&self, interface_slot: u32, class: u8) -> Result<Counters, DatapathError> {
+        let values = self
+            .counters
+            .get(&slot(interface_slot, class), 0)
+            .map_err(|error| DatapathError::kernel("read the counters", &error))?;
+        let mut sum = Counters::default();
+        for Shared(cpu) in values.iter() {
+            sum.add(cpu);
+        }
+        Ok(sum)
+    }
+
+    /// Events that found the ring buffer full.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn events_lost(&self) -> Result<u64, DatapathError> {
+        let values = self.events_lost.get(&0, 0).map_err(|error| DatapathError::kernel("read EVENTS_LOST", &error))?;
+        Ok(values.iter().sum())
+    }
+
+    /// The reading end of the event ring. There is one.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`] when it was taken before.
+    pub fn take_events(&mut self) -> Result<EventReader, DatapathError> {
+        self.events.take().map(EventReader::new).ok_or_else(|| missing(names::EVENTS))
+    }
+
+    /// Records of the program's own log (aya-log), to be read while `kernel_log` is above 0.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`] when it was taken before.
+    pub fn take_kernel_log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, DatapathError> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|error| DatapathError::kernel("read the program's log", &error))
+    }
+
+    /// Runs a frame through the program without a network (`BPF_PROG_TEST_RUN`), `repeat` times.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`]; the kernel refuses frames below 14 bytes.
+    pub fn run(&mut self, frame: &[u8], repeat: u32) -> Result<Run, DatapathError> {
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.repeat = repeat;
+        let result = self
+            .program()?
+            .test_run(options)
+            .map_err(|error| DatapathError::kernel("run a frame through the program", &error))?;
+        Ok(Run { action: result.return_value, time: result.duration })
+    }
+
+    /// Descriptor of the program, for benchmarks that call it from another one.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn program_fd(&mut self) -> Result<aya::programs::ProgramFd, DatapathError> {
+        let program = self.program()?;
+        let fd = program.fd().map_err(|error| DatapathError::kernel("use the XDP program", &error))?;
+        fd.try_clone().map_err(|error| DatapathError::kernel("use the XDP program", &error))
+    }
+
+    /// One line of the per-source rate state; for tests.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn source_line(&self, index: u32) -> Result<Line, DatapathError> {
+        let line = self.sources.get(&index, 0).map_err(|error| DatapathError::kernel("read SOURCES", &error))?;
+        Ok(line.0)
+    }
+}
+
+/// The kernel's monotonic clock, by which list entries expire.
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid timespec, and CLOCK_MONOTONIC exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+fn list_key(prefix: IpNet) -> aya::maps::lpm_trie::Key<[u8; 16]> {
+    let prefix = prefix.trunc();
+    let bits = match prefix {
+        IpNet::V4(v4) => 96 + u32::from(v4.prefix_len()),
+        IpNet::V6(v6) => u32::from(v6.prefix_len()),
+    };
+    aya::maps::lpm_trie::Key::new(bits, Address::from(prefix.addr()).to_bytes())
+}
+
+fn prefix_of(key: &aya::maps::lpm_trie::Key<[u8; 16]>) -> IpNet {
+    let (bits, bytes) = (key.prefix_len().min(128) as u8, key.data());
+    let address = Address::from_bytes(bytes);
+    match IpAddr::from(address) {
+        IpAddr::V4(v4) if bits >= 96 => IpNet::new_assert(v4.into(), bits - 96),
+        _ => IpNet::new_assert(std::net::Ipv6Addr::from(bytes).into(), bits),
+    }
+}
+
+fn missing(name: &str) -> DatapathError {
+    DatapathError::Kernel {
+        tried: format!("use {name}"),
+        why: "it is not there (taken before, or not in the object)".to_owned(),
+    }
+}
