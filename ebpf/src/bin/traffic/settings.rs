@@ -1,13 +1,8 @@
 //! What user space tells the flood program. Compiled into both sides: the tests' generator includes this file.
 
-/// Name of the program.
-pub const PROGRAM: &str = "flood";
-/// Name of its map: `Array<Settings, 1>`.
-pub const MAP: &str = "FLOOD";
-
 /// Offset in the frame of the four bytes that tell one source from another. In IPv4 they are the whole source address,
 /// in IPv6 its second word, so that each source has a /64 of its own: both happen to stand at the same place.
-pub const SOURCE_AT: usize = 26;
+pub(crate) const SOURCE_AT: usize = 26;
 
 /// What varies from frame to frame, and the sums from which its checksums are finished.
 ///
@@ -16,21 +11,21 @@ pub const SOURCE_AT: usize = 26;
 /// with an old value of zero. It never reads the frame: the kernel reuses a flood's pages without restoring them.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Index of the interface that sends the frames.
-    pub interface: u32,
+    pub(crate) interface: u32,
     /// The first source's word, as a number.
-    pub first_source: u32,
+    pub(crate) first_source: u32,
     /// How many sources there are from the first on; 0: all 2^32.
-    pub sources: u32,
+    pub(crate) sources: u32,
     /// Offset of the source port, which is random from 32,768 up; 0: none.
-    pub port_at: u32,
+    pub(crate) port_at: u32,
     /// Offset of the IPv4 header's checksum; 0: IPv6, which has none.
-    pub header_checksum_at: u32,
+    pub(crate) header_checksum_at: u32,
     /// Sum of the IPv4 header.
-    pub header_sum: u32,
+    pub(crate) header_sum: u32,
     /// Offset of the transport checksum; 0: the template's is right whatever the source.
-    pub transport_checksum_at: u32,
+    pub(crate) transport_checksum_at: u32,
     /// Sum of the transport segment and its pseudo header.
-    pub transport_sum: u32,
+    pub(crate) transport_sum: u32,
 }

@@ -1,0 +1,187 @@
+//! Network namespaces without names.
+//!
+//! A namespace lives as long as something holds it: here a descriptor of this process and the processes running in it
+//! (which die with it, see [`crate::process`]). So the kernel clears everything away, interfaces included, however this
+//! process ends, `kill -9` not excepted, and two runs side by side cannot take each other's names.
+//!
+//! Only the network namespace is entered. `ip netns exec` would also remount /sys, which hides the BPF file system that
+//! the agent pins to.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    path::Path,
+    process::Command,
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+
+/// A network namespace of this process's own, its loopback interface up.
+#[derive(Debug)]
+pub struct Namespace {
+    handle: OwnedFd,
+}
+
+impl Namespace {
+    /// Makes one.
+    ///
+    /// # Errors
+    ///
+    /// Without `CAP_SYS_ADMIN`, or where the kernel has no network namespaces.
+    pub fn new() -> Result<Self> {
+        // A thread of its own: its namespace is left behind with it.
+        let made = thread::scope(|scope| scope.spawn(unshared).join());
+        let handle = match made {
+            Ok(handle) => handle.context("cannot make a network namespace (are you root?)")?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let namespace = Self { handle };
+        namespace.ip(&["link set lo up"])?;
+        Ok(namespace)
+    }
+
+    /// Does `work` inside, on a thread of its own, and waits for it. Sockets opened there stay in the namespace.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be entered.
+    ///
+    /// # Panics
+    ///
+    /// When `work` does.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        let done = thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    enter(self.handle.as_raw_fd())?;
+                    Ok(work())
+                })
+                .join()
+        });
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// A command that will run inside; see [`process::command`].
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        process::command(program.as_ref(), Some(self.handle.as_raw_fd()))
+    }
+
+    /// Runs iproute2 commands inside, all in one `ip -batch`.
+    ///
+    /// # Errors
+    ///
+    /// With what `ip` said of the command that failed.
+    pub fn ip(&self, commands: &[&str]) -> Result<()> {
+        let mut command = self.command("ip");
+        command.args(["-batch", "-"]);
+        process::run_with_input(&mut command, &commands.join("\n"))
+            .with_context(|| format!("ip commands: {}", commands.join("; ")))
+            .map(drop)
+    }
+
+    /// Sets a variable under /proc/sys/net of the namespace, `ipv4/ip_forward` for instance.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel has no such variable or does not take the value.
+    pub fn sysctl(&self, variable: &str, value: &str) -> Result<()> {
+        let path = format!("/proc/sys/net/{variable}");
+        self.run(|| fs::write(&path, value))?.with_context(|| format!("cannot write {value} to {path}"))
+    }
+
+    /// A path under which other processes can open the namespace for as long as this process holds it.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd())
+    }
+
+    /// The index of one of its interfaces.
+    ///
+    /// # Errors
+    ///
+    /// When it has no such interface.
+    pub fn interface_index(&self, name: &str) -> Result<u32> {
+        let c_name = std::ffi::CString::new(name)?;
+        // SAFETY: the name is a C string that lives across the call.
+        let index = self.run(|| unsafe { libc::if_nametoindex(c_name.as_ptr()) })?;
+        if index == 0 {
+            bail!("there is no interface {name}");
+        }
+        Ok(index)
+    }
+
+    /// What one of its interfaces has counted.
+    ///
+    /// # Errors
+    ///
+    /// When it has no such interface.
+    pub fn statistics(&self, interface: &str) -> Result<Statistics> {
+        // Not /sys/class/net: sysfs shows the namespace that it was mounted in.
+        let table = self.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+        Statistics::find(&table, interface).with_context(|| format!("there is no interface {interface}"))
+    }
+
+    /// A clone of its descriptor, for a thread that stays inside longer than [`Self::run`].
+    pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
+        self.handle.try_clone()
+    }
+}
+
+/// What an interface has counted since it was made.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Statistics {
+    /// Packets received. Of a veth: those that its receive queue took, whatever XDP did with them then.
+    pub received: u64,
+    /// Packets that did not get into the receive queue, or that XDP dropped by an error.
+    pub receive_dropped: u64,
+    /// Packets sent.
+    pub sent: u64,
+}
+
+impl Statistics {
+    /// Reads the interface's line of /proc/net/dev.
+    fn find(table: &str, interface: &str) -> Option<Self> {
+        let (_, numbers) = table
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.trim() == interface)?;
+        let numbers: Vec<u64> = numbers.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        Some(Self { received: *numbers.get(1)?, receive_dropped: *numbers.get(3)?, sent: *numbers.get(9)? })
+    }
+}
+
+/// Moves the calling thread into the network namespace. Allocates nothing, so that a forked child may call it.
+pub(crate) fn enter(namespace: RawFd) -> io::Result<()> {
+    // SAFETY: setns takes any descriptor and says so if it is no namespace.
+    match unsafe { libc::setns(namespace, libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn unshared() -> io::Result<OwnedFd> {
+    // SAFETY: only this thread's network namespace changes, and the thread ends with this function.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(File::open("/proc/thread-self/ns/net")?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_read_by_column() {
+        let table = "Inter-|   Receive                                                |  Transmit\n \
+             face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop\n    \
+             lo:     100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0\n  \
+             eth0: 5000000000 70 0 7 0 0 0 0 900 9 0 2 0 0 0 0\n";
+        let expected = Statistics { received: 70, receive_dropped: 7, sent: 9 };
+        assert_eq!(Statistics::find(table, "eth0"), Some(expected));
+        assert_eq!(Statistics::find(table, "eth"), None);
+    }
+}

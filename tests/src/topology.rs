@@ -1,0 +1,176 @@
+//! The network that tests and demo play on: a server and a client on one switch, and a way to flood the server.
+//!
+//! ```text
+//!   server namespace      switch namespace            client namespace
+//!   eth0 <--- veth ---> to-server ─┐
+//!   (protected)            ↑      br0 (gateway)
+//!                       floods     └─ to-client <--- veth ---> eth0
+//! ```
+//!
+//! Floods are redirected into `to-server`, so that they come in at the server's `eth0` like from a wire, beside what the
+//! switch forwards. The bridge is the server's default gateway: its answers to invented addresses leave the server as they
+//! would a real one, and end there.
+
+use std::{
+    io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket},
+    os::fd::AsRawFd,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    frames::{FrameBuilder, IntoIp, Mac},
+    netns::Namespace,
+};
+
+/// The server's protected interface, and the client's.
+pub const INTERFACE: &str = "eth0";
+/// The server's addresses.
+pub const SERVER: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 99, 0, 1), address_v6(1));
+/// The legitimate client's addresses.
+pub const CLIENT: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 99, 0, 2), address_v6(2));
+const GATEWAY: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 99, 0, 254), address_v6(254));
+const SERVER_MAC: Mac = [2, 0x5b, 0, 0, 0, 1];
+const CLIENT_MAC: Mac = [2, 0x5b, 0, 0, 0, 2];
+const FLOOD_MAC: Mac = [2, 0x5b, 0, 0, 0, 0xff];
+/// Where floods come in.
+const TO_SERVER: &str = "to-server";
+const TO_CLIENT: &str = "to-client";
+
+const fn address_v6(host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, host)
+}
+
+/// The three namespaces; they and their interfaces are gone when it is dropped.
+#[derive(Debug)]
+pub struct Topology {
+    /// Where the agent and the servers run.
+    pub server: Namespace,
+    /// Where the bridge is and floods begin.
+    pub switch: Namespace,
+    /// Where the legitimate client runs.
+    pub client: Namespace,
+}
+
+impl Topology {
+    /// Builds the network and waits until packets get through.
+    ///
+    /// # Errors
+    ///
+    /// Without root, or where the kernel has no veth or bridge.
+    pub fn new() -> Result<Self> {
+        let topology =
+            Self { server: Namespace::new()?, switch: Namespace::new()?, client: Namespace::new()? };
+        let Self { server, switch, client } = &topology;
+        for namespace in [server, switch, client] {
+            // Addresses are usable at once, and nothing is sent that was not asked for.
+            for variable in ["ipv6/conf/default/accept_dad", "ipv6/conf/default/router_solicitations"] {
+                namespace.sysctl(variable, "0")?;
+            }
+            namespace.sysctl("ipv6/conf/default/accept_ra", "0")?;
+        }
+        switch.ip(&[
+            "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            &format!("addr add {}/16 dev br0", GATEWAY.0),
+            &format!("addr add {}/64 dev br0 nodad", GATEWAY.1),
+            "link set br0 up",
+        ])?;
+        switch.sysctl("ipv4/ip_forward", "0")?;
+        topology.plug(server, TO_SERVER, SERVER_MAC, SERVER)?;
+        topology.plug(client, TO_CLIENT, CLIENT_MAC, CLIENT)?;
+        server.ip(&[
+            &format!("route add default via {} dev {INTERFACE}", GATEWAY.0),
+            &format!("-6 route add default via {} dev {INTERFACE}", GATEWAY.1),
+        ])?;
+        // Without XDP a veth receives redirected frames only if it polls, which GRO makes it do.
+        server.run(|| enable_gro(INTERFACE))?.context("cannot turn GRO on")?;
+        topology.wait_for_link()?;
+        Ok(topology)
+    }
+
+    fn plug(&self, host: &Namespace, port: &str, mac: Mac, address: (Ipv4Addr, Ipv6Addr)) -> Result<()> {
+        let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+        self.switch.ip(&[
+            &format!("link add {port} type veth peer name {INTERFACE} address {mac} netns {}", host.path()),
+            &format!("link set {port} master br0 up"),
+        ])?;
+        host.ip(&[
+            &format!("addr add {}/16 dev {INTERFACE}", address.0),
+            &format!("addr add {}/64 dev {INTERFACE} nodad", address.1),
+            &format!("link set {INTERFACE} up"),
+        ])
+    }
+
+    fn wait_for_link(&self) -> Result<()> {
+        for address in [IpAddr::from(SERVER.0), IpAddr::from(SERVER.1)] {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            // Nothing listens there: a refusal has come all the way from the server.
+            let knock = || TcpStream::connect_timeout(&(address, 1).into(), Duration::from_millis(500));
+            while !matches!(self.client.run(knock)?, Err(error) if error.kind() == ErrorKind::ConnectionRefused)
+            {
+                if Instant::now() > deadline {
+                    bail!("the client does not reach {address}");
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
+    /// Index, in the switch's namespace, of the interface that leads to the server: where a flood is sent.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn to_server(&self) -> Result<u32> {
+        self.switch.interface_index(TO_SERVER)
+    }
+
+    /// A frame for the server from `source`, to be completed into a flood's template.
+    ///
+    /// # Panics
+    ///
+    /// If a text is no address.
+    pub fn frame(source: impl IntoIp) -> FrameBuilder {
+        let source = source.into_ip();
+        let destination = server_address(source.is_ipv6());
+        FrameBuilder::new(source, destination).macs(FLOOD_MAC, SERVER_MAC)
+    }
+}
+
+/// The server's IPv6 or IPv4 address.
+pub fn server_address(v6: bool) -> IpAddr {
+    if v6 { SERVER.1.into() } else { SERVER.0.into() }
+}
+
+/// `ETHTOOL_SGRO` of include/uapi/linux/ethtool.h.
+const ETHTOOL_SGRO: u32 = 0x2c;
+
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    data: u32,
+}
+
+/// Turns generic receive offload on, as `ethtool -K DEVICE gro on` does.
+fn enable_gro(interface: &str) -> Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let mut value = EthtoolValue { command: ETHTOOL_SGRO, data: 1 };
+    // SAFETY: an ifreq of zeroes is an empty one.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if interface.len() >= request.ifr_name.len() {
+        bail!("{interface} is no interface name");
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: SIOCETHTOOL reads the request and the value behind it, both of which live across the call.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error().into()),
+    }
+}
