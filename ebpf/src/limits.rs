@@ -3,9 +3,9 @@
 use aya_ebpf::{Global, btf_maps::Array, macros::btf_map};
 use stopbank_common::{
     Reason,
-    gcra::{Dimension, Limit, Line, MAX_UNITS, Ticks, admit, admit_one},
+    gcra::{Cell as _, Dimension, Line, MAX_UNITS, admit, admit_one},
     hash::source_hash,
-    policy::{Class, MAX_CLASSES, Policy},
+    policy::{Class, Limits, MAX_CLASSES, Policy},
 };
 
 use crate::{Packet, cell::MapCell};
@@ -49,6 +49,21 @@ pub(crate) fn reason(packet: &mut Packet, policy: &Policy) -> Reason {
     Reason::Passed
 }
 
+/// Does something for every dimension that has a limit and that the packet counts in. A macro, and neither a loop nor a
+/// closure: the compiler would keep those as such, and the verifier lose the bounds of the indices.
+macro_rules! in_each_dimension {
+    ($dimension:ident, $limits:expr, $charge:expr, |$limit:ident, $units:ident| $body:block) => {
+        in_each_dimension!(@ Packets, $dimension, $limits, $charge, $limit, $units, $body);
+        in_each_dimension!(@ Bytes, $dimension, $limits, $charge, $limit, $units, $body);
+        in_each_dimension!(@ Connections, $dimension, $limits, $charge, $limit, $units, $body);
+    };
+    (@ $name:ident, $dimension:ident, $limits:expr, $charge:expr, $limit:ident, $units:ident, $body:block) => {
+        let $dimension = Dimension::$name;
+        let ($limit, $units) = (&$limits[$dimension as usize], $charge.units[$dimension as usize]);
+        if $limit.is_set() && $units != 0 $body
+    };
+}
+
 /// What the packet costs in each dimension; 0 where it does not count.
 struct Charge {
     units: [u32; 3],
@@ -60,16 +75,10 @@ impl Charge {
         let bytes = if packet.length > MAX_UNITS { MAX_UNITS } else { packet.length };
         Self { units: [1, bytes, packet.facts.opens_connection() as u32] }
     }
-
-    #[inline(always)]
-    fn under(&self, limit: &Limit, dimension: Dimension) -> Option<u32> {
-        let units = self.units[dimension as usize];
-        if limit.is_set() && units != 0 { Some(units) } else { None }
-    }
 }
 
 #[inline(always)]
-fn limited(limits: &[Limit; 3], charge: &Charge) -> bool {
+fn limited(limits: &Limits, charge: &Charge) -> bool {
     limits[0].is_set() || limits[1].is_set() || (limits[2].is_set() && charge.units[2] != 0)
 }
 
@@ -78,15 +87,12 @@ fn limited(limits: &[Limit; 3], charge: &Charge) -> bool {
 fn total_spent(packet: &mut Packet, class: &Class, charge: &Charge) -> Option<Reason> {
     let line = TOTALS.get_ptr_mut(u32::from(packet.class))?;
     let now = packet.clock.ticks();
-    for dimension in Dimension::ALL {
-        let limit = &class.total[dimension as usize];
-        let Some(units) = charge.under(limit, dimension) else { continue };
-        // SAFETY: an aligned u64 in a map value, read once.
-        let arrival = unsafe { (&raw const (*line).cells[dimension.total_cell()]).read_volatile() };
+    in_each_dimension!(dimension, class.total, charge, |limit, units| {
+        let arrival = cell(line, dimension.total_cell()).load();
         if limit.after(arrival, now, units).is_none() {
             return Some(over_total(dimension));
         }
-    }
+    });
     None
 }
 
@@ -95,13 +101,11 @@ fn total_spent(packet: &mut Packet, class: &Class, charge: &Charge) -> Option<Re
 fn charge_total(packet: &mut Packet, class: &Class, charge: &Charge) -> Option<Reason> {
     let line = TOTALS.get_ptr_mut(u32::from(packet.class))?;
     let now = packet.clock.ticks();
-    for dimension in Dimension::ALL {
-        let limit = &class.total[dimension as usize];
-        let Some(units) = charge.under(limit, dimension) else { continue };
+    in_each_dimension!(dimension, class.total, charge, |limit, units| {
         if !admit_one(&cell(line, dimension.total_cell()), now, limit, units) {
             return Some(over_total(dimension));
         }
-    }
+    });
     None
 }
 
@@ -112,15 +116,13 @@ fn source_over(packet: &mut Packet, policy: &Policy, class: &Class, charge: &Cha
     let mask = if source.is_v4() { &policy.mask_v4 } else { &policy.mask_v6 };
     let hash = source_hash(&policy.key, &source.masked(mask), class.salt);
     let line = SOURCES.get_ptr_mut(hash as u32 & SOURCES_MASK.load())?;
-    let now: Ticks = packet.clock.ticks();
-    for dimension in Dimension::ALL {
-        let limit = &class.per_source[dimension as usize];
-        let Some(units) = charge.under(limit, dimension) else { continue };
+    let now = packet.clock.ticks();
+    in_each_dimension!(dimension, class.per_source, charge, |limit, units| {
         let (first, second) = dimension.cells(hash);
         if !admit(&cell(line, first), &cell(line, second), now, limit, units) {
             return Some(over_source(dimension));
         }
-    }
+    });
     None
 }
 

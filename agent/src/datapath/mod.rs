@@ -15,7 +15,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, ArrayOfMaps, MapData, PerCpuArray, RingBuf, lpm_trie::LpmTrie},
-    programs::{TestRun as _, TestRunOptions, Xdp},
+    programs::{Program, TestRun as _, TestRunOptions, Xdp},
 };
 use ipnet::IpNet;
 use stopbank_common::{
@@ -276,12 +276,14 @@ impl Datapath {
     /// # Errors
     ///
     /// [`DatapathError`]; the kernel refuses frames below 14 bytes.
-    pub fn run(&mut self, frame: &[u8], repeat: u32) -> Result<Run, DatapathError> {
+    pub fn run(&self, frame: &[u8], repeat: u32) -> Result<Run, DatapathError> {
+        let Some(Program::Xdp(program)) = self.ebpf.program(names::PROGRAM) else {
+            return Err(missing(names::PROGRAM));
+        };
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.repeat = repeat;
-        let result = self
-            .program()?
+        let result = program
             .test_run(options)
             .map_err(|error| DatapathError::kernel("run a frame through the program", &error))?;
         Ok(Run { action: result.return_value, time: result.duration })
