@@ -1,1 +1,112 @@
-fn main() {}
+//! `cargo xtask`: everything that is done to this tree, each with its own set-up.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod build;
+mod check;
+mod command;
+mod demo;
+mod llvm;
+mod packages;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+mod tools;
+mod totals;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs, tests and checks stopbank.
+///
+/// Nothing has to be installed first but a Rust toolchain: each command sets up what it needs and says what it did.
+/// On Debian that means packages by apt (through sudo when not root) and tools under target/tools; nothing of yours is
+/// replaced. On another system it names what to install.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+const EXAMPLES: &str = "\
+Start here:
+  cargo xtask demo               a flood dropped in the driver while a client keeps its service
+  cargo xtask test               every test, those that need root included
+  cargo xtask test gcra          only the tests whose name contains `gcra`
+  cargo xtask run -- --help      the agent from this tree
+
+Where things end up:
+  target/ebpf/bpfel-unknown-none/bpf/   the BPF objects, which the agent embeds
+  target/release/                       stopbank, demo, bench
+  target/tools/                         bpf-linker, cargo-deny; toolchain.json: what setup picked
+  ~/.cache/stopbank/tools/              the same tools, kept for the next clone";
+
+#[derive(Subcommand)]
+enum Task {
+    /// Finds or installs a toolchain that compiles Rust to BPF, and says which
+    ///
+    /// In this order: a rustup toolchain that has rust-src, with a bpf-linker or LLVM's development files of its LLVM's
+    /// major version; the distribution's own rustc with its sources; Debian's rustc-web packages, which apt installs.
+    /// Every other command does this first; it takes no time when all is there.
+    Setup,
+
+    /// Builds the BPF objects, then the agent that embeds them and everything else
+    Build {
+        /// Unoptimized, quicker to build: target/debug (the BPF objects are always optimized)
+        #[arg(long)]
+        debug: bool,
+    },
+
+    /// Builds, then runs the agent with the arguments given, as root
+    Run {
+        /// What `stopbank` is given, after `--`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+
+    /// Floods a real nginx behind a protected interface, live; as root, inside its own network namespaces
+    Demo {
+        /// What the demo is given: --seconds N, --json, …; `cargo xtask demo -- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+
+    /// Measures the cost per packet against the alternatives; as root
+    Bench {
+        /// What the benchmark is given: --json FILE, …; `cargo xtask bench -- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+
+    /// Runs every test, those that need root included, and closes with the totals
+    Test(test::Options),
+
+    /// Checks format, lints (of the BPF programs too), dependencies, documentation, and the build without BPF tools
+    Check(check::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Setup => setup::run(),
+        Task::Build { debug } => {
+            build::run(if debug { build::Profile::Debug } else { build::Profile::Release })
+        }
+        Task::Run { arguments } => run::run(&arguments),
+        Task::Demo { arguments } => demo::run(&arguments),
+        Task::Bench { arguments } => bench::run(&arguments),
+        Task::Test(options) => test::run(&options),
+        Task::Check(options) => check::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            command::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

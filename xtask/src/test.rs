@@ -1,0 +1,133 @@
+//! `cargo xtask test`: every test, and what they add up to.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::build::{self, Profile};
+use crate::command::{self, cargo, say};
+use crate::packages;
+use crate::totals::{Summary, Totals};
+
+/// What the user asks of a run.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only tests whose name contains this
+    filter: Option<String>,
+
+    /// Fail when a test was skipped: for machines that can run every one
+    #[arg(long)]
+    deny_skips: bool,
+
+    /// What the test programs are given, after `--`: --exact, --nocapture, …
+    #[arg(last = true, value_name = "ARGS")]
+    arguments: Vec<OsString>,
+}
+
+/// Sets up, builds, runs the tests and closes with the totals, alone on the last line.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    packages::require(&packages::NAMESPACES)?;
+    build::run(Profile::Release)?;
+
+    let (summary, succeeded) = stream(&mut tests(options)?, &mut std::io::stdout())?;
+    let totals = summary.totals(succeeded);
+    let verdict = judge(totals, options.deny_skips);
+    if let Err(error) = &verdict {
+        say(&format!("error: {error:#}"));
+    }
+    let mut out = std::io::stdout().lock();
+    for reason in summary.reasons() {
+        writeln!(out, "{reason}")?;
+    }
+    writeln!(out, "{totals}")?;
+    out.flush()?;
+    if verdict.is_err() {
+        // Said above already: the totals are the last line.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// Whether a run with these totals is a success.
+fn judge(totals: Totals, deny_skips: bool) -> Result<()> {
+    if totals.failed > 0 {
+        bail!("{} failed", totals.failed);
+    }
+    if totals.passed == 0 && totals.skipped == 0 {
+        bail!("no test ran");
+    }
+    if deny_skips && totals.skipped > 0 {
+        bail!("{} skipped, and --deny-skips was asked for", totals.skipped);
+    }
+    Ok(())
+}
+
+/// The command that runs the tests, the test programs as root.
+fn tests(options: &Options) -> Result<Command> {
+    let mut tests = cargo();
+    tests.args(["test", "--release", "--no-fail-fast"]).args(&options.filter);
+    tests.arg("--").args(&options.arguments);
+    if !command::is_root() {
+        if command::find("sudo").is_none() {
+            bail!("the tests need root, and there is no sudo: run this as root");
+        }
+        say("the tests need root, and this is not: running the test programs under sudo");
+        tests.env(runner_variable()?, "sudo -E");
+    }
+    Ok(tests)
+}
+
+/// The variable that tells cargo what to run this host's programs with.
+fn runner_variable() -> Result<String> {
+    let version = command::output(cargo().arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("cargo names no host")?;
+    Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
+}
+
+/// Runs `tests`, passing its output on to `to` as it comes. Returns what it adds up to, and whether it succeeded.
+fn stream(tests: &mut Command, to: &mut impl Write) -> Result<(Summary, bool)> {
+    let child = tests.stdout(Stdio::piped()).spawn();
+    let mut child = child.with_context(|| format!("starting {}", command::describe(tests)))?;
+    let mut output = BufReader::new(child.stdout.take().context("the tests' output was asked for")?);
+    let mut summary = Summary::default();
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
+        summary.line(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    let status = child.wait()?;
+    Ok((summary, status.success()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_an_empty_run_and_a_denied_skip_fail() {
+        let totals = |passed, failed, skipped| Totals { passed, failed, skipped };
+        assert!(judge(totals(1, 0, 0), true).is_ok());
+        assert!(judge(totals(1, 0, 1), false).is_ok());
+        assert!(judge(totals(1, 0, 1), true).is_err());
+        assert!(judge(totals(5, 1, 0), false).is_err());
+        assert!(judge(totals(0, 0, 0), false).is_err());
+    }
+
+    #[test]
+    fn output_is_summed_as_it_streams() {
+        let mut output = Vec::new();
+        let mut script = Command::new("sh");
+        script.args([
+            "-c",
+            "echo 'test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.0s'; exit 1",
+        ]);
+        let (summary, succeeded) = stream(&mut script, &mut output).expect("a shell runs");
+        assert!(output.starts_with(b"test result: ok. 3 passed"));
+        assert!(!succeeded);
+        assert_eq!(summary.totals(succeeded), Totals { passed: 3, failed: 1, skipped: 1 });
+    }
+}
