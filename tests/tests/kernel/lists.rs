@@ -1,0 +1,110 @@
+//! Allow, deny and ban entries in the kernel.
+
+use std::{thread::sleep, time::Duration};
+
+use libtest_mimic::Trial;
+use stopbank::datapath::{Datapath, Entry, monotonic_ns};
+use stopbank_common::{
+    Reason::{self, *},
+    list::{VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY},
+};
+use stopbank_tests::frames::FrameBuilder;
+
+use crate::rig::{self, Rules, judge};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        crate::trial("lists: the longest prefix wins, IPv4 and IPv6", longest_prefix),
+        crate::trial("lists: an IPv4 prefix says nothing of IPv6, and the other way round", families),
+        crate::trial("lists: a ban ends by itself, and what lay beneath it holds again", expiry),
+        crate::trial("lists: what was put in can be read back and taken out", read_back),
+        crate::trial("lists: an allowed source passes whatever else is wrong with it", allowed),
+    ]
+}
+
+fn reason(datapath: &Datapath, source: &str) -> Reason {
+    let destination = if source.contains(':') { "2001:db8:ffff::1" } else { "198.51.100.1" };
+    judge(datapath, &FrameBuilder::new(source, destination).udp(1, 53).build()).1.reason
+}
+
+fn put(datapath: &mut Datapath, prefix: &str, verdict: u8, expires_ns: u64) {
+    datapath.list_insert(prefix.parse().unwrap(), Entry { verdict, expires_ns }).unwrap();
+}
+
+fn longest_prefix() {
+    let mut datapath = rig::load(Rules::new());
+    put(&mut datapath, "10.0.0.0/8", VERDICT_DENY, 0);
+    put(&mut datapath, "10.1.0.0/16", VERDICT_ALLOW, 0);
+    put(&mut datapath, "10.1.2.3/32", VERDICT_BAN, 0);
+    put(&mut datapath, "2001:db8::/32", VERDICT_DENY, 0);
+    put(&mut datapath, "2001:db8:0:1::/64", VERDICT_ALLOW, 0);
+    put(&mut datapath, "2001:db8:0:1::7/128", VERDICT_BAN, 0);
+    for (source, expected) in [
+        ("10.2.0.1", Denied),
+        ("10.1.0.1", Allowed),
+        ("10.1.2.3", Banned),
+        ("10.1.2.4", Allowed),
+        ("11.0.0.1", Passed),
+        ("2001:db8:5::1", Denied),
+        ("2001:db8:0:1::1", Allowed),
+        ("2001:db8:0:1::7", Banned),
+        ("2001:db9::1", Passed),
+    ] {
+        assert_eq!(reason(&datapath, source), expected, "{source}");
+    }
+}
+
+fn families() {
+    let mut datapath = rig::load(Rules::new());
+    put(&mut datapath, "0.0.0.0/0", VERDICT_DENY, 0);
+    assert_eq!(reason(&datapath, "192.0.2.1"), Denied);
+    assert_eq!(reason(&datapath, "2001:db8::1"), Passed);
+    assert!(datapath.list_remove("0.0.0.0/0".parse().unwrap()).unwrap());
+    put(&mut datapath, "2000::/3", VERDICT_DENY, 0);
+    assert_eq!(reason(&datapath, "192.0.2.1"), Passed);
+    assert_eq!(reason(&datapath, "2001:db8::1"), Denied);
+}
+
+fn expiry() {
+    let mut datapath = rig::load(Rules::new());
+    let soon = monotonic_ns() + 300_000_000;
+    put(&mut datapath, "192.0.0.0/16", VERDICT_DENY, 0);
+    put(&mut datapath, "192.0.2.0/24", VERDICT_ALLOW, soon);
+    put(&mut datapath, "192.0.2.7/32", VERDICT_BAN, soon);
+    put(&mut datapath, "203.0.113.7/32", VERDICT_BAN, soon);
+    assert_eq!(reason(&datapath, "192.0.2.7"), Banned);
+    assert_eq!(reason(&datapath, "192.0.2.8"), Allowed);
+    assert_eq!(reason(&datapath, "203.0.113.7"), Banned);
+    sleep(Duration::from_millis(320));
+    assert_eq!(reason(&datapath, "192.0.2.7"), Denied, "two expired entries hide the third");
+    assert_eq!(reason(&datapath, "192.0.2.8"), Denied);
+    assert_eq!(reason(&datapath, "203.0.113.7"), Passed);
+}
+
+fn read_back() {
+    let mut datapath = rig::load(Rules::new());
+    let mut expected = Vec::new();
+    for (i, prefix) in ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.7/32", "::/0", "2001:db8::/32", "2001:db8::1/128"].iter().enumerate() {
+        let entry = Entry { verdict: 1 + (i % 3) as u8, expires_ns: i as u64 * 1_000_000_000_000 };
+        datapath.list_insert(prefix.parse().unwrap(), entry).unwrap();
+        expected.push((prefix.parse().unwrap(), entry));
+    }
+    let mut found = datapath.list_entries().unwrap();
+    found.sort_by_key(|(prefix, _)| *prefix);
+    expected.sort_by_key(|(prefix, _)| *prefix);
+    assert_eq!(found, expected);
+    for (prefix, _) in expected {
+        assert!(datapath.list_remove(prefix).unwrap());
+        assert!(!datapath.list_remove(prefix).unwrap(), "{prefix} is gone");
+    }
+    assert!(datapath.list_entries().unwrap().is_empty());
+}
+
+fn allowed() {
+    let mut datapath = rig::load(Rules::new().closed(1));
+    put(&mut datapath, "192.0.2.7/32", VERDICT_ALLOW, 0);
+    assert_eq!(reason(&datapath, "192.0.2.7"), Allowed);
+    assert_eq!(reason(&datapath, "192.0.2.8"), ClassClosed);
+    let malformed = FrameBuilder::new("192.0.2.7", "198.51.100.1").version(5).udp(1, 53).build();
+    assert_eq!(judge(&datapath, &malformed).1.reason, MalformedIpv4, "but not what cannot be read");
+}

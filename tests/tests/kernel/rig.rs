@@ -1,0 +1,202 @@
+//! The loaded program, a policy to run frames under, and a way to see what was counted.
+
+use std::{
+    net::IpAddr,
+    sync::{Mutex, MutexGuard},
+};
+
+use stopbank::datapath::{Datapath, Options};
+use stopbank_common::{
+    Address, Reason,
+    counters::{Counters, Tally},
+    gcra::{Dimension, Limit, MAX_UNITS},
+    hash::class_salt,
+    policy::{CLASS_DEFAULT, MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE, Policy},
+};
+
+/// `XDP_DROP`.
+pub const DROP: u32 = 1;
+/// `XDP_PASS`.
+pub const PASS: u32 = 2;
+
+/// Slot in which frames of BPF_PROG_TEST_RUN are counted: they come in on the loopback device, index 1.
+pub const SLOT: u32 = 1;
+
+/// A policy in the making.
+pub struct Rules {
+    pub policy: Box<Policy>,
+}
+
+impl Rules {
+    /// Everything in the default class, without limits, enforced.
+    pub fn new() -> Self {
+        // SAFETY: a Policy is `Plain`: all zeroes are a valid one.
+        let mut policy = unsafe { Box::<Policy>::new_zeroed().assume_init() };
+        policy.mode = MODE_ENFORCE;
+        policy.mask_v4 = Address::mask(128);
+        policy.mask_v6 = Address::mask(64);
+        policy.interfaces[SLOT as usize] = 1;
+        policy.by_protocol.fill(CLASS_DEFAULT);
+        policy.by_tcp_port.fill(CLASS_DEFAULT);
+        policy.by_udp_port.fill(CLASS_DEFAULT);
+        for (number, class) in policy.classes.iter_mut().enumerate() {
+            class.salt = class_salt(&format!("class {number}"));
+        }
+        Self { policy }
+    }
+
+    pub fn per_source(mut self, class: u8, dimension: Dimension, limit: Limit) -> Self {
+        self.policy.classes[usize::from(class)].per_source[dimension as usize] = limit;
+        self
+    }
+
+    pub fn total(mut self, class: u8, dimension: Dimension, limit: Limit) -> Self {
+        self.policy.classes[usize::from(class)].total[dimension as usize] = limit;
+        self
+    }
+
+    pub fn tcp(mut self, port: u16, class: u8) -> Self {
+        self.policy.by_tcp_port[usize::from(port)] = class;
+        self
+    }
+
+    pub fn udp(mut self, port: u16, class: u8) -> Self {
+        self.policy.by_udp_port[usize::from(port)] = class;
+        self
+    }
+
+    pub fn protocol(mut self, protocol: u8, class: u8) -> Self {
+        self.policy.by_protocol[usize::from(protocol)] = class;
+        self
+    }
+
+    pub fn closed(mut self, class: u8) -> Self {
+        self.policy.classes[usize::from(class)].closed = 1;
+        self
+    }
+
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.policy.mode = mode;
+        self
+    }
+
+    pub fn fragments(mut self, fragments: u32) -> Self {
+        self.policy.fragments = fragments;
+        self
+    }
+
+    pub fn events(mut self, limit: Limit) -> Self {
+        self.policy.events = limit;
+        self
+    }
+}
+
+/// `count` units a second, `burst` at once.
+pub fn per_second(count: u64, burst: u64) -> Limit {
+    Limit::new(count, 1_000_000_000, burst, MAX_UNITS).unwrap()
+}
+
+/// A program of our own with this policy in force.
+pub fn load(rules: Rules) -> Datapath {
+    let mut datapath = Datapath::private(&Options::default()).unwrap_or_else(|error| panic!("{error}"));
+    install(&mut datapath, rules);
+    datapath
+}
+
+/// Puts the policy in force, under the key that the maps were made with.
+pub fn install(datapath: &mut Datapath, mut rules: Rules) {
+    rules.policy.key = datapath.kept().unwrap().key;
+    datapath.install(&rules.policy).unwrap();
+}
+
+/// Everything that was counted: by interface slot, class and reason, judged and observed.
+pub fn all_counters(datapath: &Datapath) -> Vec<(u32, u8, Counters)> {
+    let mut all = Vec::new();
+    for slot in 0..MAX_INTERFACES as u32 {
+        for class in 0..MAX_CLASSES as u8 {
+            all.push((slot, class, datapath.counters(slot, class).unwrap()));
+        }
+    }
+    all
+}
+
+/// What was counted between two looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counted {
+    pub slot: u32,
+    pub class: u8,
+    pub reason: Reason,
+    pub observed: bool,
+    pub tally: Tally,
+}
+
+pub fn difference(before: &[(u32, u8, Counters)], after: &[(u32, u8, Counters)]) -> Vec<Counted> {
+    let mut counted = Vec::new();
+    for ((slot, class, before), (_, _, after)) in before.iter().zip(after) {
+        for &reason in Reason::ALL {
+            let (old, new) = (before.of(reason), after.of(reason));
+            for (observed, old, new) in [(false, old.0, new.0), (true, old.1, new.1)] {
+                if old != new {
+                    let tally = Tally { packets: new.packets - old.packets, bytes: new.bytes - old.bytes };
+                    counted.push(Counted { slot: *slot, class: *class, reason, observed, tally });
+                }
+            }
+        }
+    }
+    counted
+}
+
+/// Packets counted under a reason as really judged so, in every slot and class.
+pub fn packets(datapath: &Datapath, reason: Reason) -> u64 {
+    all_counters(datapath).iter().map(|(_, _, counters)| counters.of(reason).0.packets).sum()
+}
+
+/// Packets counted at all.
+pub fn everything(datapath: &Datapath) -> u64 {
+    let sum = |counters: &Counters| -> u64 {
+        counters.judged.iter().chain(&counters.observed).map(|tally| tally.packets).sum()
+    };
+    all_counters(datapath).iter().map(|(_, _, counters)| sum(counters)).sum()
+}
+
+/// Runs a frame once: the action, and the one thing that was counted.
+pub fn judge(datapath: &Datapath, frame: &[u8]) -> (u32, Counted) {
+    let before = all_counters(datapath);
+    let run = datapath.run(frame, 1).unwrap();
+    let counted = difference(&before, &all_counters(datapath));
+    assert_eq!(counted.len(), 1, "counted under one reason, not {counted:?}");
+    assert_eq!(counted[0].tally, Tally { packets: 1, bytes: frame.len() as u64 }, "{counted:?}");
+    (run.action, counted[0])
+}
+
+/// A lock that a failed test does not poison for the others.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// A small generator of random numbers (splitmix64), so that a failing run can be repeated.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_ne_bytes()[..chunk.len()]);
+        }
+    }
+}

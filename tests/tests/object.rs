@@ -1,0 +1,92 @@
+//! The BPF object against what user space expects of it. Needs no root.
+
+use aya_obj::{Object, generated::bpf_map_type::*};
+use stopbank_common::{
+    counters::{Counters, SLOTS},
+    gcra::Line,
+    list::{LIST_CAPACITY, ListEntry, ListKey},
+    names,
+    policy::{MAX_CLASSES, Policy},
+};
+
+/// The object, or nothing (and a line that says so) where it was not built.
+fn object(test: &str) -> Option<Object> {
+    if stopbank::object::is_stub() {
+        println!("SKIPPED {test}: built without the BPF object: run `cargo xtask build`");
+        return None;
+    }
+    Some(Object::parse(stopbank::object::OBJECT).expect("the object can be read"))
+}
+
+#[test]
+fn the_object_holds_the_program_and_is_licensed_for_gpl_helpers() {
+    let Some(object) = object("the_object_holds_the_program") else { return };
+    assert_eq!(object.programs.keys().collect::<Vec<_>>(), [names::PROGRAM]);
+    assert_eq!(object.license.to_str().unwrap(), "Dual MIT/GPL");
+    let section = format!("{:?}", object.programs[names::PROGRAM].section);
+    assert!(section.contains("frags: true"), "native attach at MTU 9000 needs frags: {section}");
+}
+
+#[test]
+fn the_object_holds_the_maps_that_user_space_knows_and_no_hash_among_them() {
+    let Some(object) = object("the_object_holds_the_maps") else { return };
+    let (key, cell) = (4, 8);
+    let policy = size_of::<Policy>() as u32;
+    let line = size_of::<Line>() as u32;
+    let expected = [
+        (names::POLICY, BPF_MAP_TYPE_ARRAY_OF_MAPS, key, 4, 1),
+        (
+            names::LISTS,
+            BPF_MAP_TYPE_LPM_TRIE,
+            size_of::<ListKey>() as u32,
+            size_of::<ListEntry>() as u32,
+            LIST_CAPACITY,
+        ),
+        (names::SOURCES, BPF_MAP_TYPE_ARRAY, key, line, 1),
+        (names::TOTALS, BPF_MAP_TYPE_ARRAY, key, line, MAX_CLASSES as u32),
+        (names::COUNTERS, BPF_MAP_TYPE_PERCPU_ARRAY, key, size_of::<Counters>() as u32, SLOTS),
+        (names::EVENTS, BPF_MAP_TYPE_RINGBUF, 0, 0, 256 * 1024),
+        (names::EVENT_BUDGET, BPF_MAP_TYPE_ARRAY, key, cell, 1),
+        (names::DHCP_BUDGET, BPF_MAP_TYPE_ARRAY, key, cell, 1),
+        (names::EVENTS_LOST, BPF_MAP_TYPE_PERCPU_ARRAY, key, cell, 1),
+    ];
+    assert_eq!(expected.map(|(name, ..)| name), names::PINNED_MAPS);
+    for (name, kind, key, value, entries) in expected {
+        let map = object.maps.get(name).unwrap_or_else(|| panic!("no map {name}"));
+        let found = (map.map_type(), map.key_size(), map.value_size(), map.max_entries());
+        assert_eq!(found, (kind as u32, key, value, entries), "{name}");
+    }
+    // Beyond these: aya-log's ring and the constants.
+    for name in object.maps.keys().filter(|name| !names::PINNED_MAPS.contains(&name.as_str())) {
+        assert!(name == "AYA_LOGS" || name.starts_with(".rodata"), "unexpected map {name}");
+    }
+    let inner = object.maps[names::POLICY].inner().expect("POLICY has an inner map");
+    assert_eq!((inner.map_type(), inner.value_size()), (BPF_MAP_TYPE_ARRAY as u32, policy));
+}
+
+/// The promise that nothing a remote sender does grows memory or evicts another's state: the program has no way to insert
+/// into, or delete from, any map.
+#[test]
+fn the_program_never_calls_a_helper_that_inserts_or_deletes() {
+    const BPF_JMP_CALL: u8 = 0x85;
+    const FORBIDDEN: [(i32, &str); 5] = [
+        (2, "bpf_map_update_elem"),
+        (3, "bpf_map_delete_elem"),
+        (87, "bpf_map_push_elem"),
+        (88, "bpf_map_pop_elem"),
+        (107, "bpf_sk_storage_get"),
+    ];
+    let Some(object) = object("the_program_never_inserts") else { return };
+    let mut calls = 0;
+    for function in object.functions.values() {
+        for instruction in &function.instructions {
+            if instruction.code == BPF_JMP_CALL && instruction.src_reg() == 0 {
+                calls += 1;
+                for (number, helper) in FORBIDDEN {
+                    assert_ne!(instruction.imm, number, "{} calls {helper}", function.name);
+                }
+            }
+        }
+    }
+    assert!(calls > 5, "only {calls} helper calls: is this the right object?");
+}
