@@ -1,0 +1,291 @@
+//! The configuration as types. Whatever stands here has been checked.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use stopbank_common::gcra::Dimension;
+
+use super::rate::{Period, Rate, RateLimit};
+
+/// Whether what is judged bad is dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Everything passes; what would have been dropped is counted as such.
+    Observe,
+    /// What is judged bad is dropped.
+    Enforce,
+}
+
+impl Mode {
+    /// Its name in the configuration, the API and the CLI.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// What becomes of IP fragments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fragments {
+    /// They are judged like other packets; later ones, which carry no ports, by the default class.
+    Judge,
+    /// All are dropped.
+    Drop,
+}
+
+/// How the program is attached to an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attach {
+    /// In the driver.
+    Native,
+    /// In the kernel's stack, behind the driver: slower, but every interface can.
+    Generic,
+}
+
+impl Attach {
+    /// Its name in the configuration, the API and the CLI.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// The whole configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// `mode`.
+    pub mode: Mode,
+    /// `fragments`.
+    pub fragments: Fragments,
+    /// `[agent]`.
+    pub agent: Agent,
+    /// `[[interface]]`, in the order of the file.
+    pub interfaces: Vec<Interface>,
+    /// `[source]`.
+    pub source: Source,
+    /// `[events] rate`: most events a second that the kernel hands over.
+    pub events: Rate,
+    /// `[lists]`.
+    pub lists: ConfiguredLists,
+    /// `[default]`.
+    pub default: Class,
+    /// `[[class]]`, in the order of the file.
+    pub classes: Vec<Class>,
+}
+
+/// `[agent]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agent {
+    /// Directory on a BPF file system where maps and links are pinned.
+    pub pin_dir: PathBuf,
+    /// The control API's unix socket.
+    pub socket: PathBuf,
+    /// Where metrics are served, on loopback; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// One `[[interface]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// As the kernel names it.
+    pub name: String,
+    /// How to attach.
+    pub attach: Attach,
+}
+
+/// `[source]`: what counts as one source, and how much state there is for all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// Bits of an IPv4 address that make a source.
+    pub ipv4_prefix: u8,
+    /// Bits of an IPv6 address that make a source.
+    pub ipv6_prefix: u8,
+    /// Lines of rate state, 64 bytes each; a power of two.
+    pub lines: u32,
+}
+
+/// `[lists]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConfiguredLists {
+    /// Sources that pass at once.
+    pub allow: Vec<IpNet>,
+    /// Sources that are dropped.
+    pub deny: Vec<IpNet>,
+}
+
+/// What a class claims.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// What no other class claims.
+    Rest,
+    /// TCP to these ports; none given: to every port that no other class claims.
+    Tcp(Vec<PortRange>),
+    /// UDP to these ports; none given: to every port that no other class claims.
+    Udp(Vec<PortRange>),
+    /// ICMP and ICMPv6.
+    Icmp,
+    /// Another IP protocol, by number.
+    Protocol(u8),
+}
+
+/// Ports `first` to `last`, both included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortRange {
+    /// At least 1.
+    pub first: u16,
+    /// At least `first`.
+    pub last: u16,
+}
+
+/// A `[[class]]`, or `[default]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Class {
+    /// Lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    /// Which packets are of this class.
+    pub claim: Claim,
+    /// Everything of this class is dropped.
+    pub closed: bool,
+    /// For each source.
+    pub per_source: LimitSet,
+    /// For all sources together.
+    pub total: LimitSet,
+}
+
+/// Limits by what they count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LimitSet {
+    /// `packets`.
+    pub packets: Option<RateLimit>,
+    /// `bytes`: of whole frames, Ethernet header included.
+    pub bytes: Option<RateLimit>,
+    /// `connections`: TCP segments with SYN and without ACK.
+    pub connections: Option<RateLimit>,
+}
+
+impl LimitSet {
+    /// The limit on one dimension.
+    pub const fn get(&self, dimension: Dimension) -> Option<RateLimit> {
+        match dimension {
+            Dimension::Packets => self.packets,
+            Dimension::Bytes => self.bytes,
+            Dimension::Connections => self.connections,
+        }
+    }
+
+    /// The place of the limit on one dimension.
+    pub const fn get_mut(&mut self, dimension: Dimension) -> &mut Option<RateLimit> {
+        match dimension {
+            Dimension::Packets => &mut self.packets,
+            Dimension::Bytes => &mut self.bytes,
+            Dimension::Connections => &mut self.connections,
+        }
+    }
+
+    /// Whether nothing is limited.
+    pub const fn is_empty(&self) -> bool {
+        self.packets.is_none() && self.bytes.is_none() && self.connections.is_none()
+    }
+}
+
+/// The key that names a dimension in the configuration, the API and the CLI.
+pub const fn dimension_name(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Packets => "packets",
+        Dimension::Bytes => "bytes",
+        Dimension::Connections => "connections",
+    }
+}
+
+impl Config {
+    /// What holds for every key that a file leaves out: the same as the shipped `agent/config/stopbank.toml`.
+    pub fn builtin() -> Self {
+        let per_second = |count| Rate { count, period: Period::Second };
+        Self {
+            mode: Mode::Enforce,
+            fragments: Fragments::Judge,
+            agent: Agent {
+                pin_dir: PathBuf::from("/sys/fs/bpf/stopbank"),
+                socket: PathBuf::from("/run/stopbank/control.sock"),
+                metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9117))),
+            },
+            interfaces: Vec::new(),
+            source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 18 },
+            events: per_second(200),
+            lists: ConfiguredLists::default(),
+            default: Class {
+                name: Self::DEFAULT_CLASS.to_owned(),
+                claim: Claim::Rest,
+                closed: false,
+                per_source: LimitSet {
+                    packets: Some(RateLimit { rate: per_second(50_000), burst: 50_000 }),
+                    bytes: None,
+                    connections: Some(RateLimit { rate: per_second(100), burst: 200 }),
+                },
+                total: LimitSet::default(),
+            },
+            classes: Vec::new(),
+        }
+    }
+
+    /// Name of the class that takes the rest.
+    pub const DEFAULT_CLASS: &'static str = "default";
+    /// What packets that have no class yet are counted under.
+    pub const NO_CLASS: &'static str = "none";
+
+    /// The default class, then the others.
+    pub fn all_classes(&self) -> impl Iterator<Item = &Class> {
+        std::iter::once(&self.default).chain(&self.classes)
+    }
+
+    /// What is no error but worth telling whoever checks the file.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.interfaces.is_empty() {
+            notes.push("no [[interface]]: `stopbank run` needs at least one".to_owned());
+        }
+        if self.mode == Mode::Observe {
+            notes.push("mode is \"observe\": nothing is dropped, only counted".to_owned());
+        }
+        for class in &self.classes {
+            if !class.closed && class.per_source.is_empty() && class.total.is_empty() {
+                notes.push(format!("class `{}` has no limits: its packets are counted apart, and pass", class.name));
+            }
+        }
+        notes
+    }
+}
+
+impl Claim {
+    /// In words, as `stopbank limit ls` shows it.
+    pub fn show(&self) -> String {
+        let ports = |name: &str, ranges: &[PortRange]| {
+            let ranges: Vec<String> = ranges.iter().map(PortRange::show).collect();
+            if ranges.is_empty() { format!("{name} (rest)") } else { format!("{name} {}", ranges.join(",")) }
+        };
+        match self {
+            Self::Rest => "the rest".to_owned(),
+            Self::Tcp(ranges) => ports("tcp", ranges),
+            Self::Udp(ranges) => ports("udp", ranges),
+            Self::Icmp => "icmp".to_owned(),
+            Self::Protocol(number) => format!("protocol {number}"),
+        }
+    }
+}
+
+impl PortRange {
+    /// `80` or `8000-8010`.
+    pub fn show(&self) -> String {
+        if self.first == self.last { self.first.to_string() } else { format!("{}-{}", self.first, self.last) }
+    }
+}

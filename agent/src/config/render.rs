@@ -1,0 +1,165 @@
+//! A configuration as TOML, with every key written out: what `stopbank config show --effective` prints.
+
+use std::fmt::Write as _;
+
+use stopbank_common::gcra::Dimension;
+
+use super::{
+    model::{Claim, Class, Config, Fragments, LimitSet, PortRange, dimension_name},
+    rate::{Quantity, RateLimit, show_amount},
+};
+
+/// The text, which [`super::parse`] reads back as the same configuration.
+pub fn render(config: &Config) -> String {
+    let mut out = String::new();
+    let fragments = match config.fragments {
+        Fragments::Judge => "judge",
+        Fragments::Drop => "drop",
+    };
+    let metrics = config.agent.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    let _ = writeln!(out, "mode = \"{}\"\nfragments = \"{fragments}\"\n", config.mode.name());
+    let _ = writeln!(out, "[agent]");
+    let _ = writeln!(out, "pin_dir = {}", string(&config.agent.pin_dir.to_string_lossy()));
+    let _ = writeln!(out, "socket = {}", string(&config.agent.socket.to_string_lossy()));
+    let _ = writeln!(out, "metrics = \"{metrics}\"");
+    for interface in &config.interfaces {
+        let _ = writeln!(out, "\n[[interface]]\nname = {}", string(&interface.name));
+        let _ = writeln!(out, "attach = \"{}\"", interface.attach.name());
+    }
+    let source = config.source;
+    let _ = writeln!(out, "\n[source]\nipv4_prefix = {}", source.ipv4_prefix);
+    let _ = writeln!(out, "ipv6_prefix = {}\nlines = {}", source.ipv6_prefix, source.lines);
+    let _ = writeln!(out, "\n[events]\nrate = \"{}\"", config.events.show(Quantity::Count));
+    let _ = writeln!(out, "\n[lists]");
+    for (key, prefixes) in [("allow", &config.lists.allow), ("deny", &config.lists.deny)] {
+        let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("\"{prefix}\"")).collect();
+        let _ = writeln!(out, "{key} = [{}]", prefixes.join(", "));
+    }
+    let _ = writeln!(out, "\n[default]\nclosed = {}", config.default.closed);
+    limits(&mut out, "default", &config.default);
+    for class in &config.classes {
+        let _ = writeln!(out, "\n[[class]]\nname = \"{}\"", class.name);
+        claim(&mut out, &class.claim);
+        let _ = writeln!(out, "closed = {}", class.closed);
+        limits(&mut out, "class", class);
+    }
+    out
+}
+
+fn claim(out: &mut String, claim: &Claim) {
+    let mut transport = |name: &str, ranges: &[PortRange]| {
+        let _ = writeln!(out, "protocol = \"{name}\"");
+        if !ranges.is_empty() {
+            let ranges: Vec<String> = ranges
+                .iter()
+                .map(|range| if range.first == range.last { range.show() } else { format!("\"{}\"", range.show()) })
+                .collect();
+            let _ = writeln!(out, "ports = [{}]", ranges.join(", "));
+        }
+    };
+    match claim {
+        Claim::Rest => {}
+        Claim::Tcp(ranges) => transport("tcp", ranges),
+        Claim::Udp(ranges) => transport("udp", ranges),
+        Claim::Icmp => transport("icmp", &[]),
+        Claim::Protocol(number) => {
+            let _ = writeln!(out, "protocol = {number}");
+        }
+    }
+}
+
+fn limits(out: &mut String, table: &str, class: &Class) {
+    for (key, set) in [("per_source", &class.per_source), ("total", &class.total)] {
+        if !set.is_empty() {
+            let _ = writeln!(out, "[{table}.{key}]");
+            limit_set(out, set);
+        }
+    }
+}
+
+fn limit_set(out: &mut String, set: &LimitSet) {
+    for dimension in Dimension::ALL {
+        if let Some(RateLimit { rate, burst }) = set.get(dimension) {
+            let quantity = Quantity::from(dimension);
+            let _ = writeln!(
+                out,
+                "{} = {{ rate = \"{}\", burst = \"{}\" }}",
+                dimension_name(dimension),
+                rate.show(quantity),
+                show_amount(burst, quantity)
+            );
+        }
+    }
+}
+
+/// A basic string of TOML.
+fn string(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DEFAULT, parse};
+
+    #[test]
+    fn the_shipped_file_says_what_holds_without_it() {
+        assert_eq!(parse("stopbank.toml", DEFAULT).unwrap(), Config::builtin());
+        assert_eq!(parse("empty", "").unwrap(), Config::builtin());
+    }
+
+    #[test]
+    fn the_examples_in_the_shipped_file_are_valid() {
+        let uncommented: String = DEFAULT
+            .lines()
+            .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let config = parse("stopbank.toml", &uncommented).unwrap();
+        assert_eq!((config.interfaces.len(), config.classes.len()), (1, 3));
+    }
+
+    #[test]
+    fn what_is_rendered_reads_back_the_same() {
+        let text = r#"
+            mode = "observe"
+            fragments = "drop"
+            agent = { metrics = "off", socket = "/run/a \"b\"\\c/é\u0001.sock" }
+            interface = [{ name = "eth0" }, { name = "eth1.100", attach = "generic" }]
+            lists = { allow = ["192.0.2.0/24", "::1"], deny = ["2001:db8::/32"] }
+            [default]
+            closed = true
+            [[class]]
+            name = "web"
+            protocol = "tcp"
+            ports = [80, "8000-8010"]
+            per_source = { packets = "30/m", bytes = "80Mbit/s", connections = { rate = "1/d", burst = 100 } }
+            total = { bytes = { rate = "10MiB/h", burst = "2GB" } }
+            [[class]]
+            name = "gre"
+            protocol = 47
+            [[class]]
+            name = "ping"
+            protocol = "icmp"
+            [[class]]
+            name = "udp"
+            protocol = "udp"
+        "#;
+        for text in [text, DEFAULT] {
+            let config = parse("test", text).unwrap();
+            let rendered = render(&config);
+            assert_eq!(parse("rendered", &rendered).unwrap(), config, "{rendered}");
+        }
+    }
+}
