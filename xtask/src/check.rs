@@ -124,8 +124,9 @@ fn bpf_clippy(bpf: &Bpf) -> Result<Option<PathBuf>> {
     Ok(command::is_executable(&clippy).then_some(clippy))
 }
 
+/// Documentation of what is private too: it is engineers who read it.
 fn docs() -> Result<Outcome> {
-    passed(cargo().args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    passed(cargo().args(["doc", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// What embeds an object must compile without one, and say that it did.

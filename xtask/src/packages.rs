@@ -88,8 +88,8 @@ fn refresh() {
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut apt = command::as_root(Path::new("env"))?;
     apt.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]);
-    // Its progress is for the user; stdout belongs to what runs after it.
-    apt.args(arguments).stdin(Stdio::null()).stdout(std::io::stderr());
+    // Its stdout is dpkg unpacking, a line or three for each package; what goes wrong is on stderr.
+    apt.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
     command::run(&mut apt)
 }
 
