@@ -1,5 +1,63 @@
 //! The lists: who passes at once, and who is dropped.
+//!
+//! [`Store`] knows what is wanted and why, and what follows for the kernel; it touches nothing. Texts become prefixes
+//! in [`parse_prefix`], and [`objection`] says what had better be thought over.
 
+mod guard;
 mod prefix;
+mod store;
 
+use serde::{Deserialize, Serialize};
+
+pub use guard::objection;
 pub use prefix::{PrefixError, parse_prefix, printable};
+pub use store::{Change, Item, Listed, NotRemoved, Store};
+
+/// Which list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListName {
+    /// Sources that pass at once: the configuration's and the operator's.
+    Allow,
+    /// Sources that are dropped: the configuration's.
+    Deny,
+    /// Sources that are dropped: the operator's, mostly for a time.
+    Ban,
+}
+
+impl ListName {
+    /// Every list.
+    pub const ALL: [Self; 3] = [Self::Allow, Self::Deny, Self::Ban];
+
+    /// Its name in metrics, the API and the CLI.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Ban => "ban",
+        }
+    }
+}
+
+/// Who made an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// It stands in the configuration.
+    Configuration,
+    /// An operator, through the control API.
+    Operator,
+    /// An operator, through an agent before this one.
+    Inherited,
+}
+
+impl Origin {
+    /// Its name in the API and the CLI.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Operator => "operator",
+            Self::Inherited => "inherited",
+        }
+    }
+}

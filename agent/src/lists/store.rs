@@ -1,0 +1,304 @@
+//! Who is on which list and why, and what the kernel must hold for it.
+//!
+//! The kernel keeps one entry for each prefix; several may be wanted for the same one. Of the same prefix, an allow
+//! entry beats a ban beats a deny entry, and what is beaten comes back when what beat it goes. (Of different prefixes
+//! the longest wins, which is the kernel's business.) Every change to the store gives a [`Change`], which is then made in
+//! the kernel, or taken back if the kernel refuses.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
+
+use ipnet::IpNet;
+use stopbank_common::list::{LIST_CAPACITY, VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY};
+
+use super::{ListName, Origin};
+use crate::{config::ConfiguredLists, datapath::Entry};
+
+/// "Never" as an operator's entry says it to the kernel. The configuration's entries say 0, which the kernel takes the
+/// same way; so an agent that starts can tell what an earlier one was told by its operator, and must keep, from what
+/// stood in a configuration that may have changed since.
+const OPERATORS_NEVER: u64 = u64::MAX;
+
+/// An operator's entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Item {
+    /// When it ends, in nanoseconds of the kernel's monotonic clock; `None`: never.
+    pub expires_ns: Option<u64>,
+    /// When it was made; `None` for one inherited from an earlier agent.
+    pub added: Option<SystemTime>,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+    /// Who made it.
+    pub origin: Origin,
+}
+
+/// All that is wanted for one prefix.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Layers {
+    configured_allow: bool,
+    configured_deny: bool,
+    allow: Option<Item>,
+    ban: Option<Item>,
+}
+
+/// One prefix's entry before and after, as the kernel holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// What the kernel holds.
+    pub before: Option<Entry>,
+    /// What it shall hold.
+    pub after: Option<Entry>,
+    layers: Layers,
+}
+
+/// An entry as it is listed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// The entry.
+    pub item: Item,
+    /// The list whose entry for the same prefix beats this one.
+    pub beaten_by: Option<ListName>,
+}
+
+/// Why an entry cannot be removed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotRemoved {
+    /// It is not there; the prefixes on the same list that contain it, longest first.
+    NotListed(Vec<IpNet>),
+    /// It stands in the configuration.
+    Configured,
+}
+
+/// The lists.
+#[derive(Default, Debug)]
+pub struct Store {
+    entries: BTreeMap<IpNet, Layers>,
+    deadlines: BTreeSet<(u64, IpNet)>,
+    counts: [usize; 3],
+}
+
+impl Store {
+    /// The lists of an agent that starts: what the configuration says, and what an earlier agent's operator did, as far
+    /// as the kernel still holds it. The changes bring the kernel in line.
+    pub fn inherit(kernel: &[(IpNet, Entry)], configured: &ConfiguredLists, now_ns: u64) -> (Self, Vec<Change>) {
+        let mut store = Self::default();
+        for (prefix, entry) in kernel {
+            let timed = entry.expires_ns != 0 && entry.expires_ns != OPERATORS_NEVER;
+            let expired = timed && entry.expires_ns <= now_ns;
+            let operators = entry.verdict == VERDICT_BAN || (entry.verdict == VERDICT_ALLOW && entry.expires_ns != 0);
+            if expired || !operators {
+                continue;
+            }
+            let item = Item {
+                expires_ns: timed.then_some(entry.expires_ns),
+                added: None,
+                reason: None,
+                origin: Origin::Inherited,
+            };
+            let list = if entry.verdict == VERDICT_BAN { ListName::Ban } else { ListName::Allow };
+            store.add(list, *prefix, item);
+        }
+        store.configure(configured);
+        // What the store wants against what the kernel has, each prefix once.
+        let mut has: BTreeMap<IpNet, Entry> = kernel.iter().copied().collect();
+        let mut changes = Vec::new();
+        for (prefix, layers) in &store.entries {
+            let (before, after) = (has.remove(prefix), layers.effective());
+            if before != after {
+                changes.push(Change { prefix: *prefix, before, after, layers: layers.clone() });
+            }
+        }
+        let gone = |(prefix, entry)| Change { prefix, before: Some(entry), after: None, layers: Layers::default() };
+        changes.extend(has.into_iter().map(gone));
+        (store, changes)
+    }
+
+    /// Puts the configuration's entries in the place of those of the configuration before.
+    pub fn configure(&mut self, configured: &ConfiguredLists) -> Vec<Change> {
+        let allow: BTreeSet<&IpNet> = configured.allow.iter().collect();
+        let deny: BTreeSet<&IpNet> = configured.deny.iter().collect();
+        let known = self.entries.iter().filter(|(_, layers)| layers.configured_allow || layers.configured_deny);
+        let prefixes: BTreeSet<IpNet> =
+            known.map(|(prefix, _)| *prefix).chain(allow.iter().chain(&deny).map(|prefix| **prefix)).collect();
+        prefixes
+            .into_iter()
+            .filter_map(|prefix| {
+                let mut layers = self.layers(&prefix);
+                layers.configured_allow = allow.contains(&prefix);
+                layers.configured_deny = deny.contains(&prefix);
+                self.replace(prefix, layers)
+            })
+            .collect()
+    }
+
+    /// Adds an entry, or replaces the one that the list has for the prefix. `None` if nothing changes, not even what is
+    /// known of it. The deny list is the configuration's alone: nothing is ever added to it here.
+    pub fn add(&mut self, list: ListName, prefix: IpNet, item: Item) -> Option<Change> {
+        let mut layers = self.layers(&prefix);
+        match list {
+            ListName::Allow => layers.allow = Some(item),
+            ListName::Ban => layers.ban = Some(item),
+            ListName::Deny => return None,
+        }
+        self.replace(prefix, layers)
+    }
+
+    /// Removes an entry; what it beat comes back.
+    ///
+    /// # Errors
+    ///
+    /// [`NotRemoved`].
+    pub fn remove(&mut self, list: ListName, prefix: IpNet) -> Result<Option<Change>, NotRemoved> {
+        let mut layers = self.layers(&prefix);
+        let taken = match list {
+            ListName::Allow => layers.allow.take(),
+            ListName::Ban => layers.ban.take(),
+            ListName::Deny => None,
+        };
+        match taken {
+            Some(_) => Ok(self.replace(prefix, layers)),
+            None if layers.has(list) => Err(NotRemoved::Configured),
+            None => Err(NotRemoved::NotListed(self.containing(list, prefix))),
+        }
+    }
+
+    /// Drops what has expired by now.
+    pub fn expire(&mut self, now_ns: u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while let Some(&(deadline, prefix)) = self.deadlines.first() {
+            if deadline > now_ns {
+                break;
+            }
+            let mut layers = self.layers(&prefix);
+            let expired = |item: &Item| item.expires_ns.is_some_and(|at| at <= now_ns);
+            layers.allow = layers.allow.filter(|item| !expired(item));
+            layers.ban = layers.ban.filter(|item| !expired(item));
+            self.deadlines.remove(&(deadline, prefix));
+            changes.extend(self.replace(prefix, layers));
+        }
+        changes
+    }
+
+    /// When the next entry expires, by the kernel's monotonic clock.
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Takes a change back that the kernel did not take.
+    pub fn undo(&mut self, change: Change) {
+        self.replace(change.prefix, change.layers);
+    }
+
+    /// Entries on a list, those included that another list's entry beats.
+    pub fn count(&self, list: ListName) -> usize {
+        self.counts[list as usize]
+    }
+
+    /// Prefixes that the kernel can still take.
+    pub fn room(&self) -> usize {
+        (LIST_CAPACITY as usize).saturating_sub(self.entries.len())
+    }
+
+    /// Whether the lists have anything for this very prefix.
+    pub fn knows(&self, prefix: &IpNet) -> bool {
+        self.entries.contains_key(prefix)
+    }
+
+    /// The entry that a list has for this very prefix.
+    pub fn get(&self, list: ListName, prefix: &IpNet) -> Option<Listed> {
+        self.entries.get(prefix)?.listed(list, *prefix)
+    }
+
+    /// The entries of a list, by prefix.
+    pub fn list(&self, list: ListName) -> impl Iterator<Item = Listed> {
+        self.entries.iter().filter_map(move |(prefix, layers)| layers.listed(list, *prefix))
+    }
+
+    /// Prefixes on a list that contain this one, longest first.
+    fn containing(&self, list: ListName, prefix: IpNet) -> Vec<IpNet> {
+        std::iter::successors(prefix.supernet(), IpNet::supernet)
+            .filter(|wider| self.entries.get(wider).is_some_and(|layers| layers.has(list)))
+            .collect()
+    }
+
+    fn layers(&self, prefix: &IpNet) -> Layers {
+        self.entries.get(prefix).cloned().unwrap_or_default()
+    }
+
+    /// The one place that writes: keeps deadlines and counts in step.
+    fn replace(&mut self, prefix: IpNet, layers: Layers) -> Option<Change> {
+        let before = self.layers(&prefix);
+        if before == layers {
+            return None;
+        }
+        for deadline in before.deadlines() {
+            self.deadlines.remove(&(deadline, prefix));
+        }
+        self.deadlines.extend(layers.deadlines().map(|deadline| (deadline, prefix)));
+        for list in ListName::ALL {
+            let count = &mut self.counts[list as usize];
+            *count = *count + usize::from(layers.has(list)) - usize::from(before.has(list));
+        }
+        let change =
+            Change { prefix, before: before.effective(), after: layers.effective(), layers: before };
+        if layers == Layers::default() {
+            self.entries.remove(&prefix);
+        } else {
+            self.entries.insert(prefix, layers);
+        }
+        Some(change)
+    }
+}
+
+impl Layers {
+    fn has(&self, list: ListName) -> bool {
+        match list {
+            ListName::Allow => self.configured_allow || self.allow.is_some(),
+            ListName::Deny => self.configured_deny,
+            ListName::Ban => self.ban.is_some(),
+        }
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = u64> {
+        let deadline = |item: &Option<Item>| item.as_ref().and_then(|item| item.expires_ns);
+        [deadline(&self.allow), deadline(&self.ban)].into_iter().flatten()
+    }
+
+    /// What the kernel shall hold.
+    fn effective(&self) -> Option<Entry> {
+        let entry = |verdict, expires_ns| Some(Entry { verdict, expires_ns });
+        let operators = |item: &Item| item.expires_ns.unwrap_or(OPERATORS_NEVER);
+        match (&self.allow, &self.ban) {
+            // With the configuration's entry beneath, a timed one must not end in the kernel before the agent has put
+            // that entry back: there would be a gap, and a long one if the agent is down then.
+            (Some(item), _) if self.configured_allow && item.expires_ns.is_some() => entry(VERDICT_ALLOW, 0),
+            (Some(item), _) => entry(VERDICT_ALLOW, operators(item)),
+            (None, _) if self.configured_allow => entry(VERDICT_ALLOW, 0),
+            (None, Some(item)) if self.configured_deny && item.expires_ns.is_some() => entry(VERDICT_DENY, 0),
+            (None, Some(item)) => entry(VERDICT_BAN, operators(item)),
+            (None, None) => self.configured_deny.then_some(Entry { verdict: VERDICT_DENY, expires_ns: 0 }),
+        }
+    }
+
+    fn listed(&self, list: ListName, prefix: IpNet) -> Option<Listed> {
+        let configured =
+            || Item { expires_ns: None, added: None, reason: None, origin: Origin::Configuration };
+        let item = match list {
+            ListName::Allow => self.allow.clone().or_else(|| self.configured_allow.then(configured)),
+            ListName::Deny => self.configured_deny.then(configured),
+            ListName::Ban => self.ban.clone(),
+        }?;
+        let beaten_by = [ListName::Allow, ListName::Ban].into_iter().take_while(|&other| other != list).find(|&other| self.has(other));
+        Some(Listed { prefix, item, beaten_by })
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,172 @@
+use super::*;
+use proptest::prelude::*;
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn item(expires_ns: Option<u64>) -> Item {
+    Item { expires_ns, added: None, reason: None, origin: Origin::Operator }
+}
+
+fn configured(allow: &[&str], deny: &[&str]) -> ConfiguredLists {
+    let nets = |texts: &[&str]| texts.iter().map(|text| net(text)).collect();
+    ConfiguredLists { allow: nets(allow), deny: nets(deny) }
+}
+
+const A: &str = "192.0.2.0/24";
+
+#[test]
+fn of_the_same_prefix_allow_beats_ban_beats_deny_and_what_is_beaten_comes_back() {
+    let mut store = Store::default();
+    let verdict = |change: Option<Change>| change.unwrap().after.map(|entry| entry.verdict);
+    store.configure(&configured(&[], &[A]));
+    assert_eq!(verdict(store.add(ListName::Ban, net(A), item(None))), Some(VERDICT_BAN));
+    assert_eq!(verdict(store.add(ListName::Allow, net(A), item(None))), Some(VERDICT_ALLOW));
+    let ban = store.get(ListName::Ban, &net(A)).unwrap();
+    assert_eq!(ban.beaten_by, Some(ListName::Allow));
+    assert_eq!(store.get(ListName::Deny, &net(A)).unwrap().beaten_by, Some(ListName::Allow));
+    assert_eq!(verdict(store.remove(ListName::Allow, net(A)).unwrap()), Some(VERDICT_BAN));
+    assert_eq!(verdict(store.remove(ListName::Ban, net(A)).unwrap()), Some(VERDICT_DENY));
+    assert_eq!(store.remove(ListName::Ban, net(A)), Err(NotRemoved::NotListed(vec![])));
+    assert_eq!(store.configure(&configured(&[], &[]))[0].after, None);
+    assert_eq!(store.count(ListName::Deny), 0);
+}
+
+#[test]
+fn what_is_not_listed_names_what_contains_it() {
+    let mut store = Store::default();
+    store.add(ListName::Ban, net(A), item(None));
+    store.add(ListName::Ban, net("192.0.0.0/16"), item(None));
+    store.configure(&configured(&["198.51.100.1/32"], &[]));
+    let error = store.remove(ListName::Ban, net("192.0.2.7/32")).unwrap_err();
+    assert_eq!(error, NotRemoved::NotListed(vec![net(A), net("192.0.0.0/16")]));
+    assert_eq!(store.remove(ListName::Allow, net("198.51.100.1/32")), Err(NotRemoved::Configured));
+}
+
+#[test]
+fn bans_expire_in_time_and_only_then() {
+    let mut store = Store::default();
+    store.add(ListName::Ban, net(A), item(Some(100)));
+    store.add(ListName::Ban, net("198.51.100.0/24"), item(Some(50)));
+    assert_eq!(store.next_expiry(), Some(50));
+    assert!(store.expire(49).is_empty());
+    assert_eq!(store.expire(50).len(), 1);
+    // A new time replaces the old one.
+    store.add(ListName::Ban, net(A), item(Some(200)));
+    assert!(store.expire(150).is_empty());
+    assert_eq!(store.expire(200)[0].after, None);
+    assert_eq!((store.next_expiry(), store.count(ListName::Ban)), (None, 0));
+}
+
+#[test]
+fn no_gap_where_a_timed_entry_lies_over_a_lasting_one() {
+    let mut store = Store::default();
+    store.configure(&configured(&["10.0.0.0/8"], &[A]));
+    // The kernel would end a timed entry by itself; what lies beneath must hold on even if the agent is down then.
+    store.add(ListName::Ban, net(A), item(Some(100)));
+    assert_eq!(store.entries[&net(A)].effective(), Some(Entry { verdict: VERDICT_DENY, expires_ns: 0 }));
+    store.add(ListName::Allow, net("10.0.0.0/8"), item(Some(100)));
+    assert_eq!(
+        store.entries[&net("10.0.0.0/8")].effective(),
+        Some(Entry { verdict: VERDICT_ALLOW, expires_ns: 0 })
+    );
+}
+
+#[test]
+fn a_restart_keeps_what_the_operator_did_and_follows_the_configuration() {
+    let mut first = Store::default();
+    let mut kernel: BTreeMap<IpNet, Entry> = BTreeMap::new();
+    let old = configured(&["10.0.0.0/8", "10.1.0.0/16"], &[A]);
+    let mut changes = first.configure(&old);
+    for (list, prefix, expires) in [
+        (ListName::Ban, "203.0.113.1/32", None),
+        (ListName::Ban, "203.0.113.2/32", Some(500)),
+        (ListName::Ban, "203.0.113.3/32", Some(10)),
+        (ListName::Allow, "203.0.113.4/32", None),
+        (ListName::Allow, "203.0.113.5/32", Some(500)),
+    ] {
+        changes.extend(first.add(list, net(prefix), item(expires)));
+    }
+    for change in changes {
+        kernel.insert(change.prefix, change.after.unwrap());
+    }
+    let left: Vec<(IpNet, Entry)> = kernel.into_iter().collect();
+
+    let new = configured(&["10.0.0.0/8"], &["198.51.100.0/24"]);
+    let (second, changes) = Store::inherit(&left, &new, 100);
+    let prefixes = |list| second.list(list).map(|listed| listed.prefix.to_string()).collect::<Vec<_>>();
+    assert_eq!(prefixes(ListName::Ban), ["203.0.113.1/32", "203.0.113.2/32"]);
+    assert_eq!(prefixes(ListName::Allow), ["10.0.0.0/8", "203.0.113.4/32", "203.0.113.5/32"]);
+    assert_eq!(prefixes(ListName::Deny), ["198.51.100.0/24"]);
+    assert!(second.list(ListName::Ban).all(|listed| listed.item.origin == Origin::Inherited));
+    let mut changed: Vec<(String, bool)> =
+        changes.iter().map(|change| (change.prefix.to_string(), change.after.is_some())).collect();
+    changed.sort();
+    let expected = [("10.1.0.0/16", false), (A, false), ("198.51.100.0/24", true), ("203.0.113.3/32", false)];
+    assert_eq!(changed, expected.map(|(prefix, stays)| (prefix.to_owned(), stays)));
+}
+
+/// One step of an operator, a reload or time.
+#[derive(Clone, Debug)]
+enum Step {
+    Add(ListName, u8, Option<u64>),
+    Remove(ListName, u8),
+    Configure(Vec<u8>, Vec<u8>),
+    Expire(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let list = prop_oneof![Just(ListName::Allow), Just(ListName::Ban)];
+    prop_oneof![
+        (list.clone(), 0..6_u8, prop::option::of(1..100_u64)).prop_map(|(l, p, e)| Step::Add(l, p, e)),
+        (list, 0..6_u8).prop_map(|(l, p)| Step::Remove(l, p)),
+        (prop::collection::vec(0..6_u8, 0..3), prop::collection::vec(0..6_u8, 0..3))
+            .prop_map(|(a, d)| Step::Configure(a, d)),
+        (1..100_u64).prop_map(Step::Expire),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_changes_always_lead_the_kernel_to_what_the_store_wants(
+        steps in prop::collection::vec(step(), 1..60),
+        refused in any::<prop::sample::Index>(),
+    ) {
+        let prefix = |number: u8| net(&format!("10.{number}.0.0/16"));
+        let (mut store, mut kernel) = (Store::default(), BTreeMap::<IpNet, Entry>::new());
+        let refused = refused.index(steps.len());
+        for (i, step) in steps.into_iter().enumerate() {
+            let changes: Vec<Change> = match step {
+                Step::Add(list, number, expires) => {
+                    store.add(list, prefix(number), item(expires)).into_iter().collect()
+                }
+                Step::Remove(list, number) => store.remove(list, prefix(number)).ok().flatten().into_iter().collect(),
+                Step::Configure(allow, deny) => store.configure(&ConfiguredLists {
+                    allow: allow.into_iter().map(prefix).collect(),
+                    deny: deny.into_iter().map(prefix).collect(),
+                }),
+                Step::Expire(now) => store.expire(now),
+            };
+            for change in changes {
+                prop_assert_eq!(kernel.get(&change.prefix).copied(), change.before);
+                if i == refused {
+                    store.undo(change);
+                    continue;
+                }
+                match change.after {
+                    Some(entry) => kernel.insert(change.prefix, entry),
+                    None => kernel.remove(&change.prefix),
+                };
+            }
+            let wanted: BTreeMap<IpNet, Entry> =
+                store.entries.iter().filter_map(|(p, layers)| Some((*p, layers.effective()?))).collect();
+            prop_assert_eq!(&wanted, &kernel);
+            for list in ListName::ALL {
+                prop_assert_eq!(store.count(list), store.list(list).count());
+            }
+            let timed = store.entries.values().flat_map(Layers::deadlines).min();
+            prop_assert_eq!(store.next_expiry(), timed);
+        }
+    }
+}
