@@ -53,7 +53,9 @@ impl core::ops::AddAssign for Tally {
 impl Counters {
     /// Adds another CPU's counters.
     pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.judged.iter_mut().zip(other.judged).chain(self.observed.iter_mut().zip(other.observed)) {
+        for (mine, theirs) in
+            self.judged.iter_mut().zip(other.judged).chain(self.observed.iter_mut().zip(other.observed))
+        {
             *mine += theirs;
         }
     }

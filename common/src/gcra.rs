@@ -122,8 +122,9 @@ impl Limit {
         if count == 0 || period_ns == 0 || burst == 0 {
             return Err(LimitError::Zero);
         }
-        let increment =
-            (((period_ns as u128 * TICKS_PER_NS as u128) << INCREMENT_FRACTION) + count as u128 / 2) / count as u128;
+        let increment = (((period_ns as u128 * TICKS_PER_NS as u128) << INCREMENT_FRACTION)
+            + count as u128 / 2)
+            / count as u128;
         if increment < 64 {
             return Err(LimitError::TooFast);
         }

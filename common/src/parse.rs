@@ -273,7 +273,11 @@ fn parse_v4(cursor: &mut Cursor<'_>, remaining: u32, facts: &mut Facts) -> Resul
     facts.destination = Address::from_v4_word(header.word::<16>());
     facts.protocol = header.byte::<9>();
     facts.hop_limit = header.byte::<8>();
-    if version_and_length >> 4 != 4 || header_length < 20 || total_length < header_length || total_length > remaining {
+    if version_and_length >> 4 != 4
+        || header_length < 20
+        || total_length < header_length
+        || total_length > remaining
+    {
         return Err(Reason::MalformedIpv4);
     }
     cursor.skip(header_length - 20);
@@ -298,7 +302,11 @@ fn parse_v6(cursor: &mut Cursor<'_>, remaining: u32, facts: &mut Facts) -> Resul
     let mut payload = u32::from(header.be16::<4>());
     // IPv4-mapped addresses never stand on the wire (RFC 4291 section 2.5.5.2): taken for IPv4 here, they would walk
     // past every IPv6 rule.
-    if header.byte::<0>() >> 4 != 6 || payload + 40 > remaining || facts.source.is_v4() || facts.destination.is_v4() {
+    if header.byte::<0>() >> 4 != 6
+        || payload + 40 > remaining
+        || facts.source.is_v4()
+        || facts.destination.is_v4()
+    {
         return Err(Reason::MalformedIpv6);
     }
     let mut next = header.byte::<6>();
@@ -368,7 +376,7 @@ fn parse_payload(
         // an offset of one unit overwrites the flags of the TCP header before it (RFC 1858 section 3).
         if payload == 0
             || offset + payload > 65_535
-            || (more && payload % 8 != 0)
+            || (more && !payload.is_multiple_of(8))
             || (offset == 8 && facts.protocol == protocol::TCP)
         {
             return Err(Reason::MalformedFragment);
@@ -416,7 +424,11 @@ fn parse_udp(cursor: &mut Cursor<'_>, payload: u32, facts: &mut Facts) -> Result
 
 /// RFC 792 (eight bytes at least) and RFC 4443 (four).
 #[inline(always)]
-fn parse_icmp<const LEAST: usize>(cursor: &mut Cursor<'_>, payload: u32, facts: &mut Facts) -> Result<Network, Reason> {
+fn parse_icmp<const LEAST: usize>(
+    cursor: &mut Cursor<'_>,
+    payload: u32,
+    facts: &mut Facts,
+) -> Result<Network, Reason> {
     let header = cursor.take::<4>().ok_or(Reason::MalformedIcmp)?;
     if payload < LEAST as u32 {
         return Err(Reason::MalformedIcmp);

@@ -21,7 +21,10 @@ pub(crate) fn reason(facts: &Facts, fragments: u32) -> Option<Reason> {
     if facts.has_ports() && (facts.source_port == 0 || facts.destination_port == 0) {
         return Some(Reason::PortZero);
     }
-    if facts.protocol == protocol::TCP && facts.fragment != Fragment::Later && !plausible_flags(facts.tcp_flags) {
+    if facts.protocol == protocol::TCP
+        && facts.fragment != Fragment::Later
+        && !plausible_flags(facts.tcp_flags)
+    {
         return Some(Reason::TcpFlags);
     }
     None

@@ -22,9 +22,11 @@ static SOURCES: Array<Line, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static TOTALS: Array<Line, MAX_CLASSES, MMAPABLE> = Array::new();
 
-/// Lines in `SOURCES`, less one; a power of two, less one.
+/// Lines in `SOURCES`, less one; a power of two, less one. Always set at load. The initial value is one that no other
+/// constant has: the compiler merges equal constants, and what is set here would then be set there as well (with 0, it
+/// was the key of a map look-up).
 #[unsafe(no_mangle)]
-static SOURCES_MASK: Global<u32> = Global::new(0);
+static SOURCES_MASK: Global<u32> = Global::new(0xdead_5b07);
 
 /// Judges the packet by its class's limits: the reason is [`Reason::Passed`] if it keeps to all of them.
 #[inline(always)]
@@ -40,7 +42,9 @@ pub(crate) fn reason(packet: &mut Packet, policy: &Policy) -> Reason {
     if limited_in_total && let Some(spent) = total_spent(packet, class, &charge) {
         return spent;
     }
-    if limited(&class.per_source, &charge) && let Some(over) = source_over(packet, policy, class, &charge) {
+    if limited(&class.per_source, &charge)
+        && let Some(over) = source_over(packet, policy, class, &charge)
+    {
         return over;
     }
     if limited_in_total && let Some(spent) = charge_total(packet, class, &charge) {

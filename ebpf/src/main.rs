@@ -17,7 +17,9 @@ mod limits;
 mod lists;
 mod policy;
 
-use aya_ebpf::{bindings::xdp_action, helpers::generated::bpf_xdp_get_buff_len, macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    bindings::xdp_action, helpers::generated::bpf_xdp_get_buff_len, macros::xdp, programs::XdpContext,
+};
 use aya_log_ebpf::debug;
 use clock::Clock;
 use stopbank_common::{

@@ -114,7 +114,7 @@ impl Pins {
 }
 
 fn is_bpffs(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|filesystem| filesystem.f_type as i64 == BPF_FS_MAGIC)
+    rustix::fs::statfs(path).is_ok_and(|filesystem| filesystem.f_type == BPF_FS_MAGIC)
 }
 
 fn mount_bpffs() -> Result<(), DatapathError> {

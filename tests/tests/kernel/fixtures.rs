@@ -43,7 +43,7 @@ fn v6() -> FrameBuilder {
 /// Sentence, frame, reason, class.
 type Fixture = (&'static str, Frame, Reason, u8);
 
-pub fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Trial> {
     let mut trials: Vec<_> = [passing(), malformed(), fragments(), illegitimate()]
         .into_iter()
         .flatten()
@@ -52,10 +52,14 @@ pub fn trials() -> Vec<Trial> {
         })
         .collect();
     trials.push(crate::trial("every truncation of every header is judged, and counted once", truncations));
-    trials.push(crate::trial("observe mode passes everything and counts what it would have dropped", observe));
+    trials
+        .push(crate::trial("observe mode passes everything and counts what it would have dropped", observe));
     trials.push(crate::trial("dropped fragments by policy", fragments_dropped));
     trials.push(crate::trial("a program without a policy passes and counts", no_policy));
-    trials.push(crate::trial("an interface that the policy does not name is counted in slot 0", unnamed_interface));
+    trials.push(crate::trial(
+        "an interface that the policy does not name is counted in slot 0",
+        unnamed_interface,
+    ));
     trials.push(crate::trial("DHCP beyond its budget is judged like any UDP", dhcp_budget));
     trials
 }
@@ -73,13 +77,28 @@ fn passing() -> Vec<Fixture> {
     vec![
         ("a SYN to a served port passes", v4().tcp(40_000, 80).build(), Passed, WEB),
         ("a SYN over IPv6 to a served port passes", v6().tcp(40_000, 80).build(), Passed, WEB),
-        ("a TCP segment to another port is the default class's", v4().tcp(40_000, 81).build(), Passed, CLASS_DEFAULT),
+        (
+            "a TCP segment to another port is the default class's",
+            v4().tcp(40_000, 81).build(),
+            Passed,
+            CLASS_DEFAULT,
+        ),
         ("a UDP datagram to a served port passes", v4().udp(40_000, 53).build(), Passed, DNS),
         ("a UDP datagram over IPv6 passes", v6().udp(40_000, 53).build(), Passed, DNS),
-        ("the TCP class does not claim the same UDP port", v4().udp(40_000, 80).build(), Passed, CLASS_DEFAULT),
+        (
+            "the TCP class does not claim the same UDP port",
+            v4().udp(40_000, 80).build(),
+            Passed,
+            CLASS_DEFAULT,
+        ),
         ("a ping is ICMP's class's", v4().echo_request().build(), Passed, PING),
         ("a ping over IPv6 is ICMPv6's class's", v6().echo_request().build(), Passed, PING),
-        ("another protocol is the default class's", v4().protocol(47).payload(&[0; 8]).build(), Passed, CLASS_DEFAULT),
+        (
+            "another protocol is the default class's",
+            v4().protocol(47).payload(&[0; 8]).build(),
+            Passed,
+            CLASS_DEFAULT,
+        ),
         ("one VLAN tag is looked through", v4().vlan(5).tcp(40_000, 80).build(), Passed, WEB),
         ("two VLAN tags are looked through", v6().service_vlan(5).vlan(6).udp(1, 53).build(), Passed, DNS),
         ("ports are found behind IPv4 options", v4().options(&[1; 40]).tcp(40_000, 80).build(), Passed, WEB),
@@ -89,10 +108,25 @@ fn passing() -> Vec<Fixture> {
             Passed,
             DNS,
         ),
-        ("an atomic fragment is a whole packet (RFC 6946)", v6().fragment(0, false).udp(1, 53).build(), Passed, DNS),
-        ("padding behind a short packet is no contradiction", v4().udp(1, 53).build().padded(60), Passed, DNS),
+        (
+            "an atomic fragment is a whole packet (RFC 6946)",
+            v6().fragment(0, false).udp(1, 53).build(),
+            Passed,
+            DNS,
+        ),
+        (
+            "padding behind a short packet is no contradiction",
+            v4().udp(1, 53).build().padded(60),
+            Passed,
+            DNS,
+        ),
         ("ESP has no ports to read", v4().protocol(50).payload(&[0; 16]).build(), Passed, CLASS_DEFAULT),
-        ("ICMPv6 over IPv4 is just another protocol", v4().protocol(58).payload(&[8; 2]).build(), Passed, PING),
+        (
+            "ICMPv6 over IPv4 is just another protocol",
+            v4().protocol(58).payload(&[8; 2]).build(),
+            Passed,
+            PING,
+        ),
         ("a closed class drops", v4().tcp(40_000, 23).build(), ClassClosed, CLOSED),
         ("ARP passes", arp([192, 0, 2, 7].into(), [192, 0, 2, 8].into()), Essential, CLASS_NONE),
         ("LLDP passes as not IP", other(ethertype::LLDP, &[0; 46]), NotIp, CLASS_NONE),
@@ -106,7 +140,7 @@ fn passing() -> Vec<Fixture> {
         ),
         (
             "a router advertisement in fragments is judged (RFC 6980)",
-            link_local().fragment(0, true).icmp(134, 0).hops(255).payload(&[0; 12]).build(),
+            link_local().fragment(0, true).icmp(134, 0).hops(255).payload(&[0; 8]).build(),
             Passed,
             PING,
         ),
@@ -139,12 +173,32 @@ fn dad() -> Frame {
 fn malformed() -> Vec<Fixture> {
     let none = CLASS_NONE;
     vec![
-        ("a third VLAN tag is malformed", v4().vlan(1).vlan(2).vlan(3).udp(1, 53).build(), MalformedVlan, none),
+        (
+            "a third VLAN tag is malformed",
+            v4().vlan(1).vlan(2).vlan(3).udp(1, 53).build(),
+            MalformedVlan,
+            none,
+        ),
         ("IPv4 with version 5", v4().version(5).udp(1, 53).build(), MalformedIpv4, none),
         ("IPv4 with a header below 20 bytes", v4().header_words(4).udp(1, 53).build(), MalformedIpv4, none),
-        ("IPv4 with a total length below its header", v4().length(19).udp(1, 53).build(), MalformedIpv4, none),
-        ("IPv4 with a total length beyond the frame", v4().length(100).udp(1, 53).build(), MalformedIpv4, none),
-        ("IPv4 with a header beyond its total length", v4().header_words(15).udp(1, 53).build(), MalformedIpv4, none),
+        (
+            "IPv4 with a total length below its header",
+            v4().length(19).udp(1, 53).build(),
+            MalformedIpv4,
+            none,
+        ),
+        (
+            "IPv4 with a total length beyond the frame",
+            v4().length(100).udp(1, 53).build(),
+            MalformedIpv4,
+            none,
+        ),
+        (
+            "IPv4 with a header beyond its total length",
+            v4().header_words(15).udp(1, 53).build(),
+            MalformedIpv4,
+            none,
+        ),
         ("IPv6 with version 4", v6().version(4).udp(1, 53).build(), MalformedIpv6, none),
         ("IPv6 with a payload beyond the frame", v6().length(100).udp(1, 53).build(), MalformedIpv6, none),
         ("an IPv4-mapped source on the wire", mapped(), MalformedIpv6, none),
@@ -173,7 +227,12 @@ fn malformed() -> Vec<Fixture> {
             none,
         ),
         ("TCP with a data offset below 20 bytes", v4().tcp(1, 80).data_offset(4).build(), MalformedTcp, none),
-        ("TCP with a data offset beyond the packet", v6().tcp(1, 80).data_offset(15).build(), MalformedTcp, none),
+        (
+            "TCP with a data offset beyond the packet",
+            v6().tcp(1, 80).data_offset(15).build(),
+            MalformedTcp,
+            none,
+        ),
         ("UDP with a length below 8", v4().udp(1, 53).udp_length(7).build(), MalformedUdp, none),
         ("UDP with a length beyond the packet", v6().udp(1, 53).udp_length(9).build(), MalformedUdp, none),
         (
@@ -199,8 +258,18 @@ fn mapped() -> Frame {
 fn fragments() -> Vec<Fixture> {
     let later = |offset| v4().fragment(offset, true).protocol(protocol::UDP);
     vec![
-        ("a first fragment is judged as a packet", v4().fragment(0, true).udp(1, 53).payload(&[0; 8]).build(), Passed, DNS),
-        ("a later fragment is the default class's", later(64).payload(&[0; 8]).build(), Passed, CLASS_DEFAULT),
+        (
+            "a first fragment is judged as a packet",
+            v4().fragment(0, true).udp(1, 53).payload(&[0; 8]).build(),
+            Passed,
+            DNS,
+        ),
+        (
+            "a later fragment is the default class's",
+            later(64).payload(&[0; 8]).build(),
+            Passed,
+            CLASS_DEFAULT,
+        ),
         (
             "a later fragment over IPv6 is the default class's",
             v6().fragment(64, false).protocol(protocol::UDP).payload(&[0; 5]).build(),
@@ -208,7 +277,12 @@ fn fragments() -> Vec<Fixture> {
             CLASS_DEFAULT,
         ),
         ("a fragment beyond 64 KiB", later(65_528).payload(&[0; 16]).build(), MalformedFragment, CLASS_NONE),
-        ("a fragment that is no multiple of eight", later(64).payload(&[0; 9]).build(), MalformedFragment, CLASS_NONE),
+        (
+            "a fragment that is no multiple of eight",
+            later(64).payload(&[0; 9]).build(),
+            MalformedFragment,
+            CLASS_NONE,
+        ),
         ("an empty fragment", later(64).build(), MalformedFragment, CLASS_NONE),
         (
             "a fragment over the TCP flags (RFC 1858)",
@@ -232,7 +306,12 @@ fn illegitimate() -> Vec<Fixture> {
     let none = CLASS_NONE;
     let (fin, syn, rst, ack) = (tcp_flags::FIN, tcp_flags::SYN, tcp_flags::RST, tcp_flags::ACK);
     vec![
-        ("source and destination the same", FrameBuilder::new("192.0.2.7", "192.0.2.7").udp(1, 53).build(), Land, none),
+        (
+            "source and destination the same",
+            FrameBuilder::new("192.0.2.7", "192.0.2.7").udp(1, 53).build(),
+            Land,
+            none,
+        ),
         ("from 0.0.0.0/8", from("0.1.2.3"), BogonSource, none),
         ("from loopback", from("127.0.0.1"), BogonSource, none),
         ("from multicast", from("224.0.0.1"), BogonSource, none),
@@ -285,10 +364,17 @@ fn truncations() {
 fn observe() {
     let mut datapath = lock(&RIG);
     install(&mut datapath, rules().mode(MODE_OBSERVE));
-    let drops = [malformed(), illegitimate()].into_iter().flatten().filter(|(_, _, reason, _)| reason.kind() == Kind::Drop);
+    let drops = [malformed(), illegitimate()]
+        .into_iter()
+        .flatten()
+        .filter(|(_, _, reason, _)| reason.kind() == Kind::Drop);
     for (sentence, frame, reason, class) in drops {
         let (action, counted) = judge(&datapath, &frame);
-        assert_eq!((action, counted.reason, counted.class, counted.observed), (PASS, reason, class, true), "{sentence}");
+        assert_eq!(
+            (action, counted.reason, counted.class, counted.observed),
+            (PASS, reason, class, true),
+            "{sentence}"
+        );
     }
     let (_, counted) = judge(&datapath, &v4().udp(1, 53).build());
     assert!(!counted.observed, "what passes anyway is not observed");
@@ -311,7 +397,7 @@ fn fragments_dropped() {
 }
 
 fn no_policy() {
-    let datapath = Datapath::private(&stopbank::datapath::Options::default()).unwrap();
+    let datapath = rig::load_without_policy();
     let (action, counted) = judge(&datapath, &v4().version(9).udp(1, 53).build());
     assert_eq!((action, counted.reason, counted.slot), (PASS, NoPolicy, 0));
 }

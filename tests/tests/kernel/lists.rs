@@ -12,7 +12,7 @@ use stopbank_tests::frames::FrameBuilder;
 
 use crate::rig::{self, Rules, judge};
 
-pub fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("lists: the longest prefix wins, IPv4 and IPv6", longest_prefix),
         crate::trial("lists: an IPv4 prefix says nothing of IPv6, and the other way round", families),
@@ -84,7 +84,10 @@ fn expiry() {
 fn read_back() {
     let mut datapath = rig::load(Rules::new());
     let mut expected = Vec::new();
-    for (i, prefix) in ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.7/32", "::/0", "2001:db8::/32", "2001:db8::1/128"].iter().enumerate() {
+    for (i, prefix) in ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.7/32", "::/0", "2001:db8::/32", "2001:db8::1/128"]
+        .iter()
+        .enumerate()
+    {
         let entry = Entry { verdict: 1 + (i % 3) as u8, expires_ns: i as u64 * 1_000_000_000_000 };
         datapath.list_insert(prefix.parse().unwrap(), entry).unwrap();
         expected.push((prefix.parse().unwrap(), entry));

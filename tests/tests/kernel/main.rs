@@ -1,5 +1,7 @@
 //! Packets through the loaded program (BPF_PROG_TEST_RUN): no network, the real verifier, the real maps.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod fixtures;
 mod limits;
 mod lists;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     time::{Duration, Instant},
 };
 
@@ -19,11 +18,20 @@ use crate::rig::{self, PASS, Random, Rules, packets, per_second};
 
 const WEB: u8 = 2;
 
-pub fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        crate::trial("a million random frames: each counted once, malformed as the host's parser says", million),
-        crate::trial("a flood of random sources changes no verdict of a legitimate one, and no map grows", bystander),
-        crate::trial("events are sampled within their budget, tell the truth, and a full ring is counted", events),
+        crate::trial(
+            "a million random frames: each counted once, malformed as the host's parser says",
+            million,
+        ),
+        crate::trial(
+            "a flood of random sources changes no verdict of a legitimate one, and no map grows",
+            bystander,
+        ),
+        crate::trial(
+            "events are sampled within their budget, tell the truth, and a full ring is counted",
+            events,
+        ),
     ]
 }
 
@@ -72,7 +80,8 @@ fn good_frames() -> Vec<Vec<u8>> {
 
 fn million() {
     const FRAMES: u64 = 1_000_000;
-    let datapath = rig::load(Rules::new().tcp(80, WEB).per_source(WEB, Dimension::Packets, per_second(100, 100)));
+    let datapath =
+        rig::load(Rules::new().tcp(80, WEB).per_source(WEB, Dimension::Packets, per_second(100, 100)));
     let mut random = Random(20_261_123);
     let good = good_frames();
     let mut bytes = 0;
@@ -97,30 +106,19 @@ fn million() {
         let expected = expected.get(&reason).copied().unwrap_or(0);
         assert_eq!(packets(&datapath, reason), expected, "{}", reason.name());
         // No frame is shorter than an Ethernet header here: the kernel would not run it.
-        assert!(expected > 1_000 || reason == Reason::MalformedEthernet, "{}: only {expected}", reason.name());
+        assert!(expected > 50 || reason == Reason::MalformedEthernet, "{}: only {expected}", reason.name());
     }
-}
-
-/// Kernel memory of every map this process holds, and how many there are.
-fn map_memory() -> (usize, u64) {
-    let mut maps = (0, 0);
-    for entry in fs::read_dir("/proc/self/fdinfo").unwrap().flatten() {
-        let info = fs::read_to_string(entry.path()).unwrap_or_default();
-        if info.contains("map_type") {
-            let memory = info.lines().find_map(|line| line.strip_prefix("memlock:")).unwrap();
-            maps = (maps.0 + 1, maps.1 + memory.trim().parse::<u64>().unwrap());
-        }
-    }
-    maps
 }
 
 fn bystander() {
     const LIMIT: u64 = 1_000; // packets a second from one source
     let rules = Rules::new().udp(53, WEB).per_source(WEB, Dimension::Packets, per_second(LIMIT, 50));
-    let datapath = rig::load(rules);
+    let (datapath, maps) = rig::load_and_tell(rules);
+    let memory = || rig::map_memory().into_iter().filter(|(id, _)| maps.contains(id)).collect::<Vec<_>>();
     let mut flood = FrameBuilder::new("11.0.0.1", "198.51.100.1").udp(40_000, 53).build();
     let honest = FrameBuilder::new("192.0.2.7", "198.51.100.1").udp(40_000, 53).build();
-    let before = map_memory();
+    let before = memory();
+    assert!(before.len() > 8, "{before:?}");
     let mut random = Random(7);
     let mut sent = 0_u64;
     let mut asked = 0_u64;
@@ -133,13 +131,17 @@ fn bystander() {
         }
         // At half its limit.
         while asked < start.elapsed().as_millis() as u64 * LIMIT / 2_000 {
-            assert_eq!(datapath.run(&honest.bytes, 1).unwrap().action, PASS, "packet {asked} after {sent} others");
+            assert_eq!(
+                datapath.run(&honest.bytes, 1).unwrap().action,
+                PASS,
+                "packet {asked} after {sent} others"
+            );
             asked += 1;
         }
     }
     println!("{sent} packets from random sources, {asked} from the honest one");
     assert!(sent > 500_000, "{sent} packets are no flood");
-    assert_eq!(map_memory(), before, "no map grows");
+    assert_eq!(memory(), before, "no map grows");
     assert!(datapath.list_entries().unwrap().is_empty());
 }
 
@@ -156,7 +158,11 @@ fn events() {
     let sampled = drain(&mut events);
     // The budget goes by the kernel's coarse clock, hence a tick of slack.
     let most = 10.0 + 100.0 * (start.elapsed().as_secs_f64() + 0.01) + 1.0;
-    assert!(sampled.len() >= 10 && (sampled.len() as f64) < most, "{} events of at most {most}", sampled.len());
+    assert!(
+        sampled.len() >= 10 && (sampled.len() as f64) < most,
+        "{} events of at most {most}",
+        sampled.len()
+    );
     let event = sampled[0];
     assert_eq!(event.source, rig::ip("192.0.2.7").into());
     assert_eq!(event.destination, rig::ip("198.51.100.1").into());

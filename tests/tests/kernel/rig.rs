@@ -1,6 +1,8 @@
 //! The loaded program, a policy to run frames under, and a way to see what was counted.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
     net::IpAddr,
     sync::{Mutex, MutexGuard},
 };
@@ -15,21 +17,21 @@ use stopbank_common::{
 };
 
 /// `XDP_DROP`.
-pub const DROP: u32 = 1;
+pub(crate) const DROP: u32 = 1;
 /// `XDP_PASS`.
-pub const PASS: u32 = 2;
+pub(crate) const PASS: u32 = 2;
 
 /// Slot in which frames of BPF_PROG_TEST_RUN are counted: they come in on the loopback device, index 1.
-pub const SLOT: u32 = 1;
+pub(crate) const SLOT: u32 = 1;
 
 /// A policy in the making.
-pub struct Rules {
-    pub policy: Box<Policy>,
+pub(crate) struct Rules {
+    pub(crate) policy: Box<Policy>,
 }
 
 impl Rules {
     /// Everything in the default class, without limits, enforced.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: a Policy is `Plain`: all zeroes are a valid one.
         let mut policy = unsafe { Box::<Policy>::new_zeroed().assume_init() };
         policy.mode = MODE_ENFORCE;
@@ -45,72 +47,103 @@ impl Rules {
         Self { policy }
     }
 
-    pub fn per_source(mut self, class: u8, dimension: Dimension, limit: Limit) -> Self {
+    pub(crate) fn per_source(mut self, class: u8, dimension: Dimension, limit: Limit) -> Self {
         self.policy.classes[usize::from(class)].per_source[dimension as usize] = limit;
         self
     }
 
-    pub fn total(mut self, class: u8, dimension: Dimension, limit: Limit) -> Self {
+    pub(crate) fn total(mut self, class: u8, dimension: Dimension, limit: Limit) -> Self {
         self.policy.classes[usize::from(class)].total[dimension as usize] = limit;
         self
     }
 
-    pub fn tcp(mut self, port: u16, class: u8) -> Self {
+    pub(crate) fn tcp(mut self, port: u16, class: u8) -> Self {
         self.policy.by_tcp_port[usize::from(port)] = class;
         self
     }
 
-    pub fn udp(mut self, port: u16, class: u8) -> Self {
+    pub(crate) fn udp(mut self, port: u16, class: u8) -> Self {
         self.policy.by_udp_port[usize::from(port)] = class;
         self
     }
 
-    pub fn protocol(mut self, protocol: u8, class: u8) -> Self {
+    pub(crate) fn protocol(mut self, protocol: u8, class: u8) -> Self {
         self.policy.by_protocol[usize::from(protocol)] = class;
         self
     }
 
-    pub fn closed(mut self, class: u8) -> Self {
+    pub(crate) fn closed(mut self, class: u8) -> Self {
         self.policy.classes[usize::from(class)].closed = 1;
         self
     }
 
-    pub fn mode(mut self, mode: u32) -> Self {
+    pub(crate) fn mode(mut self, mode: u32) -> Self {
         self.policy.mode = mode;
         self
     }
 
-    pub fn fragments(mut self, fragments: u32) -> Self {
+    pub(crate) fn fragments(mut self, fragments: u32) -> Self {
         self.policy.fragments = fragments;
         self
     }
 
-    pub fn events(mut self, limit: Limit) -> Self {
+    pub(crate) fn events(mut self, limit: Limit) -> Self {
         self.policy.events = limit;
         self
     }
 }
 
 /// `count` units a second, `burst` at once.
-pub fn per_second(count: u64, burst: u64) -> Limit {
+pub(crate) fn per_second(count: u64, burst: u64) -> Limit {
     Limit::new(count, 1_000_000_000, burst, MAX_UNITS).unwrap()
 }
 
+/// Programs are loaded one at a time, so that a test can tell which maps are its own.
+static LOADING: Mutex<()> = Mutex::new(());
+
 /// A program of our own with this policy in force.
-pub fn load(rules: Rules) -> Datapath {
+pub(crate) fn load(rules: Rules) -> Datapath {
+    load_and_tell(rules).0
+}
+
+/// A program of our own that no policy was given to.
+pub(crate) fn load_without_policy() -> Datapath {
+    let _alone = lock(&LOADING);
+    Datapath::private(&Options::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// [`load`], and the ids of the maps that came with it.
+pub(crate) fn load_and_tell(rules: Rules) -> (Datapath, BTreeSet<u32>) {
+    let alone = lock(&LOADING);
+    let before = map_memory();
     let mut datapath = Datapath::private(&Options::default()).unwrap_or_else(|error| panic!("{error}"));
+    let maps = map_memory().into_keys().filter(|id| !before.contains_key(id)).collect();
+    drop(alone);
     install(&mut datapath, rules);
-    datapath
+    (datapath, maps)
+}
+
+/// Kernel memory in bytes of every map that this process holds, by the map's id.
+pub(crate) fn map_memory() -> BTreeMap<u32, u64> {
+    let mut memory = BTreeMap::new();
+    for entry in fs::read_dir("/proc/self/fdinfo").unwrap().flatten() {
+        let info = fs::read_to_string(entry.path()).unwrap_or_default();
+        let number = |key| info.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
+        if let (Some(id), Some(bytes)) = (number("map_id:"), number("memlock:")) {
+            memory.insert(id as u32, bytes);
+        }
+    }
+    memory
 }
 
 /// Puts the policy in force, under the key that the maps were made with.
-pub fn install(datapath: &mut Datapath, mut rules: Rules) {
+pub(crate) fn install(datapath: &mut Datapath, mut rules: Rules) {
     rules.policy.key = datapath.kept().unwrap().key;
     datapath.install(&rules.policy).unwrap();
 }
 
 /// Everything that was counted: by interface slot, class and reason, judged and observed.
-pub fn all_counters(datapath: &Datapath) -> Vec<(u32, u8, Counters)> {
+pub(crate) fn all_counters(datapath: &Datapath) -> Vec<(u32, u8, Counters)> {
     let mut all = Vec::new();
     for slot in 0..MAX_INTERFACES as u32 {
         for class in 0..MAX_CLASSES as u8 {
@@ -122,15 +155,15 @@ pub fn all_counters(datapath: &Datapath) -> Vec<(u32, u8, Counters)> {
 
 /// What was counted between two looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Counted {
-    pub slot: u32,
-    pub class: u8,
-    pub reason: Reason,
-    pub observed: bool,
-    pub tally: Tally,
+pub(crate) struct Counted {
+    pub(crate) slot: u32,
+    pub(crate) class: u8,
+    pub(crate) reason: Reason,
+    pub(crate) observed: bool,
+    pub(crate) tally: Tally,
 }
 
-pub fn difference(before: &[(u32, u8, Counters)], after: &[(u32, u8, Counters)]) -> Vec<Counted> {
+pub(crate) fn difference(before: &[(u32, u8, Counters)], after: &[(u32, u8, Counters)]) -> Vec<Counted> {
     let mut counted = Vec::new();
     for ((slot, class, before), (_, _, after)) in before.iter().zip(after) {
         for &reason in Reason::ALL {
@@ -147,12 +180,12 @@ pub fn difference(before: &[(u32, u8, Counters)], after: &[(u32, u8, Counters)])
 }
 
 /// Packets counted under a reason as really judged so, in every slot and class.
-pub fn packets(datapath: &Datapath, reason: Reason) -> u64 {
+pub(crate) fn packets(datapath: &Datapath, reason: Reason) -> u64 {
     all_counters(datapath).iter().map(|(_, _, counters)| counters.of(reason).0.packets).sum()
 }
 
 /// Packets counted at all.
-pub fn everything(datapath: &Datapath) -> u64 {
+pub(crate) fn everything(datapath: &Datapath) -> u64 {
     let sum = |counters: &Counters| -> u64 {
         counters.judged.iter().chain(&counters.observed).map(|tally| tally.packets).sum()
     };
@@ -160,7 +193,7 @@ pub fn everything(datapath: &Datapath) -> u64 {
 }
 
 /// Runs a frame once: the action, and the one thing that was counted.
-pub fn judge(datapath: &Datapath, frame: &[u8]) -> (u32, Counted) {
+pub(crate) fn judge(datapath: &Datapath, frame: &[u8]) -> (u32, Counted) {
     let before = all_counters(datapath);
     let run = datapath.run(frame, 1).unwrap();
     let counted = difference(&before, &all_counters(datapath));
@@ -170,19 +203,19 @@ pub fn judge(datapath: &Datapath, frame: &[u8]) -> (u32, Counted) {
 }
 
 /// A lock that a failed test does not poison for the others.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-pub fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// A small generator of random numbers (splitmix64), so that a failing run can be repeated.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -190,11 +223,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    pub fn fill(&mut self, bytes: &mut [u8]) {
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.next().to_ne_bytes()[..chunk.len()]);
         }
