@@ -104,7 +104,8 @@ fn ten_times(frame: &[u8], dimension: Dimension, cpus: usize) {
 }
 
 fn full_speed() {
-    const RATE: u64 = 1_000_000;
+    // Slow beside what two CPUs send, so that both are always waiting for the next token.
+    const RATE: u64 = 50_000;
     let datapath =
         rig::load(Rules::new().udp(53, CLASS).per_source(CLASS, Dimension::Packets, per_second(RATE, 1)));
     let frame = v4(1);
@@ -114,9 +115,7 @@ fn full_speed() {
             let (datapath, frame) = (&datapath, &frame);
             scope.spawn(move || {
                 pin(cpu);
-                for _ in 0..3 {
-                    datapath.run(frame, 5_000_000).unwrap();
-                }
+                datapath.run(frame, 15_000_000).unwrap();
             });
         }
     });
@@ -125,7 +124,7 @@ fn full_speed() {
     println!("{} offered, {passed} passed, at most {expected:.1}", rig::everything(&datapath));
     // Other work on the machine may keep both CPUs from asking in time, so only the upper bound is exact.
     assert!(passed <= expected.ceil(), "{passed} passed, {expected:.1} are allowed");
-    assert!(passed > expected * 0.3, "{passed} of {expected:.1} passed");
+    assert!(passed > expected * 0.5, "{passed} of {expected:.1} passed");
 }
 
 fn twelve_a_minute() {
