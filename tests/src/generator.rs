@@ -1,11 +1,11 @@
-//! Sends floods: frames made in the kernel by the program in `ebpf/src/bin/traffic.rs`, by one CPU.
+//! Sends floods: frames made in the kernel by the program in `ebpf/src/bin/traffic.rs`, by one CPU ([`Role::Flood`]).
 
 use std::{
     mem,
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::thread::JoinHandleExt},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -15,12 +15,13 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use aya::{
     Ebpf,
-    maps::{Array, PerCpuArray},
+    maps::{Array, MapData, PerCpuArray},
     programs::{ProgramError, TestRun, TestRunAttrs, TestRunOptions, Xdp},
 };
 use stopbank_common::parse::protocol;
 
 use crate::{
+    cpu::{self, Role},
     frames::{Frame, FrameBuilder, SHORTEST, internet_checksum},
     netns::{self, Namespace},
 };
@@ -39,13 +40,11 @@ const SENT: &str = "SENT";
 /// Frames that the kernel makes and sends at once, with software interrupts held off. Well below the 256 that a veth's
 /// receive queue holds.
 const BATCH: u32 = 64;
-/// Frames for each system call when the flood is not paced. A call sets up a page pool first, which 65,536 frames make up
-/// for; each takes some ten milliseconds, so that a flood ends soon after it is told to.
-const UNPACED: u32 = 65_536;
-/// How long one burst of a paced flood is to last.
-const PACED_EVERY: Duration = Duration::from_millis(2);
+/// Runs of the program for each system call, some seconds' worth: at the end of each call the kernel waits for a grace
+/// period, some twenty milliseconds in which nothing is sent.
+const RUNS: u32 = 1 << 24;
 
-// SAFETY: repr(C), eight u32, no padding.
+// SAFETY: repr(C), nine u32, no padding.
 unsafe impl aya::Pod for Settings {}
 
 /// What is sent, and from whom.
@@ -58,18 +57,15 @@ pub struct Flood {
     pub sources: u32,
     /// Frames a second, or as many as one CPU can.
     pub pace: Option<u64>,
-    /// Ends by itself after this long.
+    /// Ends by itself after this long, or a few seconds later: a bound for what nobody stops.
     pub at_most: Duration,
-    /// The CPU that sends; the last one if `None`.
-    pub cpu: Option<usize>,
 }
 
 /// A flood under way. It ends when this is dropped.
-#[derive(Debug)]
 pub struct Running {
     stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
-    thread: Option<JoinHandle<Result<u64>>>,
+    sent: PerCpuArray<MapData, u64>,
+    thread: Option<JoinHandle<Result<()>>>,
 }
 
 impl Flood {
@@ -81,23 +77,15 @@ impl Flood {
     pub fn start(&self, namespace: &Namespace, interface: u32) -> Result<Running> {
         let (frame, settings) = self.template(interface)?;
         let inside = namespace.handle()?;
-        let cpu = match self.cpu {
-            Some(cpu) => cpu,
-            None => thread::available_parallelism()?.get() - 1,
-        };
-        let mut sender = Sender {
-            object: load(&settings)?,
-            frame,
-            pace: self.pace,
-            at_most: self.at_most,
-            stop: Arc::default(),
-            sent: Arc::default(),
-        };
-        let (stop, sent) = (Arc::clone(&sender.stop), Arc::clone(&sender.sent));
+        let mut object = load(&settings)?;
+        let sent = object.take_map(SENT).context("no map of what was sent")?.try_into()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let sender = Sender { object, frame, at_most: self.at_most, stop: Arc::clone(&stop) };
+        interruptible()?;
         let (started, has_started) = mpsc::channel();
         let thread = thread::Builder::new().name("flood".to_owned()).spawn(move || {
             netns::enter(inside.as_raw_fd()).context("cannot enter the flood's namespace")?;
-            settle(cpu).context("cannot pin the flood to its CPU")?;
+            cpu::assign(0, Role::Flood).context("cannot give the flood its CPU")?;
             // The first frames show whether the kernel takes them.
             sender.send(BATCH)?;
             let _waiting = started.send(());
@@ -136,6 +124,7 @@ impl Flood {
             port_at: port_at as u32,
             header_checksum_at: if v4 { 24 } else { 0 },
             transport_checksum_at: checksum_at as u32,
+            spacing_ns: self.pace.map_or(0, |pace| (1_000_000_000 / pace.clamp(1, 1_000_000_000)) as u32),
             ..Settings::default()
         };
         let mut blank = frame.clone().with(SOURCE_AT, &[0; 4]);
@@ -169,9 +158,13 @@ impl Flood {
 }
 
 impl Running {
-    /// Frames handed to the interface so far; at most a few milliseconds behind.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    /// Frames handed to the interface so far.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub fn sent(&self) -> Result<u64> {
+        Ok(self.sent.get(&0, 0)?.iter().sum())
     }
 
     /// Ends it and says how many frames were handed to the interface, exactly.
@@ -180,73 +173,57 @@ impl Running {
     ///
     /// When sending failed.
     pub fn stop(mut self) -> Result<u64> {
-        self.end()
+        self.end()?;
+        self.sent()
     }
 
-    fn end(&mut self) -> Result<u64> {
+    fn end(&mut self) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(sent)) => sent,
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => Ok(self.sent()),
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        while !thread.is_finished() {
+            // A signal ends the system call that sends. One that comes between two calls is lost: hence again.
+            // SAFETY: the thread has not been joined, so its handle is valid.
+            unsafe { libc::pthread_kill(thread.as_pthread_t(), interruption()) };
+            thread::sleep(Duration::from_millis(2));
         }
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // Whoever drops it does not ask for the count, nor for why it failed.
-            let _ended = thread.join();
-        }
+        // Whoever drops it does not ask why it failed.
+        let _ended = self.end();
     }
 }
 
 struct Sender {
     object: Ebpf,
     frame: Frame,
-    pace: Option<u64>,
     at_most: Duration,
     stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
 }
 
 impl Sender {
-    fn run(&mut self) -> Result<u64> {
+    fn run(&self) -> Result<()> {
         let begin = Instant::now();
-        let mut sent = self.sent()?;
         while !self.stop.load(Ordering::Relaxed) && begin.elapsed() < self.at_most {
-            match self.pace {
-                None => self.send(UNPACED)?,
-                Some(pace) => {
-                    let due = (begin.elapsed().as_secs_f64() * pace as f64) as u64;
-                    // Whoever cannot keep up does not try to catch up either.
-                    let burst = due.saturating_sub(sent).min(u64::from(UNPACED)) as u32;
-                    if burst < BATCH {
-                        thread::sleep(PACED_EVERY);
-                        continue;
-                    }
-                    self.send(burst)?;
-                }
-            }
-            sent = self.sent()?;
-            self.sent.store(sent, Ordering::Relaxed);
+            self.send(RUNS)?;
         }
-        Ok(sent)
+        Ok(())
     }
 
-    fn send(&mut self, frames: u32) -> Result<()> {
+    fn send(&self, runs: u32) -> Result<()> {
         let program: &Xdp = self.object.program(PROGRAM).context("the flood program is gone")?.try_into()?;
         let options = TestRunOptions {
             data_in: Some(&self.frame),
-            repeat: frames,
+            repeat: runs,
             attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
             ..TestRunOptions::default()
         };
         match program.test_run(options) {
             Ok(_) => Ok(()),
-            // The signals are blocked here, but a debugger's stop interrupts too. What was sent is counted.
+            // By our own signal, or a debugger's. What was sent is counted by the program.
             Err(ProgramError::SyscallError(error))
                 if error.io_error.kind() == std::io::ErrorKind::Interrupted =>
             {
@@ -254,12 +231,6 @@ impl Sender {
             }
             Err(error) => Err(error).context("cannot send frames by BPF_PROG_TEST_RUN"),
         }
-    }
-
-    fn sent(&self) -> Result<u64> {
-        let counts: PerCpuArray<_, u64> =
-            self.object.map(SENT).context("no map of what was sent")?.try_into()?;
-        Ok(counts.get(&0, 0)?.iter().sum())
     }
 }
 
@@ -273,24 +244,22 @@ fn load(settings: &Settings) -> Result<Ebpf> {
     Ok(object)
 }
 
-/// Pins the calling thread to a CPU and blocks its signals, which would cut runs short.
-fn settle(cpu: usize) -> std::io::Result<()> {
-    // SAFETY: a set of zeroes is an empty one, CPU_SET checks its bounds, and the kernel reads a whole set.
-    let pinned = unsafe {
-        let mut set: libc::cpu_set_t = mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
+/// The signal that ends a system call of a flood's thread. No library takes the last ones.
+fn interruption() -> i32 {
+    libc::SIGRTMAX() - 1
+}
+
+/// Gives that signal a handler that does nothing: by default it would end the process.
+fn interruptible() -> std::io::Result<()> {
+    extern "C" fn ignore(_signal: i32) {}
+    // SAFETY: an action of zeroes has no flags (SA_RESTART would defeat it) and an empty mask; the handler does nothing, so
+    // it may run at any time.
+    let done = unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = ignore as *const () as usize;
+        libc::sigaction(interruption(), &raw const action, std::ptr::null_mut())
     };
-    if pinned != 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: the set is filled before it is read.
-    unsafe {
-        let mut all = mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
-    }
-    Ok(())
+    if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn the_sums_complete_to_the_checksums_of_whatever_source() {
         v6.clone().udp(1, 443).payload(b"odd"),
         v6.echo_request(),
     ] {
-        let flood = Flood { frame: builder, sources: 1, pace: None, at_most: Duration::ZERO, cpu: None };
+        let flood = Flood { frame: builder, sources: 1, pace: None, at_most: Duration::ZERO };
         let (frame, settings) = flood.template(1).unwrap();
         let port = if settings.port_at != 0 { 1 } else { 0 };
         for (at, sum, port) in [

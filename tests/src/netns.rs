@@ -124,6 +124,27 @@ impl Namespace {
         Statistics::find(&table, interface).with_context(|| format!("there is no interface {interface}"))
     }
 
+    /// Has the kernel receive an interface's packets on a thread of its own, and returns that thread's id.
+    ///
+    /// # Errors
+    ///
+    /// When the interface does not poll, or before Linux 5.12.
+    pub fn receive_by_thread(&self, interface: &str) -> Result<i32> {
+        let switch = format!("/sys/class/net/{interface}/threaded");
+        // The thread's name says which interface it serves, but not in which namespace: it is the one that is new.
+        let one_at_a_time = File::create(std::env::temp_dir().join("stopbank-receiving.lock"))?;
+        one_at_a_time.lock()?;
+        let before = receiving_threads(interface)?;
+        self.run(|| {
+            see_own_sysfs()?;
+            fs::write(&switch, "1")
+        })?
+        .with_context(|| format!("cannot write {switch}"))?;
+        let after = receiving_threads(interface)?;
+        let new = after.into_iter().find(|thread| !before.contains(thread));
+        new.with_context(|| format!("no kernel thread receives for {interface}"))
+    }
+
     /// A clone of its descriptor, for a thread that stays inside longer than [`Self::run`].
     pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
         self.handle.try_clone()
@@ -160,6 +181,37 @@ pub(crate) fn enter(namespace: RawFd) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Shows the calling thread, and only it, the sysfs of the network namespace that it is in.
+fn see_own_sysfs() -> io::Result<()> {
+    // SAFETY: the strings are C strings, there is no data, and the mounts of other threads stay as they are.
+    let done = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(
+                std::ptr::null(),
+                c"/".as_ptr(),
+                std::ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                std::ptr::null(),
+            ) == 0
+            && libc::mount(c"sysfs".as_ptr(), c"/sys".as_ptr(), c"sysfs".as_ptr(), 0, std::ptr::null()) == 0
+    };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The ids of the kernel threads that receive for interfaces of this name, in whatever namespace.
+fn receiving_threads(interface: &str) -> io::Result<Vec<i32>> {
+    let prefix = format!("napi/{interface}-");
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc")?.flatten() {
+        let Some(id) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that ended meanwhile has no name any more.
+        if fs::read_to_string(process.path().join("comm")).is_ok_and(|name| name.starts_with(&prefix)) {
+            found.push(id);
+        }
+    }
+    Ok(found)
 }
 
 fn unshared() -> io::Result<OwnedFd> {

@@ -10,6 +10,11 @@
 //! Floods are redirected into `to-server`, so that they come in at the server's `eth0` like from a wire, beside what the
 //! switch forwards. The bridge is the server's default gateway: its answers to invented addresses leave the server as they
 //! would a real one, and end there.
+//!
+//! The server receives on a CPU of its own. Left alone, packets between veths are received by the CPU that sends them,
+//! before it goes on: a flood would never be faster than its victim, and no packet would be lost. So the interface's
+//! packets are received by a kernel thread on one CPU, while the flood comes from another, and what it cannot take in
+//! time overruns its receive queue (256 packets), as it would a NIC's.
 
 use std::{
     io::{self, ErrorKind},
@@ -22,6 +27,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    cpu::{self, Role},
     frames::{FrameBuilder, IntoIp, Mac},
     netns::Namespace,
 };
@@ -83,10 +89,14 @@ impl Topology {
         topology.plug(client, TO_CLIENT, CLIENT_MAC, CLIENT)?;
         server.ip(&[
             &format!("route add default via {} dev {INTERFACE}", GATEWAY.0),
-            &format!("-6 route add default via {} dev {INTERFACE}", GATEWAY.1),
+            &format!("route add default via {} dev {INTERFACE}", GATEWAY.1),
         ])?;
         // Without XDP a veth receives redirected frames only if it polls, which GRO makes it do.
-        server.run(|| enable_gro(INTERFACE))?.context("cannot turn GRO on")?;
+        server.run(|| set_feature(INTERFACE, ETHTOOL_SGRO, true))?.context("cannot turn GRO on")?;
+        // What may be a segment of many packets would go around the receive queue that the flood goes through.
+        switch.run(|| set_feature(TO_SERVER, ETHTOOL_STSO, false))?.context("cannot turn TSO off")?;
+        let thread = server.receive_by_thread(INTERFACE)?;
+        cpu::assign(thread, Role::Receive).context("cannot give the receiving thread its CPU")?;
         topology.wait_for_link()?;
         Ok(topology)
     }
@@ -146,8 +156,10 @@ pub fn server_address(v6: bool) -> IpAddr {
     if v6 { SERVER.1.into() } else { SERVER.0.into() }
 }
 
-/// `ETHTOOL_SGRO` of include/uapi/linux/ethtool.h.
+/// Generic receive offload (include/uapi/linux/ethtool.h).
 const ETHTOOL_SGRO: u32 = 0x2c;
+/// TCP segmentation offload.
+const ETHTOOL_STSO: u32 = 0x1f;
 
 #[repr(C)]
 struct EthtoolValue {
@@ -155,10 +167,10 @@ struct EthtoolValue {
     data: u32,
 }
 
-/// Turns generic receive offload on, as `ethtool -K DEVICE gro on` does.
-fn enable_gro(interface: &str) -> Result<()> {
+/// Turns a feature on or off, as `ethtool -K` does.
+fn set_feature(interface: &str, feature: u32, on: bool) -> Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    let mut value = EthtoolValue { command: ETHTOOL_SGRO, data: 1 };
+    let mut value = EthtoolValue { command: feature, data: on.into() };
     // SAFETY: an ifreq of zeroes is an empty one.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if interface.len() >= request.ifr_name.len() {

@@ -11,7 +11,7 @@ mod settings;
 use aya_ebpf::{
     bindings::xdp_action,
     btf_maps::{Array, PerCpuArray},
-    helpers::generated::{bpf_get_prandom_u32, bpf_redirect},
+    helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_redirect},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -23,6 +23,13 @@ static FLOOD: Array<Settings, 1> = Array::new();
 /// Frames handed to the interface: exact even where a run was cut short.
 #[btf_map]
 static SENT: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// When the next frame is due, in nanoseconds of the monotonic clock.
+#[btf_map]
+static DUE: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// How far behind its schedule a flood may fall, in nanoseconds, before it gives up what it has not sent.
+const BEHIND_NS: u64 = 50_000;
 
 /// Bound of the offsets that user space sets, so that the verifier sees one.
 const OFFSET_MASK: u32 = 127;
@@ -36,6 +43,10 @@ fn flood(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn send(ctx: &XdpContext) -> Option<u32> {
     let settings = FLOOD.get(0)?;
+    if settings.spacing_ns != 0 && !due(u64::from(settings.spacing_ns))? {
+        // Nothing is sent. User space asks for more runs than it wants frames; the spare ones pass the time.
+        return Some(xdp_action::XDP_DROP);
+    }
     // SAFETY: the helper takes no arguments.
     let random = unsafe { bpf_get_prandom_u32() };
     let offset = match settings.sources {
@@ -65,6 +76,22 @@ fn send(ctx: &XdpContext) -> Option<u32> {
     unsafe { *SENT.get_ptr_mut(0)? += 1 };
     // SAFETY: the helper only notes where the frame goes.
     Some(unsafe { bpf_redirect(settings.interface, 0) } as u32)
+}
+
+/// Whether it is time for the next frame. Evenly spaced frames are what a wire delivers: bursts would overrun the
+/// receiving queue at rates that it can well serve.
+#[inline(always)]
+fn due(spacing_ns: u64) -> Option<bool> {
+    // SAFETY: this CPU's own value; nothing else on this CPU touches it while the program runs.
+    let next = unsafe { &mut *DUE.get_ptr_mut(0)? };
+    // SAFETY: the helper takes no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if now < *next {
+        return Some(false);
+    }
+    let begin = if *next + BEHIND_NS < now { now } else { *next };
+    *next = begin + spacing_ns;
+    Some(true)
 }
 
 #[inline(always)]

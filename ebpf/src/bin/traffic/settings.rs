@@ -28,4 +28,6 @@ pub(crate) struct Settings {
     pub(crate) transport_checksum_at: u32,
     /// Sum of the transport segment and its pseudo header.
     pub(crate) transport_sum: u32,
+    /// Nanoseconds between two frames; 0: as fast as can be.
+    pub(crate) spacing_ns: u32,
 }

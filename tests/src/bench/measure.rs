@@ -1,0 +1,97 @@
+//! Turns, rounds and medians.
+
+use anyhow::Result;
+
+use crate::{
+    packets::{Packet, Sources},
+    programs::{Program, Programs},
+};
+
+/// What is run.
+pub(crate) struct Plan<'a> {
+    pub(crate) packets: &'a [Packet],
+    pub(crate) sources: &'a [Sources],
+    pub(crate) rounds: usize,
+    /// Packets in a turn.
+    pub(crate) repeat: u32,
+}
+
+/// What came of one program under one packet and number of sources.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) packet: Packet,
+    pub(crate) sources: Sources,
+    pub(crate) program: Program,
+    /// Median, nanoseconds per packet.
+    pub(crate) ns: f64,
+    /// The same, less the empty program's.
+    pub(crate) net_ns: f64,
+    /// Distance of the quartiles, nanoseconds: how much the rounds differ.
+    pub(crate) spread: f64,
+    /// How much was dropped, in the median, where that was counted: 0 to 1.
+    pub(crate) dropped: Option<f64>,
+}
+
+/// Everything, in turns. One round before the others is not counted: it fills caches, tables and maps.
+pub(crate) fn run(programs: &mut Programs, plan: &Plan<'_>) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    let all = programs.all();
+    for &packet in plan.packets {
+        for &sources in plan.sources {
+            eprintln!("{packet}, {sources} sources: {} rounds of {} packets", plan.rounds, plan.repeat);
+            let mut turns = vec![Vec::new(); all.len()];
+            for round in 0..=plan.rounds {
+                for i in 0..all.len() {
+                    // Another one begins each round, so that nobody always comes after the same one.
+                    let i = (i + round) % all.len();
+                    let turn = programs.turn(all[i], packet, sources, plan.repeat)?;
+                    if round > 0 {
+                        turns[i].push(turn);
+                    }
+                }
+            }
+            let times = |i: usize| turns[i].iter().map(|turn| turn.ns).collect::<Vec<_>>();
+            let empty = all.iter().position(|one| *one == Program::Empty).map_or(0.0, |i| median(times(i)));
+            for (i, &program) in all.iter().enumerate() {
+                let ns = median(times(i));
+                let dropped: Option<Vec<f64>> = turns[i].iter().map(|turn| turn.dropped).collect();
+                outcomes.push(Outcome {
+                    packet,
+                    sources,
+                    program,
+                    ns,
+                    net_ns: ns - empty,
+                    spread: quantile(times(i), 0.75) - quantile(times(i), 0.25),
+                    dropped: dropped.map(median),
+                });
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+fn median(values: Vec<f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// Between the two nearest values where it falls between them; 0 of no values.
+fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
+    let at = share * last as f64;
+    let (low, high) = (values[at.floor() as usize], values[at.ceil() as usize]);
+    low + (high - low) * at.fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_need_no_order() {
+        assert!((median(vec![9.0, 1.0, 5.0]) - 5.0).abs() < 1e-9);
+        assert!((median(vec![4.0, 1.0, 2.0, 9.0]) - 3.0).abs() < 1e-9);
+        assert!((quantile(vec![5.0, 1.0, 4.0, 2.0, 3.0], 0.25) - 2.0).abs() < 1e-9);
+        assert!(median(Vec::new()).abs() < 1e-9);
+    }
+}
