@@ -20,6 +20,8 @@ pub const TICKS_PER_NS: u64 = 16;
 pub const TICKS_PER_SECOND: u64 = TICKS_PER_NS * 1_000_000_000;
 /// Fractional bits of [`Limit::increment`].
 pub const INCREMENT_FRACTION: u32 = 12;
+/// Half a tick, as [`Limit::increment`] counts.
+const HALF_TICK: u64 = 1 << (INCREMENT_FRACTION - 1);
 /// The most units that one packet is charged: a packet's bytes, capped at what IP can carry.
 pub const MAX_UNITS: u32 = 65_535;
 /// How often [`admit`] begins anew when another CPU changed a cell first. Each time, some other packet got on.
@@ -122,15 +124,22 @@ impl Limit {
         if count == 0 || period_ns == 0 || burst == 0 {
             return Err(LimitError::Zero);
         }
-        let increment = (((period_ns as u128 * TICKS_PER_NS as u128) << INCREMENT_FRACTION)
-            + count as u128 / 2)
-            / count as u128;
+        let period = (period_ns as u128 * TICKS_PER_NS as u128) << INCREMENT_FRACTION;
+        let mut increment = (period + count as u128 / 2) / count as u128;
         if increment < 64 {
             return Err(LimitError::TooFast);
         }
-        // One packet's cost must fit, and so must the whole burst, a thousand years of it being of no use to anyone.
+        if largest == 1 {
+            // Every packet costs the same: in whole ticks (one at least), so that a burst of n is n packets exactly.
+            let ticks = (increment + HALF_TICK as u128) >> INCREMENT_FRACTION;
+            increment = if ticks == 0 { 1 } else { ticks } << INCREMENT_FRACTION;
+        }
+        // The largest packet's cost must fit, and so must the whole burst (two years of it are of no use to anyone).
+        if increment * largest as u128 > i64::MAX as u128 {
+            return Err(LimitError::TooSlow);
+        }
         let tolerance = (increment * burst as u128) >> INCREMENT_FRACTION;
-        if increment * largest as u128 > i64::MAX as u128 || tolerance > 1 << 60 {
+        if tolerance > 1 << 60 {
             return Err(LimitError::TooSlow);
         }
         Ok(Self { increment: increment as u64, tolerance: tolerance as u64 })
@@ -142,10 +151,11 @@ impl Limit {
         self.increment != 0
     }
 
-    /// What `units` cost, in ticks.
+    /// What `units` cost, in ticks, rounded to the nearest: always down, 64-byte frames at 100 Gbit/s would get 1.1 %
+    /// more than they should.
     #[inline(always)]
     pub const fn cost(&self, units: u32) -> Ticks {
-        self.increment.wrapping_mul(units as u64) >> INCREMENT_FRACTION
+        self.increment.wrapping_mul(units as u64).wrapping_add(HALF_TICK) >> INCREMENT_FRACTION
     }
 
     /// The arrival time after a packet of `units`, or `None` if it does not conform.
