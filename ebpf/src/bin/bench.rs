@@ -1,6 +1,35 @@
-//! x
+//! What the benchmark loads beside the program under test: a source of random senders, nothing at all, and the limiter
+//! that others write.
 #![no_std]
 #![no_main]
+
+#[path = "bench/lru_limiter.rs"]
+mod lru_limiter;
+#[path = "bench/mutator.rs"]
+mod mutator;
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+
+/// What every XDP program costs, be it ever so short; subtracted from the others.
+#[xdp]
+fn empty(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+/// The same for the mutators that call programs made for frames in several buffers.
+#[xdp(frags)]
+fn empty_frags(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
 #[cfg(not(test))]
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Never reached: the verifier accepts no program with an endless loop that it could reach.
+    loop {}
+}
+
+/// The licence that the kernel is told.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -32,6 +32,10 @@ pub(crate) struct Outcome {
     pub(crate) dropped: Option<f64>,
 }
 
+/// Packets in each turn of the round that is not counted, at least: twice as many as the LRU limiter remembers, so that what
+/// is measured is the state in which a flood keeps it.
+const WARM_UP: u32 = 2 << 20;
+
 /// Everything, in turns. One round before the others is not counted: it fills caches, tables and maps.
 pub(crate) fn run(programs: &mut Programs, plan: &Plan<'_>) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
@@ -44,7 +48,8 @@ pub(crate) fn run(programs: &mut Programs, plan: &Plan<'_>) -> Result<Vec<Outcom
                 for i in 0..all.len() {
                     // Another one begins each round, so that nobody always comes after the same one.
                     let i = (i + round) % all.len();
-                    let turn = programs.turn(all[i], packet, sources, plan.repeat)?;
+                    let repeat = if round == 0 { plan.repeat.max(WARM_UP) } else { plan.repeat };
+                    let turn = programs.turn(all[i], packet, sources, repeat)?;
                     if round > 0 {
                         turns[i].push(turn);
                     }

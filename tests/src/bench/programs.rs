@@ -1,6 +1,6 @@
 //! The programs, loaded, and one turn of one of them.
 
-use std::{collections::BTreeSet, fmt, fs, path::Path};
+use std::{collections::BTreeSet, ffi::CString, fmt, io, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use aya::{
@@ -21,7 +21,8 @@ use crate::{
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
 
-/// Where Debian's xdp-tools has xdp-filter with every feature, in the mode that drops what is listed.
+/// Where Debian's xdp-tools has xdp-filter with every feature, in the mode that drops what is
+/// not listed.
 pub(crate) const XDP_FILTER: &str = "/usr/lib/x86_64-linux-gnu/bpf/xdpfilt_dny_all.o";
 const XDP_FILTER_PROGRAM: &str = "xdpfilt_dny_all";
 /// Packets and bytes by XDP action.
@@ -39,7 +40,7 @@ pub(crate) enum Program {
     Stopbank,
     /// A fixed window per source in an LRU hash map.
     LruLimiter,
-    /// Debian's xdp-filter.
+    /// Debian's xdp-filter with nothing listed: a packet is looked up in every list, and then dropped.
     XdpFilter,
 }
 
@@ -211,12 +212,12 @@ impl Programs {
         let Some(filter) = &self.filter else { bail!("it was not loaded") };
         let program = xdp(&filter.ebpf, XDP_FILTER_PROGRAM)?;
         self.target.set(0, program.fd()?, 0)?;
-        let before = filter.passed()?;
+        let before = filter.dropped()?;
         let (ns, action) = self.time(packet, false, repeat)?;
-        expect(PASS, action)?;
-        let passed = filter.passed()? - before;
-        ensure!(passed == u64::from(repeat), "{passed} of {repeat} passed");
-        Ok(Turn { ns, dropped: Some(0.0) })
+        expect(DROP, action)?;
+        let dropped = filter.dropped()? - before;
+        ensure!(dropped == u64::from(repeat), "{dropped} of {repeat} dropped");
+        Ok(Turn { ns, dropped: Some(1.0) })
     }
 
     /// Nanoseconds per packet, and what became of the last one.
@@ -248,19 +249,51 @@ impl Programs {
 impl Filter {
     /// Its maps ask to be pinned, so that its own command line finds them; here nobody needs to.
     fn load(object: &Path) -> Result<Self> {
-        let pins = Scratch::pins()?;
-        fs::create_dir(pins.path()).with_context(|| format!("cannot make {}", pins.path().display()))?;
+        let pins = PinsForNobody::new()?;
         let mut ebpf = EbpfLoader::new()
-            .default_map_pin_directory(pins.path())
+            .default_map_pin_directory(pins.0.path())
             .load_file(object)
             .with_context(|| format!("cannot make the maps of {}", object.display()))?;
         xdp_mut(&mut ebpf, XDP_FILTER_PROGRAM)?.load().context("cannot load xdp-filter")?;
         Ok(Self { counters: map(&mut ebpf, XDP_FILTER_COUNTERS)?, ebpf })
     }
 
-    fn passed(&self) -> Result<u64> {
-        Ok(self.counters.get(&PASS, 0)?.iter().map(|[packets, _]| packets).sum())
+    fn dropped(&self) -> Result<u64> {
+        Ok(self.counters.get(&DROP, 0)?.iter().map(|[packets, _]| packets).sum())
     }
+}
+
+/// A BPF file system of our own: gone before anybody can open what is pinned in it.
+struct PinsForNobody(Scratch);
+
+impl PinsForNobody {
+    fn new() -> Result<Self> {
+        let directory = Scratch::new()?;
+        let path = c_string(&directory)?;
+        // SAFETY: the strings are C strings; there is no data.
+        let mounted =
+            unsafe { libc::mount(c"bpf".as_ptr(), path.as_ptr(), c"bpf".as_ptr(), 0, std::ptr::null()) };
+        if mounted != 0 {
+            let error = io::Error::last_os_error();
+            return Err(error).with_context(|| {
+                format!("cannot mount a BPF file system on {}", directory.path().display())
+            });
+        }
+        Ok(Self(directory))
+    }
+}
+
+impl Drop for PinsForNobody {
+    fn drop(&mut self) {
+        if let Ok(path) = c_string(&self.0) {
+            // SAFETY: a C string.
+            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        }
+    }
+}
+
+fn c_string(directory: &Scratch) -> Result<CString> {
+    Ok(CString::new(directory.path().as_os_str().as_encoded_bytes())?)
 }
 
 fn expect(expected: u32, action: u32) -> Result<()> {
