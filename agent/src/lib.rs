@@ -1,7 +1,21 @@
 //! stopbank's agent: loads policy into the XDP program that protects this host, keeps the lists, exports metrics, and
 //! takes the operator's commands.
+//!
+//! [`cli`] reads the command line; [`daemon`] is `stopbank run`, which starts an [`engine`] and puts it behind the
+//! [`control`] socket and [`metrics`]; the [`datapath`] is the kernel's side of it.
 
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod datapath;
+pub mod engine;
+pub mod events;
+pub mod failure;
 pub mod lists;
+pub mod lock;
+pub mod metrics;
+pub mod notify;
 pub mod object;
+pub mod rates;
+pub mod top;

@@ -109,6 +109,14 @@ impl fmt::Display for Invalid {
 }
 
 impl Invalid {
+    /// The errors with their lines and columns, both from 1.
+    pub fn located(&self) -> impl Iterator<Item = (usize, usize, &Diagnostic)> {
+        self.diagnostics.iter().map(|diagnostic| {
+            let place = Place::of(&self.text, &diagnostic.span);
+            (place.line, place.column, diagnostic)
+        })
+    }
+
     /// `file:line:column: message`, the line, a caret below, and the help.
     fn show(&self, f: &mut fmt::Formatter<'_>, diagnostic: &Diagnostic) -> fmt::Result {
         let place = Place::of(&self.text, &diagnostic.span);

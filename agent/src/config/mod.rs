@@ -22,6 +22,7 @@ use std::{
 };
 
 pub use compile::{ClassNumbers, Compiled, compile};
+pub(crate) use compile::mode as mode_number;
 pub use error::{ConfigError, Diagnostic, Invalid};
 pub use model::{
     Agent, Attach, Claim, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PortRange, Source,

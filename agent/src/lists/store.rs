@@ -205,6 +205,11 @@ impl Store {
         (LIST_CAPACITY as usize).saturating_sub(self.entries.len())
     }
 
+    /// Whether there are more prefixes than the kernel can take.
+    pub fn overfull(&self) -> bool {
+        self.entries.len() > LIST_CAPACITY as usize
+    }
+
     /// Whether the lists have anything for this very prefix.
     pub fn knows(&self, prefix: &IpNet) -> bool {
         self.entries.contains_key(prefix)
@@ -221,7 +226,7 @@ impl Store {
     }
 
     /// Prefixes on a list that contain this one, longest first.
-    fn containing(&self, list: ListName, prefix: IpNet) -> Vec<IpNet> {
+    pub fn containing(&self, list: ListName, prefix: IpNet) -> Vec<IpNet> {
         std::iter::successors(prefix.supernet(), IpNet::supernet)
             .filter(|wider| self.entries.get(wider).is_some_and(|layers| layers.has(list)))
             .collect()

@@ -1,0 +1,88 @@
+//! `stopbank detach`: the one thing that ends protection.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use hyper::Method;
+
+use super::output::Output;
+use crate::{
+    control::{
+        api::{DetachRequest, Detached},
+        client::{Client, ClientError},
+    },
+    daemon::configuration_at,
+    datapath::detach_all,
+    failure::{Code, Failure},
+    lock::{AgentLock, LockError, holder},
+};
+
+/// End protection: take the XDP program off, with everything that was pinned
+///
+/// Nothing else ends it; the agent may stop, crash or be upgraded. A running agent is told to detach and stops then; where
+/// none runs, the pins are removed directly. Bans and rate state are gone afterwards. Given interfaces are detached alone,
+/// by the running agent, which goes on with the others.
+#[derive(Args, Debug)]
+pub(super) struct Detach {
+    /// Interfaces; none: all
+    #[arg(value_name = "INTERFACE")]
+    interfaces: Vec<String>,
+    /// Configuration that names the pin directory, where no agent runs [default: /etc/stopbank/stopbank.toml]
+    #[arg(short, long, value_name = "FILE", env = "STOPBANK_CONFIG")]
+    config: Option<PathBuf>,
+    /// Pin directory, where no agent runs, instead of the configuration's
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "config")]
+    pin_dir: Option<PathBuf>,
+}
+
+impl Detach {
+    pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
+        let request = DetachRequest { interfaces: self.interfaces.clone() };
+        let detached: Detached = match client.send(Method::POST, "/v1/detach", &request).await {
+            Ok(detached) => {
+                if self.interfaces.is_empty() {
+                    wait_for_end(client.socket()).await?;
+                }
+                detached
+            }
+            Err(ClientError::Unreachable { .. }) if self.interfaces.is_empty() => self.without_agent(client.socket())?,
+            Err(error) => return Err(error.into()),
+        };
+        output.print(&detached, |detached| match detached.interfaces.as_slice() {
+            [] => "nothing was protected\n".to_owned(),
+            interfaces => {
+                let stops = if detached.stopping { "; the agent has stopped" } else { "" };
+                format!("no longer protected: {}{stops}\n", interfaces.join(", "))
+            }
+        })
+    }
+
+    fn without_agent(&self, socket: &Path) -> Result<Detached, Failure> {
+        let pins = match &self.pin_dir {
+            Some(pins) => pins.clone(),
+            None => configuration_at(self.config.as_deref())?.agent.pin_dir,
+        };
+        // An agent that does not answer, or has another socket, must not lose its pins behind its back.
+        let _lock = AgentLock::take(socket, &pins).map_err(|error| match error {
+            LockError::Held { .. } => Failure::new(Code::Failed, format!("{error}, and does not answer"))
+                .hint("name its socket with --socket, or stop it (its interfaces stay protected) and try again"),
+            LockError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Failure::new(Code::Permission, error.to_string()).hint("run it as root")
+            }
+            LockError::Io { .. } => Failure::new(Code::Failed, error.to_string()),
+        })?;
+        let interfaces = detach_all(&pins)?;
+        Ok(Detached { interfaces, stopping: false })
+    }
+}
+
+/// An agent holds its links until it has ended.
+async fn wait_for_end(socket: &Path) -> Result<(), Failure> {
+    for _ in 0..200 {
+        if holder(socket).is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Err(Failure::new(Code::Failed, "every pin is removed, but the agent has not stopped within 10 s; its interfaces are protected until it does"))
+}

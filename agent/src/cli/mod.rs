@@ -1,0 +1,161 @@
+//! The command line. Every command but `run`, `config check` and (without an agent) `detach` is a client of the control
+//! API; with `-o json` it prints the API's own objects.
+
+mod config;
+mod detach;
+mod limits;
+mod lists;
+mod mode;
+mod operator;
+mod output;
+mod run;
+mod status;
+mod table;
+mod top;
+mod traffic;
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    control::client::Client,
+    failure::{Code, Failure},
+    lists::ListName,
+};
+use output::Output;
+
+/// Where the agent listens when nothing else is said.
+const DEFAULT_SOCKET: &str = "/run/stopbank/control.sock";
+
+/// Flood defence for Linux edge hosts: drops floods at the network card with an XDP program, and arrests the spikes of
+/// single sources.
+#[derive(Parser, Debug)]
+#[command(name = "stopbank", version, max_term_width = 110, propagate_version = true)]
+#[command(after_help = "\
+Examples:
+  stopbank run --config /etc/stopbank/stopbank.toml    protect the interfaces that the file names
+  stopbank status                                      what is protected, and how
+  stopbank drops                                       what is dropped, and why
+  stopbank ban add 198.51.100.7 --for 10m              drop a source for ten minutes
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 no agent answers, 77 not permitted, 78 configuration.")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+struct Global {
+    /// What to print: a table for people, or the control API's JSON
+    #[arg(short, long, value_enum, default_value = "table", global = true)]
+    output: Output,
+    /// Control socket of the agent
+    #[arg(long, env = "STOPBANK_SOCKET", value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
+}
+
+impl Global {
+    fn client(&self) -> Client {
+        Client::new(self.socket.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET)))
+    }
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Run(run::Run),
+    Status(status::Status),
+    Drops(traffic::Drops),
+    Top(top::Top),
+    Events(traffic::Events),
+    /// Sources that always pass
+    #[command(subcommand, after_help = lists::ALLOW_EXAMPLES)]
+    Allow(lists::ListCommand),
+    /// Sources that are dropped, mostly for a time
+    #[command(subcommand, after_help = lists::BAN_EXAMPLES)]
+    Ban(lists::ListCommand),
+    /// Sources that the configuration denies
+    #[command(subcommand)]
+    Deny(lists::ReadOnly),
+    /// Limits of the classes
+    #[command(subcommand)]
+    Limit(limits::LimitCommand),
+    /// Whether what is judged bad is dropped (`enforce`) or only counted (`observe`)
+    #[command(subcommand, after_help = mode::EXAMPLES)]
+    Mode(mode::ModeCommand),
+    /// Check and show configurations
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Reload(config::Reload),
+    Detach(detach::Detach),
+}
+
+/// Entry point of the binary.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Prints help and version too, and exits with 0 for them, 2 for errors.
+        Err(error) => error.exit(),
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A reader that has gone (`| head`) is no reason to complain.
+            let _ = writeln!(std::io::stderr(), "stopbank: {failure}");
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Run(run) => run.run(&global),
+        Command::Config(command) => command.run(&global),
+        command => client(command, &global),
+    }
+}
+
+/// The commands that speak to an agent.
+fn client(command: Command, global: &Global) -> Result<(), Failure> {
+    let client = global.client();
+    let output = global.output;
+    wait(async {
+        match command {
+            Command::Status(status) => status.run(&client, output).await,
+            Command::Drops(drops) => drops.run(&client, output).await,
+            Command::Top(top) => top.run(&client, output).await,
+            Command::Events(events) => events.run(&client, output).await,
+            Command::Allow(command) => command.run(ListName::Allow, &client, output).await,
+            Command::Ban(command) => command.run(ListName::Ban, &client, output).await,
+            Command::Deny(command) => command.run(ListName::Deny, &client, output).await,
+            Command::Limit(command) => command.run(&client, output).await,
+            Command::Mode(command) => command.run(&client, output).await,
+            Command::Reload(reload) => reload.run(&client, output).await,
+            Command::Detach(detach) => detach.run(&client, output).await,
+            Command::Run(_) | Command::Config(_) => Ok(()),
+        }
+    })
+}
+
+/// Runs a client's future.
+fn wait<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Failed, format!("cannot start the runtime: {error}")))?
+        .block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,83 @@
+//! `stopbank status`.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use stopbank_common::gcra::Line;
+
+use super::output::{Output, bits, bytes, short, span};
+use crate::{
+    control::{
+        api::{self, Flow},
+        client::Client,
+    },
+    failure::Failure,
+    lists::printable,
+};
+
+/// What is protected and how, and what happens to packets
+#[derive(Args, Debug)]
+pub(super) struct Status {}
+
+impl Status {
+    pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
+        let status: api::Status = client.get("/v1/status").await?;
+        output.print(&status, table)
+    }
+}
+
+fn table(status: &api::Status) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<14}{value}");
+    };
+    line("stopbank", format!("{}, process {}, up {}", status.version, status.pid, span(status.uptime_seconds)));
+    let configured = if status.mode == status.configured_mode {
+        String::new()
+    } else {
+        format!(" (the configuration says {})", status.configured_mode.name())
+    };
+    line("mode", format!("{}{configured}", status.mode.name()));
+    if status.interfaces.is_empty() {
+        line("protected", "nothing".to_owned());
+    }
+    for interface in &status.interfaces {
+        let mut how = interface.attach.name().to_owned();
+        if interface.taken_over {
+            how.push_str(", taken over from an earlier agent");
+        }
+        if !interface.configured {
+            how.push_str(", not in the configuration");
+        }
+        line("protected", format!("{} ({how})", interface.name));
+    }
+    line("passed", flow(&status.traffic.passed));
+    line("dropped", flow(&status.traffic.dropped));
+    line("observed", flow(&status.traffic.observed));
+    let lists = status.lists;
+    line("lists", format!("{} allow, {} deny, {} banned", lists.allow, lists.deny, lists.ban));
+    line("classes", status.policy.classes.join(", "));
+    let policy = &status.policy;
+    let memory = f64::from(policy.lines) * size_of::<Line>() as f64;
+    line(
+        "sources",
+        format!("IPv4 /{}, IPv6 /{}; state {}, fixed", policy.ipv4_prefix, policy.ipv6_prefix, bytes(memory)),
+    );
+    line("events", format!("{} sampled drops read, {} lost", status.events.received, status.events.lost));
+    line("metrics", status.metrics.as_ref().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics")));
+    line("configuration", format!("{}, read {}", status.configuration.file, status.configuration.loaded));
+    if let Some(error) = &status.configuration.reload_error {
+        let first = error.lines().next().unwrap_or_default();
+        line("reload failed", printable(first, 200));
+    }
+    text
+}
+
+fn flow(flow: &Flow) -> String {
+    format!(
+        "{} packets, {}/s, {}",
+        flow.packets,
+        short(flow.packets_per_second),
+        bits(flow.bytes_per_second)
+    )
+}

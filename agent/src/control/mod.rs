@@ -1,0 +1,144 @@
+//! The control API: HTTP and JSON over a unix socket.
+//!
+//! [`Control`] is what can be asked of an agent, [`server`] puts it on a socket, and [`client`] is the CLI's end of it.
+
+pub mod api;
+pub mod client;
+pub mod server;
+
+use api::{
+    AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, ErrorBody, EventsReport, ItemError,
+    LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
+};
+
+use crate::{config::Mode, lists::ListName};
+
+/// What can be asked of an agent. Each call takes effect as a whole or not at all, and none waits for anything but the
+/// kernel.
+pub trait Control: Send + Sync + 'static {
+    /// How things are.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the kernel's counters cannot be read.
+    fn status(&self) -> Result<Status, Refused>;
+
+    /// What was counted, and how fast.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the kernel's counters cannot be read.
+    fn drops(&self, by: DropsBy) -> Result<DropsReport, Refused>;
+
+    /// The sources of most drops, at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the kernel's counters cannot be read.
+    fn top(&self, limit: usize) -> Result<TopReport, Refused>;
+
+    /// The latest sampled drops, at most `limit` of them.
+    fn events(&self, limit: usize) -> EventsReport;
+
+    /// The entries of a list.
+    fn list(&self, list: ListName) -> ListReport;
+
+    /// Adds entries, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], naming every item that is at fault.
+    fn add(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused>;
+
+    /// Removes entries, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], naming every item that is at fault.
+    fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused>;
+
+    /// The classes and their limits.
+    fn limits(&self) -> LimitsReport;
+
+    /// The mode in force.
+    fn mode(&self) -> ModeReport;
+
+    /// Changes the mode until the next reload.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the kernel does not take the policy.
+    fn set_mode(&self, mode: Mode) -> Result<ModeReport, Refused>;
+
+    /// The configuration in force.
+    fn config(&self) -> ConfigReport;
+
+    /// Reads the configuration file again.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the configuration before stays in force then.
+    fn reload(&self) -> Result<Reloaded, Refused>;
+
+    /// Ends protection.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when an interface is not protected or a pin cannot be removed.
+    fn detach(&self, request: &DetachRequest) -> Result<Detached, Refused>;
+}
+
+/// What kind of refusal; decides the HTTP status and the CLI's exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The request is malformed.
+    BadRequest,
+    /// The peer may not ask.
+    Forbidden,
+    /// There is no such thing.
+    NotFound,
+    /// It would do harm, or does not fit the state of things.
+    Conflict,
+    /// The request is too large.
+    TooLarge,
+    /// The configuration has errors.
+    Configuration,
+    /// Something failed on this side.
+    Failed,
+}
+
+/// A request that was refused or failed. Nothing was changed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Refused {
+    /// What kind.
+    pub why: Why,
+    /// What is told.
+    pub body: ErrorBody,
+}
+
+impl Refused {
+    /// Without a hint.
+    pub fn new(why: Why, error: impl Into<String>) -> Self {
+        Self { why, body: ErrorBody { error: error.into(), ..ErrorBody::default() } }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.body.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what is wrong with single items.
+    #[must_use]
+    pub fn items(mut self, items: Vec<ItemError>) -> Self {
+        self.body.items = items;
+        self
+    }
+}
+
+impl From<crate::datapath::DatapathError> for Refused {
+    fn from(error: crate::datapath::DatapathError) -> Self {
+        Self::new(Why::Failed, error.to_string())
+    }
+}

@@ -1,0 +1,286 @@
+//! The control API's end in the agent.
+
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _},
+    path::Path,
+    sync::Arc,
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{
+        ConnectInfo, DefaultBodyLimit, Path as UrlPath, Query, Request, State,
+        connect_info::Connected,
+        rejection::{BytesRejection, PathRejection, QueryRejection},
+    },
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    serve::IncomingStream,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::{
+    Control, Refused, Why,
+    api::{DetachRequest, DropsBy, SetMode},
+};
+use crate::lists::ListName;
+
+/// Largest request that changes a list, in bytes: room for some 400,000 prefixes.
+const LARGEST_LIST: usize = 16 << 20;
+/// Largest request of any other kind.
+const LARGEST: usize = 64 << 10;
+/// Entries that `top` and `events` give when not asked for another number.
+const DEFAULT_LIMIT: usize = 20;
+
+type Agent = Arc<dyn Control>;
+
+/// Makes the socket at `path`, with the directory it lies in (0755) where that does not exist, open to its owner alone
+/// (0600). A socket that a dead agent left is replaced; the caller holds the lock that says it is dead.
+///
+/// # Errors
+///
+/// What the system says, and when something other than a socket has the name.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+    }
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket has this name")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    // Nobody else can connect between bind and chmod: the peer's credentials are checked with every request as well.
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves the API until `stop` is ready; requests under way are finished.
+///
+/// # Errors
+///
+/// What the system says of the listener.
+pub async fn serve(
+    listener: UnixListener,
+    agent: Agent,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let service = router(agent).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(stop).await
+}
+
+fn router(agent: Agent) -> Router {
+    let lists = Router::new()
+        .route("/v1/lists/{list}", get(list).post(add).delete(remove))
+        .layer(DefaultBodyLimit::max(LARGEST_LIST));
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/drops", get(drops))
+        .route("/v1/top", get(top))
+        .route("/v1/events", get(events))
+        .route("/v1/limits", get(limits))
+        .route("/v1/mode", get(mode).put(set_mode))
+        .route("/v1/config", get(config))
+        .route("/v1/reload", post(reload))
+        .route("/v1/detach", post(detach))
+        .layer(DefaultBodyLimit::max(LARGEST))
+        .merge(lists)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(only_owners))
+        .with_state(agent)
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    /// User of the process that connected, as the kernel says; `None` if it did not.
+    uid: Option<u32>,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let io: &UnixStream = stream.io();
+        Self { uid: io.peer_cred().ok().map(|credentials| credentials.uid()) }
+    }
+}
+
+/// Root and the agent's own user may ask; nobody else, whatever the socket's mode has become.
+async fn only_owners(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+    let own = rustix::process::geteuid().as_raw();
+    match peer.uid {
+        Some(uid) if uid == 0 || uid == own => next.run(request).await,
+        _ => Refused::new(Why::Forbidden, "only root and the user that the agent runs as may speak to it")
+            .hint("run the command with sudo")
+            .into_response(),
+    }
+}
+
+async fn status(State(agent): State<Agent>) -> Response {
+    answer(move || agent.status()).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct By {
+    #[serde(default)]
+    by: DropsBy,
+}
+
+async fn drops(State(agent): State<Agent>, query: Result<Query<By>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(By { by })) => answer(move || agent.drops(by)).await,
+        Err(_) => bad_query("by=reason, class, interface or all"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    limit: Option<usize>,
+}
+
+async fn top(State(agent): State<Agent>, query: Result<Query<Limit>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(Limit { limit })) => answer(move || agent.top(limit.unwrap_or(DEFAULT_LIMIT))).await,
+        Err(_) => bad_query("limit=N"),
+    }
+}
+
+async fn events(State(agent): State<Agent>, query: Result<Query<Limit>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(Limit { limit })) => answer(move || Ok(agent.events(limit.unwrap_or(DEFAULT_LIMIT)))).await,
+        Err(_) => bad_query("limit=N"),
+    }
+}
+
+type ListPath = Result<UrlPath<ListName>, PathRejection>;
+type Body = Result<Bytes, BytesRejection>;
+
+async fn list(State(agent): State<Agent>, list: ListPath) -> Response {
+    match list {
+        Ok(UrlPath(list)) => answer(move || Ok(agent.list(list))).await,
+        Err(_) => no_such_list(),
+    }
+}
+
+async fn add(State(agent): State<Agent>, list: ListPath, body: Body) -> Response {
+    let Ok(UrlPath(list)) = list else { return no_such_list() };
+    answer(move || agent.add(writable(list)?, &read(body)?)).await
+}
+
+async fn remove(State(agent): State<Agent>, list: ListPath, body: Body) -> Response {
+    let Ok(UrlPath(list)) = list else { return no_such_list() };
+    answer(move || agent.remove(writable(list)?, &read(body)?)).await
+}
+
+async fn limits(State(agent): State<Agent>) -> Response {
+    answer(move || Ok(agent.limits())).await
+}
+
+async fn mode(State(agent): State<Agent>) -> Response {
+    answer(move || Ok(agent.mode())).await
+}
+
+async fn set_mode(State(agent): State<Agent>, body: Body) -> Response {
+    answer(move || agent.set_mode(read::<SetMode>(body)?.mode)).await
+}
+
+async fn config(State(agent): State<Agent>) -> Response {
+    answer(move || Ok(agent.config())).await
+}
+
+async fn reload(State(agent): State<Agent>) -> Response {
+    answer(move || agent.reload()).await
+}
+
+async fn detach(State(agent): State<Agent>, body: Body) -> Response {
+    answer(move || agent.detach(&read::<DetachRequest>(body)?)).await
+}
+
+async fn no_such_path() -> Response {
+    Refused::new(Why::NotFound, "there is nothing at this path").hint("docs/control-api.md lists the paths").into_response()
+}
+
+async fn no_such_method() -> Response {
+    let body = Refused::new(Why::BadRequest, "this path does not take this method").hint("docs/control-api.md lists them");
+    (StatusCode::METHOD_NOT_ALLOWED, Json(body.body)).into_response()
+}
+
+fn no_such_list() -> Response {
+    Refused::new(Why::NotFound, "there is no such list").hint("allow, deny and ban").into_response()
+}
+
+fn bad_query(allowed: &str) -> Response {
+    Refused::new(Why::BadRequest, "the query is not understood").hint(format!("allowed: {allowed}")).into_response()
+}
+
+fn writable(list: ListName) -> Result<ListName, Refused> {
+    if list == ListName::Deny {
+        return Err(Refused::new(Why::BadRequest, "the deny list is the configuration's alone")
+            .hint("ban instead, or change [lists] deny in the configuration and reload it"));
+    }
+    Ok(list)
+}
+
+/// A request's body; an empty one counts as `{}`.
+fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refused> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Refused::new(Why::TooLarge, "the request is too large").hint("send it in parts")
+        }
+        _ => Refused::new(Why::BadRequest, "the request was cut short"),
+    })?;
+    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    serde_json::from_slice(text)
+        .map_err(|error| Refused::new(Why::BadRequest, format!("the request's JSON is not understood: {error}")))
+}
+
+/// Runs what may have to wait for the kernel off the reactor, and turns what it gives into an answer.
+async fn answer<T: Serialize + Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Response {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Json(value).into_response(),
+        Ok(Err(refused)) => refused.into_response(),
+        Err(panicked) => {
+            tracing::error!("a control request failed unexpectedly: {panicked}");
+            Refused::new(Why::Failed, "this failed unexpectedly; the agent's log says more").into_response()
+        }
+    }
+}
+
+impl Why {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Configuration => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// From the status of an answer.
+    pub(super) fn from_status(status: StatusCode) -> Self {
+        [Self::BadRequest, Self::Forbidden, Self::NotFound, Self::Conflict, Self::TooLarge, Self::Configuration]
+            .into_iter()
+            .find(|why| why.status() == status)
+            .unwrap_or(Self::Failed)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.why.status(), Json(self.body)).into_response()
+    }
+}

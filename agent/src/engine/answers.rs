@@ -1,0 +1,76 @@
+//! The engine as what the control API speaks to.
+
+use super::{Engine, report};
+use crate::{
+    config::{Config, Mode},
+    control::{
+        Control, Refused,
+        api::{
+            AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport, LimitsReport,
+            ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
+        },
+    },
+    lists::{ListName, printable},
+};
+
+impl Control for Engine {
+    fn status(&self) -> Result<Status, Refused> {
+        self.report_status()
+    }
+
+    fn drops(&self, by: DropsBy) -> Result<DropsReport, Refused> {
+        self.report_drops(by)
+    }
+
+    fn top(&self, limit: usize) -> Result<TopReport, Refused> {
+        self.report_top(limit)
+    }
+
+    fn events(&self, limit: usize) -> EventsReport {
+        self.report_events(limit)
+    }
+
+    fn list(&self, list: ListName) -> ListReport {
+        ListReport { entries: self.lock().lists.list(list).map(report::list_entry).collect() }
+    }
+
+    fn add(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused> {
+        self.add_entries(list, request)
+    }
+
+    fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused> {
+        self.remove_entries(list, request)
+    }
+
+    fn limits(&self) -> LimitsReport {
+        self.report_limits()
+    }
+
+    fn mode(&self) -> ModeReport {
+        let state = self.lock();
+        ModeReport { mode: state.mode, configured: state.config.mode }
+    }
+
+    fn set_mode(&self, mode: Mode) -> Result<ModeReport, Refused> {
+        self.change_mode(mode)
+    }
+
+    fn config(&self) -> ConfigReport {
+        let state = self.lock();
+        // The mode may have been changed since; what is in force is what is asked for.
+        let config = Config { mode: state.mode, ..state.config.clone() };
+        ConfigReport {
+            file: printable(&self.origin.file.display().to_string(), 4096),
+            text: state.text.clone(),
+            effective: report::effective(&config),
+        }
+    }
+
+    fn reload(&self) -> Result<Reloaded, Refused> {
+        self.reload_file()
+    }
+
+    fn detach(&self, request: &DetachRequest) -> Result<Detached, Refused> {
+        self.end_protection(request)
+    }
+}

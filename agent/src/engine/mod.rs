@@ -1,0 +1,215 @@
+//! The agent at work: the datapath, the lists and the configuration in force, and every change to them.
+//!
+//! One lock guards all of it. Each change takes effect as a whole or not at all: what the kernel refuses half way is
+//! taken back.
+
+mod answers;
+mod changes;
+mod reload;
+mod report;
+mod start;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    config::{Attach, ClassNumbers, Config, Mode},
+    control::Refused,
+    datapath::{AttachMode, Datapath, monotonic_ns},
+    events::EventLog,
+    lists::{Change, Store},
+    rates::{Rates, Snapshot},
+};
+use stopbank_common::policy::{MAX_INTERFACES, Policy};
+
+pub use report::Measured;
+pub use start::Start;
+
+/// A running agent.
+pub struct Engine {
+    state: Mutex<State>,
+    events: Arc<EventLog>,
+    origin: Origin,
+    started: (Instant, SystemTime),
+    /// The lists' next expiry may have changed.
+    expiry: Notify,
+    /// Set when protection has been ended and the agent is to stop.
+    stop: watch::Sender<bool>,
+}
+
+/// Where the configuration comes from, and what the command line puts in its place.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The file.
+    pub file: PathBuf,
+    /// A control socket that takes precedence over the file's.
+    pub socket: Option<PathBuf>,
+}
+
+/// What the lock guards.
+struct State {
+    datapath: Datapath,
+    config: Config,
+    text: String,
+    loaded: SystemTime,
+    reload_error: Option<String>,
+    policy: Box<Policy>,
+    mode: Mode,
+    numbers: ClassNumbers,
+    lists: Store,
+    interfaces: Vec<Protected>,
+    rates: Rates,
+}
+
+/// A protected interface.
+#[derive(Clone, Debug)]
+struct Protected {
+    name: String,
+    index: u32,
+    attach: Attach,
+    /// Where its packets are counted.
+    slot: usize,
+    configured: bool,
+    taken_over: bool,
+}
+
+impl Engine {
+    /// What is known of sampled drops.
+    pub fn event_log(&self) -> Arc<EventLog> {
+        Arc::clone(&self.events)
+    }
+
+    /// Becomes true when protection has been ended through the API and the agent is to stop.
+    pub fn stopped(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Takes the counters' rates. To be called about once a second.
+    pub fn sample(&self) {
+        let mut state = self.lock();
+        match state.snapshot() {
+            Ok(snapshot) => state.rates.push(Instant::now(), snapshot),
+            Err(refused) => tracing::warn!("cannot read the counters: {}", refused.body.error),
+        }
+    }
+
+    /// Drops list entries when their time is over, for as long as the task lives. The kernel goes by their time itself;
+    /// this brings back what an expired entry hid, and frees its place.
+    pub async fn expire(&self) {
+        loop {
+            let next = self.lock().lists.next_expiry();
+            let wait = match next {
+                Some(at) => Duration::from_nanos(at.saturating_sub(monotonic_ns())),
+                None => Duration::from_secs(3_600),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.expiry.notified() => continue,
+            }
+            if let Err(refused) = self.expire_now() {
+                // They are back in the store, and tried again in a second; the kernel ignores them meanwhile.
+                tracing::warn!("cannot take expired entries off the lists: {}", refused.body.error);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    fn expire_now(&self) -> Result<(), Refused> {
+        let mut state = self.lock();
+        let changes = state.lists.expire(monotonic_ns());
+        let expired: Vec<String> = changes.iter().take(5).map(|change| change.prefix.to_string()).collect();
+        let entries = changes.len();
+        state.apply(changes)?;
+        if entries > 0 {
+            tracing::info!(entries, "expired: {}", expired.join(", "));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic between two writes could leave the store and the kernel apart for one entry; to refuse every command
+        // from then on would be worse.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Makes changes to the lists in the kernel; if it refuses one, all are taken back, there and in the store.
+    fn apply(&mut self, changes: Vec<Change>) -> Result<(), Refused> {
+        for (done, change) in changes.iter().enumerate() {
+            let Err(error) = put(&mut self.datapath, change, change.after) else { continue };
+            for change in changes[..done].iter().rev() {
+                if let Err(error) = put(&mut self.datapath, change, change.before) {
+                    tracing::error!("cannot take a change to {} back: {error}", change.prefix);
+                }
+            }
+            for change in changes.into_iter().rev() {
+                self.lists.undo(change);
+            }
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// The counters as they are now.
+    fn snapshot(&self) -> Result<Snapshot, Refused> {
+        let mut snapshot = Snapshot::default();
+        let slots = std::iter::once(0).chain(self.interfaces.iter().map(|interface| interface.slot));
+        for slot in slots {
+            for (class, _) in self.numbers.iter() {
+                let slot = slot as u32;
+                snapshot.add(slot, class, &self.datapath.counters(slot, class)?);
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// Name of the interface whose packets are counted in a slot.
+    fn slot_name(&self, slot: u32) -> &str {
+        let interface = self.interfaces.iter().find(|interface| interface.slot as u32 == slot);
+        interface.map_or("other", |interface| &interface.name)
+    }
+
+    /// Name of the interface with an index.
+    fn interface_name(&self, index: u32) -> &str {
+        let interface = self.interfaces.iter().find(|interface| interface.index == index);
+        interface.map_or("other", |interface| &interface.name)
+    }
+}
+
+fn put(
+    datapath: &mut Datapath,
+    change: &Change,
+    entry: Option<crate::datapath::Entry>,
+) -> Result<(), crate::datapath::DatapathError> {
+    if change.before == change.after {
+        return Ok(());
+    }
+    match entry {
+        Some(entry) => datapath.list_insert(change.prefix, entry),
+        None => datapath.list_remove(change.prefix).map(|_| ()),
+    }
+}
+
+/// Interface indices by counter slot, as the policy has them.
+fn slots(interfaces: &[Protected]) -> [u32; MAX_INTERFACES] {
+    let mut slots = [0; MAX_INTERFACES];
+    for interface in interfaces {
+        slots[interface.slot] = interface.index;
+    }
+    slots
+}
+
+impl From<Attach> for AttachMode {
+    fn from(attach: Attach) -> Self {
+        match attach {
+            Attach::Native => Self::Native,
+            Attach::Generic => Self::Generic,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! A new configuration in the place of the one in force, as a whole or not at all.
+
+use stopbank_common::policy::MAX_INTERFACES;
+
+use super::{Engine, Protected, State, slots, start};
+use crate::{
+    config::{self, Attach, Compiled, Config, compile},
+    control::{Refused, Why, api::Reloaded},
+};
+
+impl Engine {
+    /// Reads the file again. What cannot change while the agent runs stays as it is, and is named in the answer.
+    pub(super) fn reload_file(&self) -> Result<Reloaded, Refused> {
+        let mut state = self.lock();
+        let outcome = self.reload_into(&mut state);
+        state.reload_error = outcome.as_ref().err().map(|refused| refused.body.error.clone());
+        match &outcome {
+            Ok(reloaded) => {
+                tracing::info!("configuration reloaded from {}", self.origin.file.display());
+                for note in &reloaded.notes {
+                    tracing::warn!("{note}");
+                }
+            }
+            Err(refused) => {
+                tracing::error!("the configuration before stays in force: {}", refused.body.error);
+            }
+        }
+        drop(state);
+        self.expiry.notify_one();
+        outcome
+    }
+
+    fn reload_into(&self, state: &mut State) -> Result<Reloaded, Refused> {
+        let text = config::read_text(&self.origin.file).map_err(refuse)?;
+        let mut config = config::parse(&self.origin.file.display().to_string(), &text).map_err(refuse)?;
+        if config.interfaces.is_empty() {
+            return Err(Refused::new(Why::Configuration, "the configuration names no interface")
+                .hint("name at least one in an [[interface]] block; `stopbank detach` ends protection"));
+        }
+        if let Some(socket) = &self.origin.socket {
+            config.agent.socket.clone_from(socket);
+        }
+        let mut notes = keep_what_needs_a_restart(&mut config, &state.config);
+        let found = start::resolve(&config.interfaces)?;
+        let interfaces = state.merge(&config, &found, &mut notes);
+        let kept = state.datapath.kept()?;
+        let compiled = compile(&config, &kept, slots(&interfaces))
+            .map_err(|error| Refused::new(Why::Configuration, format!("a limit cannot be held: {error:?}")))?;
+        state.swap(config, text, interfaces, compiled)?;
+        Ok(Reloaded { notes })
+    }
+}
+
+impl State {
+    /// The interfaces of a new configuration, each with the slot that it had, and those that it no longer names.
+    fn merge(&self, config: &Config, found: &[u32], notes: &mut Vec<String>) -> Vec<Protected> {
+        let mut interfaces: Vec<Protected> = Vec::new();
+        for old in &self.interfaces {
+            if !config.interfaces.iter().any(|new| new.name == old.name) {
+                if old.configured {
+                    notes.push(format!(
+                        "{} is no longer in the configuration; it stays protected until `stopbank detach {}`",
+                        old.name, old.name
+                    ));
+                }
+                interfaces.push(Protected { configured: false, ..old.clone() });
+            }
+        }
+        for (new, &index) in config.interfaces.iter().zip(found) {
+            let old = self.interfaces.iter().find(|old| old.name == new.name);
+            interfaces.push(Protected {
+                name: new.name.clone(),
+                index,
+                attach: new.attach,
+                slot: old.map_or(0, |old| old.slot),
+                configured: true,
+                taken_over: old.is_some_and(|old| old.taken_over),
+            });
+        }
+        // Where slots are short, the configured come first; the others share slot 0.
+        interfaces.sort_by_key(|interface| !interface.configured);
+        for i in 0..interfaces.len() {
+            if interfaces[i].slot != 0 {
+                continue;
+            }
+            let free = (1..MAX_INTERFACES).find(|slot| interfaces.iter().all(|other| other.slot != *slot));
+            let free = free.or_else(|| {
+                let unconfigured = interfaces.iter_mut().find(|other| !other.configured && other.slot != 0)?;
+                Some(std::mem::take(&mut unconfigured.slot))
+            });
+            interfaces[i].slot = free.unwrap_or(0);
+        }
+        interfaces
+    }
+
+    /// Puts a new configuration in force: interfaces first, then lists, then the policy. What fails takes back what came
+    /// before it.
+    fn swap(
+        &mut self,
+        config: Config,
+        text: String,
+        interfaces: Vec<Protected>,
+        compiled: Compiled,
+    ) -> Result<(), Refused> {
+        let Compiled { policy, kept, numbers } = compiled;
+        let changed: Vec<(String, Attach, Option<Attach>)> = interfaces
+            .iter()
+            .filter(|new| new.configured)
+            .map(|new| {
+                let old = self.interfaces.iter().find(|old| old.name == new.name).map(|old| old.attach);
+                (new.name.clone(), new.attach, old)
+            })
+            .filter(|(_, new, old)| *old != Some(*new))
+            .collect();
+        for (done, (name, attach, _)) in changed.iter().enumerate() {
+            if let Err(error) = self.datapath.attach(name, (*attach).into()) {
+                self.detach_again(&changed[..=done]);
+                return Err(error.into());
+            }
+            tracing::info!(mode = attach.name(), "protecting {name}");
+        }
+        let changes = self.lists.configure(&config.lists);
+        if changes.iter().filter(|change| change.before.is_none() && change.after.is_some()).count() > 0
+            && self.lists.overfull()
+        {
+            for change in changes.into_iter().rev() {
+                self.lists.undo(change);
+            }
+            self.detach_again(&changed);
+            return Err(Refused::new(Why::Conflict, "the lists of the configuration do not fit beside the entries there are"));
+        }
+        let back = changes.clone();
+        if let Err(refused) = self.apply(changes) {
+            self.detach_again(&changed);
+            return Err(refused);
+        }
+        let before = std::mem::replace(&mut self.policy, policy);
+        if let Err(error) = self.install(&kept) {
+            self.policy = before;
+            let reversed = self.lists.configure(&self.config.lists);
+            debug_assert_eq!(reversed.len(), back.len());
+            if let Err(refused) = self.apply(reversed) {
+                tracing::error!("cannot take the lists back: {}", refused.body.error);
+            }
+            self.detach_again(&changed);
+            return Err(error.into());
+        }
+        self.mode = config.mode;
+        self.config = config;
+        self.text = text;
+        self.numbers = numbers;
+        self.interfaces = interfaces;
+        self.loaded = std::time::SystemTime::now();
+        Ok(())
+    }
+
+    /// Puts interfaces back as they were: not attached, or attached in the mode before.
+    fn detach_again(&mut self, changed: &[(String, Attach, Option<Attach>)]) {
+        for (name, _, before) in changed.iter().rev() {
+            let outcome = match before {
+                Some(attach) => self.datapath.attach(name, (*attach).into()).map(|_| ()),
+                None => self.datapath.detach(name).map(|_| ()),
+            };
+            if let Err(error) = outcome {
+                tracing::error!("cannot put {name} back as it was: {error}");
+            }
+        }
+    }
+}
+
+/// Puts back what a running agent cannot change, and says so.
+fn keep_what_needs_a_restart(new: &mut Config, old: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut keep = |differs: bool, what: &str| {
+        if differs {
+            notes.push(format!("{what} has changed; that takes a restart of the agent"));
+        }
+    };
+    keep(new.agent.pin_dir != old.agent.pin_dir, "[agent] pin_dir");
+    keep(new.agent.socket != old.agent.socket, "[agent] socket");
+    keep(new.agent.metrics != old.agent.metrics, "[agent] metrics");
+    keep(new.source.lines != old.source.lines, "[source] lines");
+    new.agent.clone_from(&old.agent);
+    new.source.lines = old.source.lines;
+    notes
+}
+
+fn refuse(error: config::ConfigError) -> Refused {
+    Refused::new(Why::Configuration, error.to_string())
+        .hint("`stopbank config check FILE` checks a file before it is used")
+}

@@ -1,0 +1,259 @@
+//! What the engine tells: for the API, and for metrics.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant, SystemTime},
+};
+
+use stopbank_common::{Reason, event::Event, gcra::Dimension};
+
+use super::{Engine, State};
+use crate::{
+    config::{self, Config, LimitSet, Mode, Quantity, dimension_name},
+    control::{
+        Refused,
+        api::{
+            ClassLimits, ConfigurationStatus, DropsBy, DropsReport, DropsRow, EventStatus, EventsReport,
+            InterfaceStatus, LimitRow, LimitsReport, ListEntry, ListSizes, PolicyStatus, SampledDrop, Status, TopReport,
+            TopSource, Verdict,
+        },
+    },
+    datapath::monotonic_ns,
+    lists::{ListName, Listed, printable},
+    rates::{Key, Snapshot},
+    top::HALF_LIFE,
+};
+
+/// What metrics are made of.
+#[derive(Debug)]
+pub struct Measured {
+    /// The counters.
+    pub snapshot: Snapshot,
+    /// Names of interface slots.
+    pub slots: BTreeMap<u32, String>,
+    /// Names of class numbers.
+    pub classes: BTreeMap<u8, String>,
+    /// Interfaces, with how the program is attached.
+    pub interfaces: Vec<(String, &'static str)>,
+    /// The mode in force.
+    pub mode: Mode,
+    /// Entries by list.
+    pub lists: Vec<(&'static str, usize)>,
+    /// Events read.
+    pub events_received: u64,
+    /// Events lost.
+    pub events_lost: u64,
+    /// When the configuration in force was read.
+    pub loaded: SystemTime,
+    /// Whether the last reload succeeded.
+    pub reload_succeeded: bool,
+    /// Lines of rate state.
+    pub source_lines: u32,
+}
+
+impl Engine {
+    /// Everything that metrics are made of, at one time.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the kernel's counters cannot be read.
+    pub fn measure(&self) -> Result<Measured, Refused> {
+        let state = self.lock();
+        let mut slots: BTreeMap<u32, String> =
+            state.interfaces.iter().map(|interface| (interface.slot as u32, interface.name.clone())).collect();
+        slots.insert(0, "other".to_owned());
+        Ok(Measured {
+            snapshot: state.snapshot()?,
+            slots,
+            classes: state.numbers.iter().map(|(number, name)| (number, name.to_owned())).collect(),
+            interfaces: state.interfaces.iter().map(|i| (i.name.clone(), i.attach.name())).collect(),
+            mode: state.mode,
+            lists: ListName::ALL.iter().map(|&list| (list.name(), state.lists.count(list))).collect(),
+            events_received: self.events.received(),
+            events_lost: state.datapath.events_lost()?,
+            loaded: state.loaded,
+            reload_succeeded: state.reload_error.is_none(),
+            source_lines: state.config.source.lines,
+        })
+    }
+
+    /// Whether any interface is protected.
+    pub fn healthy(&self) -> bool {
+        !self.lock().interfaces.is_empty()
+    }
+
+    pub(super) fn report_status(&self) -> Result<Status, Refused> {
+        let state = self.lock();
+        let traffic = state.rates.traffic(Instant::now(), &state.snapshot()?);
+        let interfaces = state.interfaces.iter().map(|interface| InterfaceStatus {
+            name: interface.name.clone(),
+            index: interface.index,
+            attach: interface.attach,
+            configured: interface.configured,
+            taken_over: interface.taken_over,
+        });
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: time(self.started.1),
+            uptime_seconds: self.started.0.elapsed().as_secs_f64(),
+            mode: state.mode,
+            configured_mode: state.config.mode,
+            interfaces: interfaces.collect(),
+            traffic,
+            lists: ListSizes {
+                allow: state.lists.count(ListName::Allow),
+                deny: state.lists.count(ListName::Deny),
+                ban: state.lists.count(ListName::Ban),
+            },
+            policy: PolicyStatus {
+                classes: state.config.all_classes().map(|class| class.name.clone()).collect(),
+                ipv4_prefix: state.config.source.ipv4_prefix,
+                ipv6_prefix: state.config.source.ipv6_prefix,
+                lines: state.config.source.lines,
+            },
+            events: EventStatus { received: self.events.received(), lost: state.datapath.events_lost()? },
+            configuration: ConfigurationStatus {
+                file: printable(&self.origin.file.display().to_string(), 4096),
+                loaded: time(state.loaded),
+                reload_error: state.reload_error.clone(),
+            },
+            metrics: state.config.agent.metrics.map(|address| address.to_string()),
+        })
+    }
+
+    pub(super) fn report_drops(&self, by: DropsBy) -> Result<DropsReport, Refused> {
+        let state = self.lock();
+        let (now, snapshot) = (Instant::now(), state.snapshot()?);
+        let (interfaces, classes) = match by {
+            DropsBy::Reason => (false, false),
+            DropsBy::Class => (false, true),
+            DropsBy::Interface => (true, false),
+            DropsBy::All => (true, true),
+        };
+        let group = |key: Key| {
+            (interfaces.then_some(key.slot), classes.then_some(key.class), key.verdict, key.reason)
+        };
+        let flows = state.rates.flows(now, &snapshot, group);
+        let rows = flows.into_iter().filter_map(|((slot, class, verdict, reason), flow)| {
+            let reason = Reason::from_number(reason)?;
+            Some(DropsRow {
+                interface: slot.map(|slot| state.slot_name(slot).to_owned()),
+                class: class.map(|class| state.numbers.name(class).to_owned()),
+                reason: reason.name().to_owned(),
+                verdict,
+                description: reason.description().trim().to_owned(),
+                flow,
+            })
+        });
+        Ok(DropsReport { mode: state.mode, traffic: state.rates.traffic(now, &snapshot), rows: rows.collect() })
+    }
+
+    pub(super) fn report_top(&self, limit: usize) -> Result<TopReport, Refused> {
+        let sources = self.events.sources(limit);
+        let state = self.lock();
+        let traffic = state.rates.traffic(Instant::now(), &state.snapshot()?);
+        let dropping = traffic.dropped.packets_per_second + traffic.observed.packets_per_second;
+        let now = monotonic_ns();
+        let sources = sources.into_iter().map(|(source, share, event)| TopSource {
+            source,
+            share,
+            packets_per_second: share * dropping,
+            reason: reason_name(event.reason),
+            class: state.numbers.name(event.class).to_owned(),
+            interface: state.interface_name(event.interface).to_owned(),
+            last_seen_seconds: Duration::from_nanos(now.saturating_sub(event.time_ns)).as_secs_f64(),
+        });
+        Ok(TopReport { traffic, half_life_seconds: HALF_LIFE.as_secs_f64(), sources: sources.collect() })
+    }
+
+    pub(super) fn report_events(&self, limit: usize) -> EventsReport {
+        let events = self.events.latest(limit);
+        let state = self.lock();
+        let (clock, now) = (SystemTime::now(), monotonic_ns());
+        let events = events.into_iter().map(|event| state.sampled(&event, clock, now));
+        EventsReport { events: events.collect() }
+    }
+
+    pub(super) fn report_limits(&self) -> LimitsReport {
+        let state = self.lock();
+        LimitsReport { classes: class_limits(&state.config) }
+    }
+}
+
+/// The classes of a configuration and their limits.
+pub(crate) fn class_limits(config: &Config) -> Vec<ClassLimits> {
+    config
+        .all_classes()
+        .map(|class| ClassLimits {
+            name: class.name.clone(),
+            claims: class.claim.show(),
+            closed: class.closed,
+            limits: [("per_source", &class.per_source), ("total", &class.total)]
+                .into_iter()
+                .flat_map(|(scope, set)| limit_rows(scope, set))
+                .collect(),
+        })
+        .collect()
+}
+
+fn limit_rows(scope: &'static str, set: &LimitSet) -> impl Iterator<Item = LimitRow> {
+    Dimension::ALL.into_iter().filter_map(move |dimension| {
+        let limit = set.get(dimension)?;
+        Some(LimitRow {
+            scope: scope.to_owned(),
+            counts: dimension_name(dimension).to_owned(),
+            rate: limit.rate.show(Quantity::from(dimension)),
+            per_second: limit.rate.count as f64 / limit.rate.period.seconds() as f64,
+            burst: limit.burst,
+        })
+    })
+}
+
+impl State {
+    fn sampled(&self, event: &Event, clock: SystemTime, now_ns: u64) -> SampledDrop {
+        let age = Duration::from_nanos(now_ns.saturating_sub(event.time_ns));
+        SampledDrop {
+            time: time(clock - age),
+            interface: self.interface_name(event.interface).to_owned(),
+            source: IpAddr::from(event.source),
+            source_port: event.source_port,
+            destination: IpAddr::from(event.destination),
+            destination_port: event.destination_port,
+            protocol: event.protocol,
+            length: event.length,
+            class: self.numbers.name(event.class).to_owned(),
+            reason: reason_name(event.reason),
+            verdict: if event.dropped == 1 { Verdict::Drop } else { Verdict::Observed },
+        }
+    }
+}
+
+fn reason_name(number: u8) -> String {
+    Reason::from_number(number).map_or_else(|| format!("reason {number}"), |reason| reason.name().to_owned())
+}
+
+/// RFC 3339, UTC, to the second.
+pub(super) fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// An entry as the API gives it.
+pub(crate) fn list_entry(listed: Listed) -> ListEntry {
+    let left = listed.item.expires_ns.map(|at| Duration::from_nanos(at.saturating_sub(monotonic_ns())));
+    ListEntry {
+        prefix: listed.prefix.to_string(),
+        reason: listed.item.reason,
+        origin: listed.item.origin,
+        added: listed.item.added.map(time),
+        expires: left.map(|left| time(SystemTime::now() + left)),
+        expires_in_seconds: left.map(|left| left.as_secs_f64()),
+        beaten_by: listed.beaten_by.map(|list| list.name().to_owned()),
+    }
+}
+
+/// The configuration in force as text.
+pub(super) fn effective(config: &Config) -> String {
+    config::render(config)
+}

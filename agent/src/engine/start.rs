@@ -1,0 +1,208 @@
+//! How an agent takes hold of a host: everything is looked at before anything is touched, and what this start attached
+//! is taken off again when it fails.
+
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+    time::{Instant, SystemTime},
+};
+
+use stopbank_common::{
+    hash::class_salt,
+    policy::{CLASS_DEFAULT, MAX_INTERFACES},
+};
+use tokio::sync::{Notify, watch};
+
+use super::{Engine, Origin, Protected, State, slots};
+use crate::{
+    config::{Attach, Config, Interface, compile},
+    datapath::{Datapath, DatapathError, EventReader, Options, link, monotonic_ns},
+    failure::{Code, Failure},
+    lists::{ListName, Store},
+    rates::Rates,
+};
+
+/// What an agent starts with.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// Its text.
+    pub text: String,
+    /// Where it came from.
+    pub origin: Origin,
+    /// How much the program itself logs: 0 nothing … 5 everything.
+    pub kernel_log: u8,
+}
+
+impl Engine {
+    /// Loads the program, brings lists and policy in line with the configuration, and attaches to every interface.
+    ///
+    /// On a host that an earlier agent protects, its program stays in force until this one's takes its place: there is
+    /// no moment without protection.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]. Interfaces that this start attached are not attached any more then; those that an earlier agent
+    /// protected still are.
+    pub fn start(start: Start) -> Result<(Self, EventReader), Failure> {
+        let Start { config, text, origin, kernel_log } = start;
+        let found = resolve(&config.interfaces)?;
+        let options = Options { source_lines: config.source.lines, kernel_log };
+        let mut datapath = Datapath::open(&config.agent.pin_dir, &options)?;
+        let kept = datapath.kept()?;
+        let left = leftovers(&datapath, &config)?;
+        let interfaces = protected(&config, &found, &left);
+        let compiled = compile(&config, &kept, slots(&interfaces))
+            .map_err(|error| Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}")))?;
+        let (lists, changes) = Store::inherit(&datapath.list_entries()?, &config.lists, monotonic_ns());
+        tracing::info!(
+            allow = lists.count(ListName::Allow),
+            deny = lists.count(ListName::Deny),
+            ban = lists.count(ListName::Ban),
+            changed = changes.len(),
+            "lists",
+        );
+        if kernel_log > 0 {
+            crate::daemon::kernel_log(&mut datapath);
+        }
+        let events = datapath.take_events()?;
+        let mut state = State {
+            datapath,
+            mode: config.mode,
+            config,
+            text,
+            loaded: SystemTime::now(),
+            reload_error: None,
+            policy: compiled.policy,
+            numbers: compiled.numbers,
+            lists,
+            interfaces,
+            rates: Rates::default(),
+        };
+        // Where an earlier agent's policy is in force, it stays so until all interfaces are attached: a start that fails
+        // then has changed nothing. Where there is none, the first packet already meets the policy.
+        let first = kept.salts[usize::from(CLASS_DEFAULT)] != class_salt(Config::DEFAULT_CLASS);
+        if first {
+            state.install(&compiled.kept)?;
+            state.apply(changes)?;
+            state.attach_all()?;
+        } else {
+            state.attach_all()?;
+            state.apply(changes)?;
+            state.install(&compiled.kept)?;
+        }
+        if let Ok(snapshot) = state.snapshot() {
+            state.rates.push(Instant::now(), snapshot);
+        }
+        let engine = Self {
+            state: Mutex::new(state),
+            events: Arc::default(),
+            origin,
+            started: (Instant::now(), SystemTime::now()),
+            expiry: Notify::new(),
+            stop: watch::Sender::new(false),
+        };
+        Ok((engine, events))
+    }
+}
+
+impl State {
+    /// Puts the policy in force, and leaves the classes' numbers to the next agent first, so that no counter is ever
+    /// without its name.
+    pub(super) fn install(&mut self, kept: &stopbank_common::policy::Kept) -> Result<(), DatapathError> {
+        self.datapath.keep(kept)?;
+        self.datapath.install(&self.policy)
+    }
+
+    /// Attaches to every interface. If one that the configuration names fails, those that were not attached before are
+    /// taken off again.
+    fn attach_all(&mut self) -> Result<(), Failure> {
+        let mut fresh = Vec::new();
+        for interface in &mut self.interfaces {
+            match self.datapath.attach(&interface.name, interface.attach.into()) {
+                Ok(attached) => {
+                    interface.index = attached.index;
+                    interface.taken_over = attached.replaced;
+                    if !attached.replaced {
+                        fresh.push(interface.name.clone());
+                    }
+                    let (name, mode) = (&interface.name, interface.attach.name());
+                    tracing::info!(index = attached.index, mode, taken_over = attached.replaced, "protecting {name}");
+                    if interface.attach == Attach::Generic {
+                        tracing::warn!("{name} is protected in generic mode: packets are dropped behind the driver, at about a third of the speed");
+                    }
+                }
+                Err(error) if !interface.configured => {
+                    tracing::warn!("{} keeps an earlier version's program: {error}", interface.name);
+                }
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    for name in fresh.iter().rev() {
+                        if let Err(error) = self.datapath.detach(name) {
+                            tracing::error!("cannot take the program off {name} again: {error}");
+                        }
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Indices of the interfaces, all of which must exist.
+pub(super) fn resolve(interfaces: &[Interface]) -> Result<Vec<u32>, DatapathError> {
+    interfaces.iter().map(|interface| index_of(&interface.name)).collect()
+}
+
+/// Index of an interface.
+fn index_of(name: &str) -> Result<u32, DatapathError> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice::name_to_index, socket_with};
+    socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .and_then(|socket| name_to_index(socket, name))
+        .map_err(|_| DatapathError::NoSuchInterface { name: name.to_owned(), existing: existing() })
+}
+
+/// Names of the interfaces of this network namespace; what /sys shows may be another's.
+fn existing() -> Vec<String> {
+    let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    table.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
+}
+
+/// Interfaces that an earlier agent protects and the configuration does not name (any more): protection only ends by
+/// `stopbank detach`, so this agent takes them over as they are.
+fn leftovers(datapath: &Datapath, config: &Config) -> Result<Vec<(Interface, u32)>, DatapathError> {
+    let mut left = Vec::new();
+    for name in datapath.attached_interfaces()? {
+        if config.interfaces.iter().any(|interface| interface.name == name) {
+            continue;
+        }
+        let Ok(index) = index_of(&name) else { continue };
+        let Some(program) = link::query(index).ok().and_then(|link| link.program) else { continue };
+        let attach = if program.native { Attach::Native } else { Attach::Generic };
+        tracing::warn!(
+            "{name} is protected but not in the configuration; it stays so until `stopbank detach {name}`"
+        );
+        left.push((Interface { name, attach }, index));
+    }
+    Ok(left)
+}
+
+/// Gives each interface its counter slot; those that have none left share slot 0.
+fn protected(config: &Config, found: &[u32], left: &[(Interface, u32)]) -> Vec<Protected> {
+    let configured = config.interfaces.iter().zip(found.iter().copied()).map(|pair| (pair, true));
+    let left = left.iter().map(|(interface, index)| ((interface, *index), false));
+    configured
+        .chain(left)
+        .enumerate()
+        .map(|(i, ((interface, index), configured))| Protected {
+            name: interface.name.clone(),
+            index,
+            attach: interface.attach,
+            slot: if i + 1 < MAX_INTERFACES { i + 1 } else { 0 },
+            configured,
+            taken_over: false,
+        })
+        .collect()
+}

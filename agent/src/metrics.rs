@@ -1,0 +1,242 @@
+//! Prometheus metrics, read from the kernel's maps when they are asked for, and the health check.
+//!
+//! Labels come from closed sets: interfaces and classes of the configuration, reasons, verdicts, lists. An address is
+//! never one.
+
+use std::{sync::Arc, time::{SystemTime, UNIX_EPOCH}};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use prometheus::{
+    Encoder as _, TextEncoder,
+    proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
+};
+use stopbank_common::{Reason, gcra::Line};
+use tokio::net::TcpListener;
+
+use crate::{
+    config::Mode,
+    control::api::Verdict,
+    engine::{Engine, Measured},
+};
+
+/// Serves `/metrics` and `/healthz` until `stop` is ready.
+///
+/// # Errors
+///
+/// What the system says of the listener.
+pub async fn serve(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let router = Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).with_state(engine);
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
+    let measured = match tokio::task::spawn_blocking(move || engine.measure()).await {
+        Ok(Ok(measured)) => measured,
+        Ok(Err(refused)) => return (StatusCode::INTERNAL_SERVER_ERROR, refused.body.error).into_response(),
+        Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    };
+    let encoder = TextEncoder::new();
+    let mut text = Vec::new();
+    match encoder.encode(&families(&measured), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn health(State(engine): State<Arc<Engine>>) -> Response {
+    match tokio::task::spawn_blocking(move || engine.healthy()).await {
+        Ok(true) => "ok\n".into_response(),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "no interface is protected\n").into_response(),
+    }
+}
+
+/// Every metric.
+fn families(measured: &Measured) -> Vec<MetricFamily> {
+    let (packets, bytes) = traffic(measured);
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let labelled = |pairs: &[(&str, &str)], value: f64| gauge_metric(pairs, value);
+    vec![
+        family("packets_total", "Packets by interface, class, reason and verdict.", MetricType::COUNTER, packets),
+        family("bytes_total", "Bytes of those packets' frames.", MetricType::COUNTER, bytes),
+        counter("events_received_total", "Sampled drops read since the agent started.", measured.events_received),
+        counter("events_lost_total", "Sampled drops lost because the ring buffer was full.", measured.events_lost),
+        family(
+            "list_entries",
+            "Entries by list.",
+            MetricType::GAUGE,
+            measured.lists.iter().map(|(list, count)| labelled(&[("list", list)], *count as f64)).collect(),
+        ),
+        family(
+            "mode",
+            "1 for the mode in force.",
+            MetricType::GAUGE,
+            [Mode::Observe, Mode::Enforce]
+                .iter()
+                .map(|&mode| labelled(&[("mode", mode.name())], f64::from(u8::from(mode == measured.mode))))
+                .collect(),
+        ),
+        family(
+            "interface_attached",
+            "1 for every protected interface, with how the program is attached.",
+            MetricType::GAUGE,
+            measured.interfaces.iter().map(|(name, mode)| labelled(&[("interface", name), ("mode", mode)], 1.0)).collect(),
+        ),
+        gauge(
+            "source_state_bytes",
+            "Memory for the rates of all sources, fixed at load.",
+            (u64::from(measured.source_lines) * size_of::<Line>() as u64) as f64,
+        ),
+        gauge(
+            "config_last_reload_successful",
+            "1 if the last attempt to read the configuration succeeded.",
+            f64::from(u8::from(measured.reload_succeeded)),
+        ),
+        gauge(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was read.",
+            seconds(measured.loaded),
+        ),
+        family(
+            "build_info",
+            "1, with the version as a label.",
+            MetricType::GAUGE,
+            vec![labelled(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+        ),
+    ]
+}
+
+/// Packets and bytes. Series that never counted anything are left out, but for what a dashboard sums up and a rate must
+/// find from its first moment: `passed` and the reasons of the default class.
+fn traffic(measured: &Measured) -> (Vec<Metric>, Vec<Metric>) {
+    let mut series: std::collections::BTreeMap<_, (u64, u64)> = std::collections::BTreeMap::new();
+    for (slot, interface) in measured.slots.iter().filter(|(slot, _)| **slot != 0) {
+        let _ = slot;
+        for class in measured.classes.values().filter(|class| class.as_str() != "none") {
+            series.entry((interface.as_str(), class.as_str(), Reason::Passed.name(), Verdict::Pass)).or_default();
+        }
+        for reason in [Reason::SourcePackets, Reason::Banned, Reason::Denied] {
+            let class = if reason == Reason::SourcePackets { "default" } else { "none" };
+            series.entry((interface.as_str(), class, reason.name(), Verdict::Drop)).or_default();
+        }
+    }
+    for (key, tally) in measured.snapshot.iter() {
+        let Some(reason) = Reason::from_number(key.reason) else { continue };
+        let interface = measured.slots.get(&key.slot).map_or("other", String::as_str);
+        let class = measured.classes.get(&key.class).map_or("gone", String::as_str);
+        let sum = series.entry((interface, class, reason.name(), key.verdict)).or_default();
+        sum.0 += tally.packets;
+        sum.1 += tally.bytes;
+    }
+    series
+        .into_iter()
+        .map(|((interface, class, reason, verdict), (packets, bytes))| {
+            let labels =
+                [("interface", interface), ("class", class), ("reason", reason), ("verdict", verdict.name())];
+            (counter_metric(&labels, packets), counter_metric(&labels, bytes))
+        })
+        .unzip()
+}
+
+fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
+    family(name, help, MetricType::COUNTER, vec![counter_metric(&[], value)])
+}
+
+fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+    family(name, help, MetricType::GAUGE, vec![gauge_metric(&[], value)])
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(format!("stopbank_{name}"));
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn counter_metric(labels: &[(&str, &str)], value: u64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value as f64);
+    let mut metric = labels_of(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+fn gauge_metric(labels: &[(&str, &str)], value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = labels_of(labels);
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn labels_of(labels: &[(&str, &str)]) -> Metric {
+    let pairs = labels.iter().map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    });
+    let mut metric = Metric::default();
+    metric.set_label(pairs.collect());
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rates::Snapshot;
+    use stopbank_common::counters::{Counters, Tally};
+
+    #[test]
+    fn the_text_is_what_prometheus_expects() {
+        let mut counters = Counters::default();
+        counters.judged[Reason::Banned as usize] = Tally { packets: 3, bytes: 300 };
+        counters.observed[Reason::Land as usize] = Tally { packets: 1, bytes: 64 };
+        let mut snapshot = Snapshot::default();
+        snapshot.add(1, 0, &counters);
+        let measured = Measured {
+            snapshot,
+            slots: [(0, "other".to_owned()), (1, "eth0".to_owned())].into(),
+            classes: [(0, "none".to_owned()), (1, "default".to_owned())].into(),
+            interfaces: vec![("eth0".to_owned(), "native")],
+            mode: Mode::Enforce,
+            lists: vec![("allow", 1), ("deny", 0), ("ban", 2)],
+            events_received: 5,
+            events_lost: 0,
+            loaded: UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
+            reload_succeeded: true,
+            source_lines: 1 << 18,
+        };
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&families(&measured), &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        for line in [
+            "stopbank_packets_total{interface=\"eth0\",class=\"none\",reason=\"ban\",verdict=\"drop\"} 3",
+            "stopbank_bytes_total{interface=\"eth0\",class=\"none\",reason=\"ban\",verdict=\"drop\"} 300",
+            "stopbank_packets_total{interface=\"eth0\",class=\"none\",reason=\"land\",verdict=\"observed\"} 1",
+            "stopbank_packets_total{interface=\"eth0\",class=\"default\",reason=\"passed\",verdict=\"pass\"} 0",
+            "stopbank_list_entries{list=\"ban\"} 2",
+            "stopbank_mode{mode=\"enforce\"} 1",
+            "stopbank_mode{mode=\"observe\"} 0",
+            "stopbank_interface_attached{interface=\"eth0\",mode=\"native\"} 1",
+            "stopbank_events_lost_total 0",
+            "stopbank_source_state_bytes 16777216",
+            "stopbank_config_last_reload_success_timestamp_seconds 1700000000",
+            "# TYPE stopbank_packets_total counter",
+        ] {
+            assert!(text.lines().any(|candidate| candidate == line), "{line}\n---\n{text}");
+        }
+        assert!(!text.contains("source-bytes"), "series that are zero are left out");
+    }
+}
