@@ -63,6 +63,17 @@ impl Served {
         self.latencies.get((last as f64 * part).round() as usize).copied()
     }
 
+    /// Adds what became of other requests.
+    pub fn add(&mut self, other: Self) {
+        self.attempted += other.attempted;
+        self.succeeded += other.succeeded;
+        for (error, requests) in other.failures {
+            *self.failures.entry(error).or_default() += requests;
+        }
+        self.latencies.extend(other.latencies);
+        self.latencies.sort_by(f64::total_cmp);
+    }
+
     fn count(&mut self, latency: Duration, result: Result<(), String>) {
         self.attempted += 1;
         match result {

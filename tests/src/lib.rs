@@ -1,11 +1,15 @@
 //! What the tests that need root, the demo and the benchmark share.
 
+pub mod agent;
 pub mod client;
 pub mod cpu;
+pub mod demo;
 pub mod frames;
 pub mod generator;
+pub mod interrupt;
 pub mod netns;
 pub mod nginx;
 pub mod process;
 pub mod scratch;
+pub mod skip;
 pub mod topology;

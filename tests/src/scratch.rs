@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 /// Where pins live.
 const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
@@ -39,16 +39,11 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// A name for a directory of pins, which whoever pins is to make. The BPF file system is mounted if it is not yet.
-    ///
-    /// # Errors
-    ///
-    /// Without root.
-    pub fn pins() -> Result<Self> {
-        ensure_bpf_file_system()?;
+    /// A name for a directory of pins, which whoever pins makes.
+    pub fn pins() -> Self {
         let scratch = Self(unique(Path::new(BPF_FILE_SYSTEM)));
         register(&scratch.0);
-        Ok(scratch)
+        scratch
     }
 
     /// Where it is.
@@ -109,27 +104,6 @@ fn remove(path: &Path) {
     {
         eprintln!("cannot remove {}: {error}", path.display());
     }
-}
-
-fn ensure_bpf_file_system() -> Result<()> {
-    let path = c"/sys/fs/bpf";
-    // SAFETY: a statfs of zeroes is valid, and the kernel fills it.
-    let is_bpf = || unsafe {
-        let mut found: libc::statfs = std::mem::zeroed();
-        libc::statfs(path.as_ptr(), &raw mut found) == 0 && found.f_type == libc::BPF_FS_MAGIC.into()
-    };
-    // One at a time, lest two mount it one over the other.
-    let _one_at_a_time = PRESENT.lock().unwrap_or_else(PoisonError::into_inner);
-    if is_bpf() {
-        return Ok(());
-    }
-    // SAFETY: the strings are C strings; there is no data.
-    let mounted =
-        unsafe { libc::mount(c"bpf".as_ptr(), path.as_ptr(), c"bpf".as_ptr(), 0, std::ptr::null()) };
-    if mounted != 0 {
-        bail!("cannot mount a BPF file system on {BPF_FILE_SYSTEM}: {}", io::Error::last_os_error());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
