@@ -48,7 +48,7 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
     }
     check_privileges()?;
     let agent = start.config.agent.clone();
-    let _lock = AgentLock::take(&agent.socket, &agent.pin_dir).map_err(explain_lock)?;
+    let _lock = AgentLock::take(&agent.socket, &agent.pin_dir).map_err(|error| explain_lock(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -88,13 +88,15 @@ fn configure(options: &RunOptions) -> Result<Start, Failure> {
         config.agent.socket.clone_from(socket);
     }
     let origin = Origin { file, socket: options.socket.clone() };
-    Ok(Start { config, text, origin, kernel_log: options.kernel_log })
+    Ok(Start { config, text, origin, metrics: None, kernel_log: options.kernel_log })
 }
 
 fn no_interface(file: &std::path::Path, text: &str) -> Failure {
     let file = file.display();
     let message = if text.is_empty() {
-        format!("there is no configuration at {file}, and stopbank does not guess which interfaces to protect")
+        format!(
+            "there is no configuration at {file}, and stopbank does not guess which interfaces to protect"
+        )
     } else {
         format!("{file} names no interface to protect")
     };
@@ -114,8 +116,11 @@ fn check_privileges() -> Result<(), Failure> {
         (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
         (CapabilitySet::PERFMON, "CAP_PERFMON"),
     ];
-    let missing: Vec<&str> =
-        needed.iter().filter(|(needed, _)| !sets.effective.contains(*needed)).map(|(_, name)| *name).collect();
+    let missing: Vec<&str> = needed
+        .iter()
+        .filter(|(needed, _)| !sets.effective.contains(*needed))
+        .map(|(_, name)| *name)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -123,12 +128,13 @@ fn check_privileges() -> Result<(), Failure> {
         .hint("run it as root, or give it CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (AmbientCapabilities= in a systemd unit)"))
 }
 
-fn explain_lock(error: LockError) -> Failure {
-    match &error {
+fn explain_lock(error: &LockError) -> Failure {
+    match error {
         LockError::Held { .. } => Failure::new(Code::Failed, error.to_string())
             .hint("one agent protects all interfaces of a host; `stopbank status` asks the one that runs"),
         LockError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            Failure::new(Code::Permission, error.to_string()).hint("run it as root, or choose another [agent] socket")
+            Failure::new(Code::Permission, error.to_string())
+                .hint("run it as root, or choose another [agent] socket")
         }
         LockError::Io { .. } => Failure::new(Code::Failed, error.to_string()),
     }
@@ -141,14 +147,16 @@ fn bind_failure(socket: &std::path::Path, error: &io::Error) -> Failure {
 
 /// Starts the engine, and serves until a signal or a request ends it.
 async fn serve(start: Start, control: UnixListener, metrics: Option<TcpListener>) -> Result<(), Failure> {
-    let failed = |what: &str, error: &io::Error| Failure::new(Code::Failed, format!("cannot {what}: {error}"));
+    let failed =
+        |what: &str, error: &io::Error| Failure::new(Code::Failed, format!("cannot {what}: {error}"));
     // Signals are caught before anything is attached: one that comes during the start is heeded after it.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed("catch SIGTERM", &error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed("catch SIGINT", &error))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| failed("catch SIGHUP", &error))?;
 
     let socket = start.config.agent.socket.display().to_string();
-    let (engine, events) = Engine::start(start)?;
+    let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+    let (engine, events) = Engine::start(Start { metrics: metrics_address, ..start })?;
     let engine = Arc::new(engine);
     let (stop, stopping) = watch::channel(false);
     let stopped = || {
@@ -159,12 +167,15 @@ async fn serve(start: Start, control: UnixListener, metrics: Option<TcpListener>
         }
     };
     let control = tokio::spawn(server::serve(control, engine.clone(), stopped()));
-    let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     let metrics = metrics.map(|listener| tokio::spawn(metrics::serve(listener, engine.clone(), stopped())));
     let background = background(&engine, events);
 
     let summary = summary(&engine);
-    tracing::info!(control = socket, metrics = metrics_address.map(|address| address.to_string()), "{summary}");
+    tracing::info!(
+        control = socket,
+        metrics = metrics_address.map(|address| address.to_string()),
+        "{summary}"
+    );
     notify::ready(&summary);
 
     let mut detached = engine.stopped();
@@ -177,7 +188,9 @@ async fn serve(start: Start, control: UnixListener, metrics: Option<TcpListener>
         }
     };
     let farewell = match ended {
-        Some(signal) => format!("{signal}: the agent stops; interfaces stay protected by the policy in force (`stopbank detach` ends that)"),
+        Some(signal) => format!(
+            "{signal}: the agent stops; interfaces stay protected by the policy in force (`stopbank detach` ends that)"
+        ),
         None => "the agent stops; no interface is protected any more".to_owned(),
     };
     tracing::info!("{farewell}");
@@ -201,7 +214,10 @@ async fn reload(engine: &Arc<Engine>) {
 }
 
 /// What goes on beside the requests.
-fn background(engine: &Arc<Engine>, events: crate::datapath::EventReader) -> Vec<tokio::task::JoinHandle<()>> {
+fn background(
+    engine: &Arc<Engine>,
+    events: crate::datapath::EventReader,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let log = engine.event_log();
     let reading = tokio::spawn(async move {
         if let Err(error) = events::read(events, &log).await {

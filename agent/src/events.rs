@@ -64,7 +64,12 @@ impl EventLog {
 
     /// The sources most seen, each with its part of all events and its last one.
     pub fn sources(&self, limit: usize) -> Vec<(IpAddr, f64, Event)> {
-        self.lock().sources.most(limit).into_iter().map(|(source, share, event)| (*source, share, *event)).collect()
+        self.lock()
+            .sources
+            .most(limit)
+            .into_iter()
+            .map(|(source, share, event)| (*source, share, *event))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -66,7 +66,10 @@ impl AgentLock {
         }
         let pins = lock_pins(pins)?;
         let pid = format!("{}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes())).map_err(io)?;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(pid.as_bytes()))
+            .map_err(io)?;
         Ok(Self { _socket: file, _pins: pins })
     }
 }

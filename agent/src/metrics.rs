@@ -3,7 +3,10 @@
 //! Labels come from closed sets: interfaces and classes of the configuration, reasons, verdicts, lists. An address is
 //! never one.
 
-use std::{sync::Arc, time::{SystemTime, UNIX_EPOCH}};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     Router,
@@ -35,7 +38,8 @@ pub async fn serve(
     engine: Arc<Engine>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let router = Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).with_state(engine);
+    let router =
+        Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).with_state(engine);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
@@ -66,10 +70,23 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let labelled = |pairs: &[(&str, &str)], value: f64| gauge_metric(pairs, value);
     vec![
-        family("packets_total", "Packets by interface, class, reason and verdict.", MetricType::COUNTER, packets),
+        family(
+            "packets_total",
+            "Packets by interface, class, reason and verdict.",
+            MetricType::COUNTER,
+            packets,
+        ),
         family("bytes_total", "Bytes of those packets' frames.", MetricType::COUNTER, bytes),
-        counter("events_received_total", "Sampled drops read since the agent started.", measured.events_received),
-        counter("events_lost_total", "Sampled drops lost because the ring buffer was full.", measured.events_lost),
+        counter(
+            "events_received_total",
+            "Sampled drops read since the agent started.",
+            measured.events_received,
+        ),
+        counter(
+            "events_lost_total",
+            "Sampled drops lost because the ring buffer was full.",
+            measured.events_lost,
+        ),
         family(
             "list_entries",
             "Entries by list.",
@@ -89,7 +106,11 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
             "interface_attached",
             "1 for every protected interface, with how the program is attached.",
             MetricType::GAUGE,
-            measured.interfaces.iter().map(|(name, mode)| labelled(&[("interface", name), ("mode", mode)], 1.0)).collect(),
+            measured
+                .interfaces
+                .iter()
+                .map(|(name, mode)| labelled(&[("interface", name), ("mode", mode)], 1.0))
+                .collect(),
         ),
         gauge(
             "source_state_bytes",
@@ -122,7 +143,9 @@ fn traffic(measured: &Measured) -> (Vec<Metric>, Vec<Metric>) {
     for (slot, interface) in measured.slots.iter().filter(|(slot, _)| **slot != 0) {
         let _ = slot;
         for class in measured.classes.values().filter(|class| class.as_str() != "none") {
-            series.entry((interface.as_str(), class.as_str(), Reason::Passed.name(), Verdict::Pass)).or_default();
+            series
+                .entry((interface.as_str(), class.as_str(), Reason::Passed.name(), Verdict::Pass))
+                .or_default();
         }
         for reason in [Reason::SourcePackets, Reason::Banned, Reason::Denied] {
             let class = if reason == Reason::SourcePackets { "default" } else { "none" };

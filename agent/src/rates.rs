@@ -108,7 +108,11 @@ impl Rates {
     pub fn traffic(&self, now: Instant, current: &Snapshot) -> Traffic {
         let mut flows = self.flows(now, current, |key| key.verdict);
         let mut take = |verdict| flows.remove(&verdict).unwrap_or_default();
-        Traffic { passed: take(Verdict::Pass), dropped: take(Verdict::Drop), observed: take(Verdict::Observed) }
+        Traffic {
+            passed: take(Verdict::Pass),
+            dropped: take(Verdict::Drop),
+            observed: take(Verdict::Observed),
+        }
     }
 }
 

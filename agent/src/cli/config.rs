@@ -106,7 +106,10 @@ impl Check {
                 });
                 let checked = Checked { file, valid: false, errors: errors.collect(), notes: Vec::new() };
                 output.print(&checked, |_| String::new())?;
-                Err(Failure::new(Code::Configuration, format!("{}: {} errors", checked.file, checked.errors.len())))
+                Err(Failure::new(
+                    Code::Configuration,
+                    format!("{}: {} errors", checked.file, checked.errors.len()),
+                ))
             }
             Err(error) => Err(error.into()),
         }
@@ -139,8 +142,9 @@ impl Show {
 
 impl Reload {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
-        let reloaded: Reloaded =
-            client.send(Method::POST, "/v1/reload", &serde_json::Map::<String, serde_json::Value>::new()).await?;
+        let reloaded: Reloaded = client
+            .send(Method::POST, "/v1/reload", &serde_json::Map::<String, serde_json::Value>::new())
+            .await?;
         notes(&reloaded.notes);
         output.print(&reloaded, |_| "reloaded\n".to_owned())
     }

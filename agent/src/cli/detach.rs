@@ -45,7 +45,9 @@ impl Detach {
                 }
                 detached
             }
-            Err(ClientError::Unreachable { .. }) if self.interfaces.is_empty() => self.without_agent(client.socket())?,
+            Err(ClientError::Unreachable { .. }) if self.interfaces.is_empty() => {
+                self.without_agent(client.socket())?
+            }
             Err(error) => return Err(error.into()),
         };
         output.print(&detached, |detached| match detached.interfaces.as_slice() {
@@ -65,7 +67,9 @@ impl Detach {
         // An agent that does not answer, or has another socket, must not lose its pins behind its back.
         let _lock = AgentLock::take(socket, &pins).map_err(|error| match error {
             LockError::Held { .. } => Failure::new(Code::Failed, format!("{error}, and does not answer"))
-                .hint("name its socket with --socket, or stop it (its interfaces stay protected) and try again"),
+                .hint(
+                    "name its socket with --socket, or stop it (its interfaces stay protected) and try again",
+                ),
             LockError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Failure::new(Code::Permission, error.to_string()).hint("run it as root")
             }
@@ -84,5 +88,8 @@ async fn wait_for_end(socket: &Path) -> Result<(), Failure> {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    Err(Failure::new(Code::Failed, "every pin is removed, but the agent has not stopped within 10 s; its interfaces are protected until it does"))
+    Err(Failure::new(
+        Code::Failed,
+        "every pin is removed, but the agent has not stopped within 10 s; its interfaces are protected until it does",
+    ))
 }

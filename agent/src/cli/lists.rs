@@ -99,8 +99,11 @@ impl ListCommand {
                 let added: Added = client.send(Method::POST, &path, &request).await?;
                 notes(&added.notes);
                 output.print(&added, |added| {
-                    let replaced =
-                        if added.replaced > 0 { format!(", {} renewed", entries(added.replaced)) } else { String::new() };
+                    let replaced = if added.replaced > 0 {
+                        format!(", {} renewed", entries(added.replaced))
+                    } else {
+                        String::new()
+                    };
                     format!("{}: {} added{replaced}\n", list.name(), entries(added.added))
                 })
             }
@@ -135,7 +138,9 @@ fn table(report: &ListReport) -> String {
     for entry in &report.entries {
         let mut reason = entry.reason.clone().unwrap_or_default();
         if let Some(list) = &entry.beaten_by {
-            reason = format!("{reason} (without effect: the {list} list has the same prefix)").trim_start().to_owned();
+            reason = format!("{reason} (without effect: the {list} list has the same prefix)")
+                .trim_start()
+                .to_owned();
         }
         let added = match (&entry.added, entry.origin) {
             (Some(added), _) => added.clone(),
@@ -200,12 +205,18 @@ fn read_stdin() -> Result<String, Failure> {
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::new(Code::Failed, format!("cannot read stdin: {error}")))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Failure::new(Code::Usage, format!("stdin is larger than {} MiB; send it in parts", LARGEST >> 20)));
+        return Err(Failure::new(
+            Code::Usage,
+            format!("stdin is larger than {} MiB; send it in parts", LARGEST >> 20),
+        ));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
         let begin = String::from_utf8_lossy(&error.as_bytes()[..at.min(20)]).into_owned();
-        Failure::new(Code::Usage, format!("stdin is not text: line {line} is not UTF-8 ({}…)", printable(&begin, 20)))
+        Failure::new(
+            Code::Usage,
+            format!("stdin is not text: line {line} is not UTF-8 ({}…)", printable(&begin, 20)),
+        )
     })
 }

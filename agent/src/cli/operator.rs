@@ -19,8 +19,11 @@ pub(super) fn operator_address() -> Option<IpAddr> {
             return None;
         }
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let connection = environment.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(b"SSH_CONNECTION="));
-        if let Some(address) = connection.and_then(|text| std::str::from_utf8(text).ok()).and_then(first_address) {
+        let connection =
+            environment.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(b"SSH_CONNECTION="));
+        if let Some(address) =
+            connection.and_then(|text| std::str::from_utf8(text).ok()).and_then(first_address)
+        {
             return Some(address);
         }
     }

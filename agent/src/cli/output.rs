@@ -18,7 +18,11 @@ pub(super) enum Output {
 
 impl Output {
     /// Prints a value: as JSON, or as the text that `table` makes of it.
-    pub(super) fn print<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    pub(super) fn print<T: Serialize>(
+        self,
+        value: &T,
+        table: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
         match self {
             Self::Table => print(&table(value)),
             Self::Json => {

@@ -55,7 +55,11 @@ impl Run {
 /// The log goes to stderr: under systemd into the journal, which knows the time itself.
 fn start_log(kernel_log: KernelLog) -> Result<(), Failure> {
     // aya-log hands records to the `log` crate under this name; they are asked for by --kernel-log alone.
-    let default = if matches!(kernel_log, KernelLog::Off) { "info" } else { "info,stopbank_xdp=trace,stopbank_ebpf=trace" };
+    let default = if matches!(kernel_log, KernelLog::Off) {
+        "info"
+    } else {
+        "info,stopbank_xdp=trace,stopbank_ebpf=trace"
+    };
     let filter = match std::env::var("STOPBANK_LOG") {
         Ok(text) => EnvFilter::try_new(&text)
             .map_err(|error| Failure::new(Code::Usage, format!("STOPBANK_LOG={text}: {error}")))?,
@@ -66,7 +70,9 @@ fn start_log(kernel_log: KernelLog) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_span_events(FmtSpan::NONE)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(
+            std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none(),
+        );
     let started = if std::env::var_os("JOURNAL_STREAM").is_some() {
         subscriber.without_time().try_init()
     } else {

@@ -31,7 +31,10 @@ fn table(status: &api::Status) -> String {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<14}{value}");
     };
-    line("stopbank", format!("{}, process {}, up {}", status.version, status.pid, span(status.uptime_seconds)));
+    line(
+        "stopbank",
+        format!("{}, process {}, up {}", status.version, status.pid, span(status.uptime_seconds)),
+    );
     let configured = if status.mode == status.configured_mode {
         String::new()
     } else {
@@ -64,7 +67,13 @@ fn table(status: &api::Status) -> String {
         format!("IPv4 /{}, IPv6 /{}; state {}, fixed", policy.ipv4_prefix, policy.ipv6_prefix, bytes(memory)),
     );
     line("events", format!("{} sampled drops read, {} lost", status.events.received, status.events.lost));
-    line("metrics", status.metrics.as_ref().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics")));
+    line(
+        "metrics",
+        status
+            .metrics
+            .as_ref()
+            .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics")),
+    );
     line("configuration", format!("{}, read {}", status.configuration.file, status.configuration.loaded));
     if let Some(error) = &status.configuration.reload_error {
         let first = error.lines().next().unwrap_or_default();
@@ -74,10 +83,5 @@ fn table(status: &api::Status) -> String {
 }
 
 fn flow(flow: &Flow) -> String {
-    format!(
-        "{} packets, {}/s, {}",
-        flow.packets,
-        short(flow.packets_per_second),
-        bits(flow.bytes_per_second)
-    )
+    format!("{} packets, {}/s, {}", flow.packets, short(flow.packets_per_second), bits(flow.bytes_per_second))
 }

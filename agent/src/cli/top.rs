@@ -73,7 +73,8 @@ fn table(report: &TopReport) -> String {
         text.push_str("no drops were sampled\n");
         return text;
     }
-    let mut table = Table::new(&["SOURCE", ">SHARE", ">PACKETS/S", "REASON", "CLASS", "INTERFACE", ">LAST SEEN"]);
+    let mut table =
+        Table::new(&["SOURCE", ">SHARE", ">PACKETS/S", "REASON", "CLASS", "INTERFACE", ">LAST SEEN"]);
     for source in &report.sources {
         table.row([
             source.source.to_string(),

@@ -93,8 +93,17 @@ impl Events {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         let report: EventsReport = client.get(&format!("/v1/events?limit={}", self.limit)).await?;
         output.print(&report, |report| {
-            let mut table =
-                Table::new(&["TIME", "INTERFACE", "SOURCE", "DESTINATION", ">PROTO", ">BYTES", "CLASS", "REASON", "VERDICT"]);
+            let mut table = Table::new(&[
+                "TIME",
+                "INTERFACE",
+                "SOURCE",
+                "DESTINATION",
+                ">PROTO",
+                ">BYTES",
+                "CLASS",
+                "REASON",
+                "VERDICT",
+            ]);
             for event in &report.events {
                 let end = |address: &std::net::IpAddr, port: u16| match port {
                     0 => address.to_string(),

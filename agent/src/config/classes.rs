@@ -27,7 +27,11 @@ pub(super) fn read(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Clas
     let mut claims = Claims::default();
     for (i, item) in diagnostics.array("class", value, help).iter().enumerate() {
         if i == MOST_CLASSES {
-            diagnostics.push(item.span(), "there are too many classes", format!("allowed: at most {MOST_CLASSES}"));
+            diagnostics.push(
+                item.span(),
+                "there are too many classes",
+                format!("allowed: at most {MOST_CLASSES}"),
+            );
             break;
         }
         if let Some(class) = class(item, &mut names, &mut claims, diagnostics) {
@@ -83,14 +87,19 @@ struct Names {
 
 impl Names {
     fn read(&mut self, value: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
-        let help = "allowed: 1 to 32 lower-case letters, digits, `-` and `_`, beginning with a letter or digit";
+        let help =
+            "allowed: 1 to 32 lower-case letters, digits, `-` and `_`, beginning with a letter or digit";
         let name = diagnostics.string("name", value, help)?;
         let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
         let valid = name.len() <= LONGEST_NAME
             && name.bytes().next().is_some_and(plain)
             && name.bytes().all(|c| plain(c) || c == b'-' || c == b'_');
         if !valid {
-            diagnostics.push(value.span(), format!("\"{}\" is no name for a class", printable(name, 40)), help);
+            diagnostics.push(
+                value.span(),
+                format!("\"{}\" is no name for a class", printable(name, 40)),
+                help,
+            );
             return None;
         }
         if name == Config::DEFAULT_CLASS || name == Config::NO_CLASS {
@@ -106,7 +115,11 @@ impl Names {
         let reserved = [Config::DEFAULT_CLASS, Config::NO_CLASS].iter().any(|name| class_salt(name) == salt);
         match self.by_salt.insert(salt, name.to_owned()) {
             Some(other) if other == name => {
-                diagnostics.push(value.span(), format!("class `{name}` stands twice"), "give each class a name of its own");
+                diagnostics.push(
+                    value.span(),
+                    format!("class `{name}` stands twice"),
+                    "give each class a name of its own",
+                );
                 None
             }
             Some(other) => {
@@ -166,9 +179,14 @@ fn claim(
             other => {
                 let mut help = vec![PROTOCOL_HELP.to_owned()];
                 help.extend(
-                    did_you_mean(other, ["tcp", "udp", "icmp"].into_iter()).map(|meant| format!("did you mean \"{meant}\"?")),
+                    did_you_mean(other, ["tcp", "udp", "icmp"].into_iter())
+                        .map(|meant| format!("did you mean \"{meant}\"?")),
                 );
-                diagnostics.push_all(value.span(), format!("`protocol` is \"{}\"", printable(other, 40)), help);
+                diagnostics.push_all(
+                    value.span(),
+                    format!("`protocol` is \"{}\"", printable(other, 40)),
+                    help,
+                );
                 return None;
             }
         },
@@ -327,7 +345,8 @@ fn port_range(item: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<PortRan
         return Some(PortRange { first: port, last: port });
     }
     let text = diagnostics.string("ports", item, HELP)?;
-    let port = |digits: &str| digits.trim().parse::<u16>().ok().filter(|&port| port > 0 && !digits.contains('+'));
+    let port =
+        |digits: &str| digits.trim().parse::<u16>().ok().filter(|&port| port > 0 && !digits.contains('+'));
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (port(first), port(last)) {
         (Some(first), Some(last)) if first <= last => Some(PortRange { first, last }),
@@ -341,7 +360,11 @@ fn port_range(item: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<PortRan
             None
         }
         _ => {
-            diagnostics.push(item.span(), format!("\"{}\" is no port and no range", printable(text, 40)), HELP);
+            diagnostics.push(
+                item.span(),
+                format!("\"{}\" is no port and no range", printable(text, 40)),
+                HELP,
+            );
             None
         }
     }

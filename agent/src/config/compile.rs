@@ -6,8 +6,8 @@ use stopbank_common::{
     hash::class_salt,
     parse::protocol,
     policy::{
-        CLASS_DEFAULT, CLASS_NONE, Class as KernelClass, FRAGMENTS_DROP, FRAGMENTS_JUDGE, Kept, Limits, MAX_CLASSES,
-        MAX_INTERFACES, MODE_ENFORCE, MODE_OBSERVE, Policy,
+        CLASS_DEFAULT, CLASS_NONE, Class as KernelClass, FRAGMENTS_DROP, FRAGMENTS_JUDGE, Kept, Limits,
+        MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE, MODE_OBSERVE, Policy,
     },
 };
 
@@ -59,7 +59,11 @@ impl ClassNumbers {
 ///
 /// [`LimitError`] when a limit is outside what the kernel's arithmetic can hold; never for a [`Config`] that was read
 /// from a file.
-pub fn compile(config: &Config, kept: &Kept, interfaces: [u32; MAX_INTERFACES]) -> Result<Compiled, LimitError> {
+pub fn compile(
+    config: &Config,
+    kept: &Kept,
+    interfaces: [u32; MAX_INTERFACES],
+) -> Result<Compiled, LimitError> {
     let (kept, numbers) = number(config, kept);
     let mut policy: Box<Policy> = zeroed();
     policy.mode = mode(config.mode);
@@ -108,7 +112,9 @@ fn number(config: &Config, kept: &Kept) -> (Kept, ClassNumbers) {
         vec![(CLASS_NONE, Config::NO_CLASS.to_owned()), (CLASS_DEFAULT, Config::DEFAULT_CLASS.to_owned())];
     for (class, &salt) in config.classes.iter().zip(&wanted) {
         let find = |is: &dyn Fn(u32) -> bool| (FIRST..MAX_CLASSES).find(|&number| is(kept.salts[number]));
-        let number = find(&|kept| kept == salt).or_else(|| find(&|kept| kept == 0)).or_else(|| find(&|kept| !wanted.contains(&kept)));
+        let number = find(&|kept| kept == salt)
+            .or_else(|| find(&|kept| kept == 0))
+            .or_else(|| find(&|kept| !wanted.contains(&kept)));
         // The configuration holds no more classes than there are numbers.
         let Some(number) = number else { continue };
         kept.salts[number] = salt;
@@ -173,7 +179,9 @@ mod tests {
         names
             .iter()
             .enumerate()
-            .map(|(i, name)| format!("[[class]]\nname = \"{name}\"\nprotocol = \"tcp\"\nports = [{}]\n", i + 1))
+            .map(|(i, name)| {
+                format!("[[class]]\nname = \"{name}\"\nprotocol = \"tcp\"\nports = [{}]\n", i + 1)
+            })
             .collect()
     }
 
@@ -220,7 +228,10 @@ mod tests {
         assert_eq!((policy.by_protocol[47], policy.by_protocol[50]), (n("gre"), CLASS_DEFAULT));
         assert_eq!(policy.classes[usize::from(n("udp"))].closed, 1);
         let class = &policy.classes[usize::from(n("web"))];
-        assert_eq!(class.total[Dimension::Bytes as usize], Limit::new(1_000_000, 1_000_000_000, 2_000_000, 65_535).unwrap());
+        assert_eq!(
+            class.total[Dimension::Bytes as usize],
+            Limit::new(1_000_000, 1_000_000_000, 2_000_000, 65_535).unwrap()
+        );
         assert!(!class.per_source.iter().any(Limit::is_set));
         assert_eq!(class.salt, class_salt("web"));
         assert_eq!(policy.classes[1].per_source[0], Limit::new(12, 60_000_000_000, 1, 1).unwrap());
@@ -233,7 +244,11 @@ mod tests {
         for name in ["a", "c"] {
             assert_eq!(first.numbers.number(name), second.numbers.number(name), "{name}");
         }
-        assert_eq!(second.numbers.number("d"), Some(5), "a number that b had is not taken while others are free");
+        assert_eq!(
+            second.numbers.number("d"),
+            Some(5),
+            "a number that b had is not taken while others are free"
+        );
         let third = compiled(&classes(&["b"]), &second.kept);
         assert_eq!(third.numbers.number("b"), first.numbers.number("b"));
     }

@@ -92,7 +92,12 @@ impl Diagnostics {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&mut self, what: &str, value: &Value<'_>, choices: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        what: &str,
+        value: &Value<'_>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let allowed = format!("allowed: {}", quoted(&names));
         let text = self.string(what, value, &allowed)?;
@@ -100,7 +105,9 @@ impl Diagnostics {
             return Some(*choice);
         }
         let mut help = vec![allowed];
-        help.extend(did_you_mean(text, names.iter().copied()).map(|name| format!("did you mean \"{name}\"?")));
+        help.extend(
+            did_you_mean(text, names.iter().copied()).map(|name| format!("did you mean \"{name}\"?")),
+        );
         self.push_all(value.span(), format!("`{what}` is \"{}\"", printable(text, ECHO)), help);
         None
     }
@@ -164,7 +171,11 @@ impl<'v, 'i> Table<'v, 'i> {
             help.extend(
                 did_you_mean(name, allowed.iter().copied()).map(|meant| format!("did you mean `{meant}`?")),
             );
-            diagnostics.push_all(key.span(), format!("unknown key `{}` {place}", printable(name, ECHO)), help);
+            diagnostics.push_all(
+                key.span(),
+                format!("unknown key `{}` {place}", printable(name, ECHO)),
+                help,
+            );
         }
     }
 

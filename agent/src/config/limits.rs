@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::{
     document::{Diagnostics, Table, Value},
-    model::{Class, Claim, LimitSet, dimension_name},
+    model::{Claim, Class, LimitSet, dimension_name},
     rate::{LEAST_BYTES, Quantity, Rate, RateLimit, parse_amount, parse_rate},
 };
 use crate::lists::printable;
@@ -49,7 +49,12 @@ fn set(place: &str, value: &Value<'_>, claim: &Claim, diagnostics: &mut Diagnost
 }
 
 /// `"2000/s"`, or `{ rate = "2000/s", burst = 4000 }`.
-fn limit(key: &str, value: &Value<'_>, dimension: Dimension, diagnostics: &mut Diagnostics) -> Option<RateLimit> {
+fn limit(
+    key: &str,
+    value: &Value<'_>,
+    dimension: Dimension,
+    diagnostics: &mut Diagnostics,
+) -> Option<RateLimit> {
     let quantity = Quantity::from(dimension);
     let (rate_value, burst_value) = match value.get_ref() {
         DeValue::Table(_) => {
@@ -77,7 +82,12 @@ fn limit(key: &str, value: &Value<'_>, dimension: Dimension, diagnostics: &mut D
 }
 
 /// A rate.
-pub(super) fn rate(key: &str, value: &Value<'_>, quantity: Quantity, diagnostics: &mut Diagnostics) -> Option<Rate> {
+pub(super) fn rate(
+    key: &str,
+    value: &Value<'_>,
+    quantity: Quantity,
+    diagnostics: &mut Diagnostics,
+) -> Option<Rate> {
     let text = diagnostics.string(key, value, quantity.rate_help())?;
     match parse_rate(text, quantity) {
         Ok(rate) => Some(rate),
@@ -124,9 +134,10 @@ fn burst(key: &str, value: &Value<'_>, dimension: Dimension, diagnostics: &mut D
 fn explain(error: LimitError) -> (&'static str, &'static str) {
     match error {
         LimitError::Zero => ("the rate is zero", "close the class instead: closed = true"),
-        LimitError::TooFast => {
-            ("the rate is higher than the kernel's arithmetic can hold", "allowed: at most 1000G/s; leave it out for no limit")
-        }
+        LimitError::TooFast => (
+            "the rate is higher than the kernel's arithmetic can hold",
+            "allowed: at most 1000G/s; leave it out for no limit",
+        ),
         LimitError::TooSlow => (
             "the rate is too low, or the burst too long, for the kernel's arithmetic",
             "allowed: bursts that the rate refills within two years; a smaller burst is probably meant",

@@ -21,12 +21,12 @@ use std::{
     path::Path,
 };
 
-pub use compile::{ClassNumbers, Compiled, compile};
 pub(crate) use compile::mode as mode_number;
+pub use compile::{ClassNumbers, Compiled, compile};
 pub use error::{ConfigError, Diagnostic, Invalid};
 pub use model::{
-    Agent, Attach, Claim, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PortRange, Source,
-    dimension_name,
+    Agent, Attach, Claim, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PortRange,
+    Source, dimension_name,
 };
 pub use rate::{Period, Quantity, Rate, RateLimit, parse_amount, parse_rate, show_amount};
 pub use render::render;
@@ -68,9 +68,7 @@ pub fn read_text(path: &Path) -> Result<String, ConfigError> {
         return Err(not_a_file("is not a regular file".to_owned()));
     }
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
         return Err(not_a_file(format!(
             "is larger than {} KiB; long lists go in by `stopbank ban add -` and `stopbank allow add -`",

@@ -259,7 +259,10 @@ impl Config {
         }
         for class in &self.classes {
             if !class.closed && class.per_source.is_empty() && class.total.is_empty() {
-                notes.push(format!("class `{}` has no limits: its packets are counted apart, and pass", class.name));
+                notes.push(format!(
+                    "class `{}` has no limits: its packets are counted apart, and pass",
+                    class.name
+                ));
             }
         }
         notes

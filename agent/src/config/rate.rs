@@ -174,7 +174,10 @@ pub fn parse_rate(text: &str, quantity: Quantity) -> Result<Rate, String> {
         _ => return Err("the period is none of s, m, h, d".to_owned()),
     };
     match parse_amount(amount, quantity)? {
-        0 => Err("the rate is zero; what shall be dropped entirely is a `closed` class or a deny entry".to_owned()),
+        0 => {
+            Err("the rate is zero; what shall be dropped entirely is a `closed` class or a deny entry"
+                .to_owned())
+        }
         count => Ok(Rate { count, period }),
     }
 }
@@ -202,7 +205,10 @@ pub fn parse_amount(text: &str, quantity: Quantity) -> Result<u64, String> {
     };
     // In units of 10^-places, exact: no rate is rounded behind the operator's back.
     let too_large = || "the number is too large".to_owned();
-    let places = u32::try_from(fraction.len()).ok().filter(|&places| places <= 9).ok_or("it has more than nine decimals")?;
+    let places = u32::try_from(fraction.len())
+        .ok()
+        .filter(|&places| places <= 9)
+        .ok_or("it has more than nine decimals")?;
     let scaled: u128 = format!("{whole}{fraction}").parse().map_err(|_| too_large())?;
     let scaled = scaled.checked_mul(u128::from(multiplier.by)).ok_or_else(too_large)?;
     let divisor = 10_u128.pow(places) * u128::from(multiplier.of);
@@ -219,8 +225,10 @@ pub fn show_amount(amount: u64, quantity: Quantity) -> String {
         Quantity::Count => &[(1_000_000_000, "G"), (1_000_000, "M"), (1, "")],
         Quantity::Bytes => &[(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"), (1, "B")],
     };
-    let (by, unit) =
-        units.iter().find(|(by, _)| amount >= *by && amount.is_multiple_of(*by)).unwrap_or(&units[units.len() - 1]);
+    let (by, unit) = units
+        .iter()
+        .find(|(by, _)| amount >= *by && amount.is_multiple_of(*by))
+        .unwrap_or(&units[units.len() - 1]);
     format!("{}{unit}", amount / by)
 }
 
@@ -305,7 +313,8 @@ mod tests {
 
     #[test]
     fn twelve_a_minute_is_one_every_five_seconds() {
-        let limit = RateLimit::with_default_burst(parse_rate("12/m", Quantity::Count).unwrap(), Dimension::Packets);
+        let limit =
+            RateLimit::with_default_burst(parse_rate("12/m", Quantity::Count).unwrap(), Dimension::Packets);
         let limit = limit.to_limit(Dimension::Packets).unwrap();
         assert_eq!(limit.cost(1), 5 * stopbank_common::gcra::TICKS_PER_SECOND);
     }

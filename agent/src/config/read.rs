@@ -66,9 +66,12 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
 }
 
 fn agent(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) {
-    let Some(table) = Table::of("[agent]", value, &["pin_dir", "socket", "metrics"], diagnostics) else { return };
+    let Some(table) = Table::of("[agent]", value, &["pin_dir", "socket", "metrics"], diagnostics) else {
+        return;
+    };
     if let Some(value) = table.get("pin_dir")
-        && let Some(path) = path("pin_dir", value, "a directory on a BPF file system: \"/sys/fs/bpf/stopbank\"", diagnostics)
+        && let Some(path) =
+            path("pin_dir", value, "a directory on a BPF file system: \"/sys/fs/bpf/stopbank\"", diagnostics)
     {
         // bpffs refuses names with a dot; better said here than by the kernel at start.
         let dotted = path.components().any(|part| part.as_os_str().as_encoded_bytes().contains(&b'.'));
@@ -82,7 +85,8 @@ fn agent(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) {
         agent.pin_dir = path;
     }
     if let Some(value) = table.get("socket")
-        && let Some(path) = path("socket", value, "the path of a unix socket: \"/run/stopbank/control.sock\"", diagnostics)
+        && let Some(path) =
+            path("socket", value, "the path of a unix socket: \"/run/stopbank/control.sock\"", diagnostics)
     {
         if path.as_os_str().len() > LONGEST_SOCKET {
             diagnostics.push(
@@ -99,7 +103,8 @@ fn agent(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) {
 }
 
 fn metrics(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) {
-    const HELP: &str = "allowed: a loopback address and a port, such as \"127.0.0.1:9117\" or \"[::1]:9117\", or \"off\"";
+    const HELP: &str =
+        "allowed: a loopback address and a port, such as \"127.0.0.1:9117\" or \"[::1]:9117\", or \"off\"";
     let Some(text) = diagnostics.string("metrics", value, HELP) else { return };
     if text == "off" {
         agent.metrics = None;
@@ -157,7 +162,9 @@ fn interfaces(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Interface
             );
             break;
         }
-        let Some(table) = Table::of("[[interface]]", item, &["name", "attach"], diagnostics) else { continue };
+        let Some(table) = Table::of("[[interface]]", item, &["name", "attach"], diagnostics) else {
+            continue;
+        };
         let attach = table.get("attach").and_then(|value| {
             let choices = [("native", Attach::Native), ("generic", Attach::Generic)];
             diagnostics.choice("attach", value, &choices)
@@ -168,7 +175,11 @@ fn interfaces(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Interface
         };
         let Some(name) = interface_name(value, diagnostics) else { continue };
         if interfaces.iter().any(|interface| interface.name == name) {
-            diagnostics.push(value.span(), format!("interface `{name}` stands twice"), "name each interface once");
+            diagnostics.push(
+                value.span(),
+                format!("interface `{name}` stands twice"),
+                "name each interface once",
+            );
             continue;
         }
         interfaces.push(Interface { name, attach: attach.unwrap_or(Attach::Native) });
@@ -182,7 +193,11 @@ fn interface_name(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<St
     let name = diagnostics.string("name", value, help)?;
     let refused = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
     if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.contains(refused) {
-        diagnostics.push(value.span(), format!("\"{}\" is no name of an interface", printable(name, 40)), help);
+        diagnostics.push(
+            value.span(),
+            format!("\"{}\" is no name of an interface", printable(name, 40)),
+            help,
+        );
         return None;
     }
     Some(name.to_owned())
@@ -192,7 +207,11 @@ fn source(value: &Value<'_>, source: &mut Source, diagnostics: &mut Diagnostics)
     let keys = ["ipv4_prefix", "ipv6_prefix", "lines"];
     let Some(table) = Table::of("[source]", value, &keys, diagnostics) else { return };
     let mut prefix = |key, allowed: std::ops::RangeInclusive<u64>, place: &mut u8| {
-        let help = format!("allowed: {} to {} (bits of the address that make one source)", allowed.start(), allowed.end());
+        let help = format!(
+            "allowed: {} to {} (bits of the address that make one source)",
+            allowed.start(),
+            allowed.end()
+        );
         if let Some(value) = table.get(key)
             && let Some(bits) = diagnostics.integer(key, value, allowed, &help)
         {
@@ -227,7 +246,9 @@ fn events(value: &Value<'_>, rate: &mut Rate, diagnostics: &mut Diagnostics) {
         diagnostics.push(
             value.span(),
             "`rate` of [events] is out of range",
-            format!("allowed: \"1/s\" to \"{MOST_EVENTS}/s\"; events are samples, the counters count every packet"),
+            format!(
+                "allowed: \"1/s\" to \"{MOST_EVENTS}/s\"; events are samples, the counters count every packet"
+            ),
         );
         return;
     }
@@ -257,7 +278,11 @@ fn lists(value: &Value<'_>, diagnostics: &mut Diagnostics) -> ConfiguredLists {
                     }
                 },
                 Err(error) => {
-                    diagnostics.push(item.span(), error.to_string(), "allowed: addresses and prefixes, IPv4 and IPv6");
+                    diagnostics.push(
+                        item.span(),
+                        error.to_string(),
+                        "allowed: addresses and prefixes, IPv4 and IPv6",
+                    );
                 }
             }
         }

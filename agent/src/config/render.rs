@@ -50,10 +50,13 @@ fn claim(out: &mut String, claim: &Claim) {
     let mut transport = |name: &str, ranges: &[PortRange]| {
         let _ = writeln!(out, "protocol = \"{name}\"");
         if !ranges.is_empty() {
-            let ranges: Vec<String> = ranges
-                .iter()
-                .map(|range| if range.first == range.last { range.show() } else { format!("\"{}\"", range.show()) })
-                .collect();
+            let ranges: Vec<String> =
+                ranges
+                    .iter()
+                    .map(|range| {
+                        if range.first == range.last { range.show() } else { format!("\"{}\"", range.show()) }
+                    })
+                    .collect();
             let _ = writeln!(out, "ports = [{}]", ranges.join(", "));
         }
     };

@@ -87,7 +87,12 @@ impl Client {
         self.request(method, path, body).await
     }
 
-    async fn request<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Result<T, ClientError> {
+    async fn request<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ClientError> {
         match timeout(PATIENCE, self.exchange(method, path, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(self.broken(&format!("no answer within {} s", PATIENCE.as_secs()))),
@@ -125,8 +130,10 @@ impl Client {
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| self.broken(&error));
         }
-        let body = serde_json::from_slice(&body)
-            .unwrap_or_else(|_| ErrorBody { error: format!("the agent answered {status}"), ..ErrorBody::default() });
+        let body = serde_json::from_slice(&body).unwrap_or_else(|_| ErrorBody {
+            error: format!("the agent answered {status}"),
+            ..ErrorBody::default()
+        });
         Err(ClientError::Refused(Refused { why: Why::from_status(status), body }))
     }
 

@@ -4,11 +4,12 @@
 
 pub mod api;
 pub mod client;
+pub mod lists;
 pub mod server;
 
 use api::{
-    AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, ErrorBody, EventsReport, ItemError,
-    LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
+    AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, ErrorBody, EventsReport,
+    ItemError, LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
 };
 
 use crate::{config::Mode, lists::ListName};

@@ -52,7 +52,12 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     }
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => fs::remove_file(path)?,
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket has this name")),
+        Ok(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something that is no socket has this name",
+            ));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -206,11 +211,14 @@ async fn detach(State(agent): State<Agent>, body: Body) -> Response {
 }
 
 async fn no_such_path() -> Response {
-    Refused::new(Why::NotFound, "there is nothing at this path").hint("docs/control-api.md lists the paths").into_response()
+    Refused::new(Why::NotFound, "there is nothing at this path")
+        .hint("docs/control-api.md lists the paths")
+        .into_response()
 }
 
 async fn no_such_method() -> Response {
-    let body = Refused::new(Why::BadRequest, "this path does not take this method").hint("docs/control-api.md lists them");
+    let body = Refused::new(Why::BadRequest, "this path does not take this method")
+        .hint("docs/control-api.md lists them");
     (StatusCode::METHOD_NOT_ALLOWED, Json(body.body)).into_response()
 }
 
@@ -219,7 +227,9 @@ fn no_such_list() -> Response {
 }
 
 fn bad_query(allowed: &str) -> Response {
-    Refused::new(Why::BadRequest, "the query is not understood").hint(format!("allowed: {allowed}")).into_response()
+    Refused::new(Why::BadRequest, "the query is not understood")
+        .hint(format!("allowed: {allowed}"))
+        .into_response()
 }
 
 fn writable(list: ListName) -> Result<ListName, Refused> {
@@ -239,8 +249,9 @@ fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refused> {
         _ => Refused::new(Why::BadRequest, "the request was cut short"),
     })?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-    serde_json::from_slice(text)
-        .map_err(|error| Refused::new(Why::BadRequest, format!("the request's JSON is not understood: {error}")))
+    serde_json::from_slice(text).map_err(|error| {
+        Refused::new(Why::BadRequest, format!("the request's JSON is not understood: {error}"))
+    })
 }
 
 /// Runs what may have to wait for the kernel off the reactor, and turns what it gives into an answer.
@@ -272,10 +283,17 @@ impl Why {
 
     /// From the status of an answer.
     pub(super) fn from_status(status: StatusCode) -> Self {
-        [Self::BadRequest, Self::Forbidden, Self::NotFound, Self::Conflict, Self::TooLarge, Self::Configuration]
-            .into_iter()
-            .find(|why| why.status() == status)
-            .unwrap_or(Self::Failed)
+        [
+            Self::BadRequest,
+            Self::Forbidden,
+            Self::NotFound,
+            Self::Conflict,
+            Self::TooLarge,
+            Self::Configuration,
+        ]
+        .into_iter()
+        .find(|why| why.status() == status)
+        .unwrap_or(Self::Failed)
     }
 }
 

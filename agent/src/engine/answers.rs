@@ -6,10 +6,12 @@ use crate::{
     control::{
         Control, Refused,
         api::{
-            AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport, LimitsReport,
-            ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
+            AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
+            LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
         },
+        lists::list_entry,
     },
+    datapath::monotonic_ns,
     lists::{ListName, printable},
 };
 
@@ -31,7 +33,8 @@ impl Control for Engine {
     }
 
     fn list(&self, list: ListName) -> ListReport {
-        ListReport { entries: self.lock().lists.list(list).map(report::list_entry).collect() }
+        let now = monotonic_ns();
+        ListReport { entries: self.lock().lists.list(list).map(|listed| list_entry(listed, now)).collect() }
     }
 
     fn add(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused> {

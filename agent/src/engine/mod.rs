@@ -35,6 +35,7 @@ pub struct Engine {
     state: Mutex<State>,
     events: Arc<EventLog>,
     origin: Origin,
+    metrics: Option<std::net::SocketAddr>,
     started: (Instant, SystemTime),
     /// The lists' next expiry may have changed.
     expiry: Notify,

@@ -1,10 +1,12 @@
 //! A new configuration in the place of the one in force, as a whole or not at all.
 
+use std::time::SystemTime;
+
 use stopbank_common::policy::MAX_INTERFACES;
 
 use super::{Engine, Protected, State, slots, start};
 use crate::{
-    config::{self, Attach, Compiled, Config, compile},
+    config::{self, Attach, Compiled, Config, ConfiguredLists, compile},
     control::{Refused, Why, api::Reloaded},
 };
 
@@ -31,8 +33,9 @@ impl Engine {
     }
 
     fn reload_into(&self, state: &mut State) -> Result<Reloaded, Refused> {
-        let text = config::read_text(&self.origin.file).map_err(refuse)?;
-        let mut config = config::parse(&self.origin.file.display().to_string(), &text).map_err(refuse)?;
+        let text = config::read_text(&self.origin.file).map_err(|error| refuse(&error))?;
+        let mut config =
+            config::parse(&self.origin.file.display().to_string(), &text).map_err(|error| refuse(&error))?;
         if config.interfaces.is_empty() {
             return Err(Refused::new(Why::Configuration, "the configuration names no interface")
                 .hint("name at least one in an [[interface]] block; `stopbank detach` ends protection"));
@@ -44,8 +47,9 @@ impl Engine {
         let found = start::resolve(&config.interfaces)?;
         let interfaces = state.merge(&config, &found, &mut notes);
         let kept = state.datapath.kept()?;
-        let compiled = compile(&config, &kept, slots(&interfaces))
-            .map_err(|error| Refused::new(Why::Configuration, format!("a limit cannot be held: {error:?}")))?;
+        let compiled = compile(&config, &kept, slots(&interfaces)).map_err(|error| {
+            Refused::new(Why::Configuration, format!("a limit cannot be held: {error:?}"))
+        })?;
         state.swap(config, text, interfaces, compiled)?;
         Ok(Reloaded { notes })
     }
@@ -85,7 +89,8 @@ impl State {
             }
             let free = (1..MAX_INTERFACES).find(|slot| interfaces.iter().all(|other| other.slot != *slot));
             let free = free.or_else(|| {
-                let unconfigured = interfaces.iter_mut().find(|other| !other.configured && other.slot != 0)?;
+                let unconfigured =
+                    interfaces.iter_mut().find(|other| !other.configured && other.slot != 0)?;
                 Some(std::mem::take(&mut unconfigured.slot))
             });
             interfaces[i].slot = free.unwrap_or(0);
@@ -103,60 +108,69 @@ impl State {
         compiled: Compiled,
     ) -> Result<(), Refused> {
         let Compiled { policy, kept, numbers } = compiled;
-        let changed: Vec<(String, Attach, Option<Attach>)> = interfaces
-            .iter()
-            .filter(|new| new.configured)
-            .map(|new| {
-                let old = self.interfaces.iter().find(|old| old.name == new.name).map(|old| old.attach);
-                (new.name.clone(), new.attach, old)
-            })
-            .filter(|(_, new, old)| *old != Some(*new))
-            .collect();
-        for (done, (name, attach, _)) in changed.iter().enumerate() {
-            if let Err(error) = self.datapath.attach(name, (*attach).into()) {
-                self.detach_again(&changed[..=done]);
-                return Err(error.into());
+        let changed = self.attach_changed(&interfaces)?;
+        let mut taken = self.swap_lists(&config.lists);
+        if taken.is_ok() {
+            let before = std::mem::replace(&mut self.policy, policy);
+            if let Err(error) = self.install(&kept) {
+                self.policy = before;
+                let configured = self.config.lists.clone();
+                if let Err(refused) = self.swap_lists(&configured) {
+                    tracing::error!("cannot take the lists back: {}", refused.body.error);
+                }
+                taken = Err(error.into());
             }
-            tracing::info!(mode = attach.name(), "protecting {name}");
         }
-        let changes = self.lists.configure(&config.lists);
-        if changes.iter().filter(|change| change.before.is_none() && change.after.is_some()).count() > 0
-            && self.lists.overfull()
-        {
-            for change in changes.into_iter().rev() {
-                self.lists.undo(change);
-            }
-            self.detach_again(&changed);
-            return Err(Refused::new(Why::Conflict, "the lists of the configuration do not fit beside the entries there are"));
-        }
-        let back = changes.clone();
-        if let Err(refused) = self.apply(changes) {
-            self.detach_again(&changed);
+        if let Err(refused) = taken {
+            self.put_back(&changed);
             return Err(refused);
-        }
-        let before = std::mem::replace(&mut self.policy, policy);
-        if let Err(error) = self.install(&kept) {
-            self.policy = before;
-            let reversed = self.lists.configure(&self.config.lists);
-            debug_assert_eq!(reversed.len(), back.len());
-            if let Err(refused) = self.apply(reversed) {
-                tracing::error!("cannot take the lists back: {}", refused.body.error);
-            }
-            self.detach_again(&changed);
-            return Err(error.into());
         }
         self.mode = config.mode;
         self.config = config;
         self.text = text;
         self.numbers = numbers;
         self.interfaces = interfaces;
-        self.loaded = std::time::SystemTime::now();
+        self.loaded = SystemTime::now();
         Ok(())
     }
 
-    /// Puts interfaces back as they were: not attached, or attached in the mode before.
-    fn detach_again(&mut self, changed: &[(String, Attach, Option<Attach>)]) {
-        for (name, _, before) in changed.iter().rev() {
+    /// Puts the lists of a configuration in the place of those of the one before.
+    fn swap_lists(&mut self, configured: &ConfiguredLists) -> Result<(), Refused> {
+        let changes = self.lists.configure(configured);
+        if self.lists.overfull() {
+            for change in changes.into_iter().rev() {
+                self.lists.undo(change);
+            }
+            return Err(Refused::new(
+                Why::Conflict,
+                "the lists of the configuration do not fit beside the entries there are",
+            )
+            .hint("remove some entries, or put wider prefixes in their place"));
+        }
+        self.apply(changes)
+    }
+
+    /// Attaches to the interfaces that are new, or are to be attached in another way.
+    fn attach_changed(&mut self, interfaces: &[Protected]) -> Result<Vec<Reattached>, Refused> {
+        let mut changed = Vec::new();
+        for new in interfaces.iter().filter(|interface| interface.configured) {
+            let before = self.interfaces.iter().find(|old| old.name == new.name).map(|old| old.attach);
+            if before == Some(new.attach) {
+                continue;
+            }
+            changed.push(Reattached { name: new.name.clone(), before });
+            if let Err(error) = self.datapath.attach(&new.name, new.attach.into()) {
+                self.put_back(&changed);
+                return Err(error.into());
+            }
+            tracing::info!(mode = new.attach.name(), "protecting {}", new.name);
+        }
+        Ok(changed)
+    }
+
+    /// Puts interfaces back as they were: not attached, or attached as before.
+    fn put_back(&mut self, changed: &[Reattached]) {
+        for Reattached { name, before } in changed.iter().rev() {
             let outcome = match before {
                 Some(attach) => self.datapath.attach(name, (*attach).into()).map(|_| ()),
                 None => self.datapath.detach(name).map(|_| ()),
@@ -166,6 +180,12 @@ impl State {
             }
         }
     }
+}
+
+/// An interface that was attached anew, and how it was attached before.
+struct Reattached {
+    name: String,
+    before: Option<Attach>,
 }
 
 /// Puts back what a running agent cannot change, and says so.
@@ -185,7 +205,7 @@ fn keep_what_needs_a_restart(new: &mut Config, old: &Config) -> Vec<String> {
     notes
 }
 
-fn refuse(error: config::ConfigError) -> Refused {
+fn refuse(error: &config::ConfigError) -> Refused {
     Refused::new(Why::Configuration, error.to_string())
         .hint("`stopbank config check FILE` checks a file before it is used")
 }

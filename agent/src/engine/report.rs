@@ -15,12 +15,12 @@ use crate::{
         Refused,
         api::{
             ClassLimits, ConfigurationStatus, DropsBy, DropsReport, DropsRow, EventStatus, EventsReport,
-            InterfaceStatus, LimitRow, LimitsReport, ListEntry, ListSizes, PolicyStatus, SampledDrop, Status, TopReport,
+            InterfaceStatus, LimitRow, LimitsReport, ListSizes, PolicyStatus, SampledDrop, Status, TopReport,
             TopSource, Verdict,
         },
     },
     datapath::monotonic_ns,
-    lists::{ListName, Listed, printable},
+    lists::{ListName, printable},
     rates::{Key, Snapshot},
     top::HALF_LIFE,
 };
@@ -60,8 +60,11 @@ impl Engine {
     /// [`Refused`] when the kernel's counters cannot be read.
     pub fn measure(&self) -> Result<Measured, Refused> {
         let state = self.lock();
-        let mut slots: BTreeMap<u32, String> =
-            state.interfaces.iter().map(|interface| (interface.slot as u32, interface.name.clone())).collect();
+        let mut slots: BTreeMap<u32, String> = state
+            .interfaces
+            .iter()
+            .map(|interface| (interface.slot as u32, interface.name.clone()))
+            .collect();
         slots.insert(0, "other".to_owned());
         Ok(Measured {
             snapshot: state.snapshot()?,
@@ -119,7 +122,7 @@ impl Engine {
                 loaded: time(state.loaded),
                 reload_error: state.reload_error.clone(),
             },
-            metrics: state.config.agent.metrics.map(|address| address.to_string()),
+            metrics: self.metrics.map(|address| address.to_string()),
         })
     }
 
@@ -147,7 +150,11 @@ impl Engine {
                 flow,
             })
         });
-        Ok(DropsReport { mode: state.mode, traffic: state.rates.traffic(now, &snapshot), rows: rows.collect() })
+        Ok(DropsReport {
+            mode: state.mode,
+            traffic: state.rates.traffic(now, &snapshot),
+            rows: rows.collect(),
+        })
     }
 
     pub(super) fn report_top(&self, limit: usize) -> Result<TopReport, Refused> {
@@ -237,20 +244,6 @@ fn reason_name(number: u8) -> String {
 /// RFC 3339, UTC, to the second.
 pub(super) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
-}
-
-/// An entry as the API gives it.
-pub(crate) fn list_entry(listed: Listed) -> ListEntry {
-    let left = listed.item.expires_ns.map(|at| Duration::from_nanos(at.saturating_sub(monotonic_ns())));
-    ListEntry {
-        prefix: listed.prefix.to_string(),
-        reason: listed.item.reason,
-        origin: listed.item.origin,
-        added: listed.item.added.map(time),
-        expires: left.map(|left| time(SystemTime::now() + left)),
-        expires_in_seconds: left.map(|left| left.as_secs_f64()),
-        beaten_by: listed.beaten_by.map(|list| list.name().to_owned()),
-    }
 }
 
 /// The configuration in force as text.

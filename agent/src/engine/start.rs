@@ -31,6 +31,8 @@ pub struct Start {
     pub text: String,
     /// Where it came from.
     pub origin: Origin,
+    /// Where metrics are served.
+    pub metrics: Option<std::net::SocketAddr>,
     /// How much the program itself logs: 0 nothing … 5 everything.
     pub kernel_log: u8,
 }
@@ -46,15 +48,16 @@ impl Engine {
     /// [`Failure`]. Interfaces that this start attached are not attached any more then; those that an earlier agent
     /// protected still are.
     pub fn start(start: Start) -> Result<(Self, EventReader), Failure> {
-        let Start { config, text, origin, kernel_log } = start;
+        let Start { config, text, origin, metrics, kernel_log } = start;
         let found = resolve(&config.interfaces)?;
         let options = Options { source_lines: config.source.lines, kernel_log };
         let mut datapath = Datapath::open(&config.agent.pin_dir, &options)?;
         let kept = datapath.kept()?;
         let left = leftovers(&datapath, &config)?;
         let interfaces = protected(&config, &found, &left);
-        let compiled = compile(&config, &kept, slots(&interfaces))
-            .map_err(|error| Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}")))?;
+        let compiled = compile(&config, &kept, slots(&interfaces)).map_err(|error| {
+            Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
+        })?;
         let (lists, changes) = Store::inherit(&datapath.list_entries()?, &config.lists, monotonic_ns());
         tracing::info!(
             allow = lists.count(ListName::Allow),
@@ -99,6 +102,7 @@ impl Engine {
             state: Mutex::new(state),
             events: Arc::default(),
             origin,
+            metrics,
             started: (Instant::now(), SystemTime::now()),
             expiry: Notify::new(),
             stop: watch::Sender::new(false),
@@ -128,9 +132,16 @@ impl State {
                         fresh.push(interface.name.clone());
                     }
                     let (name, mode) = (&interface.name, interface.attach.name());
-                    tracing::info!(index = attached.index, mode, taken_over = attached.replaced, "protecting {name}");
+                    tracing::info!(
+                        index = attached.index,
+                        mode,
+                        taken_over = attached.replaced,
+                        "protecting {name}"
+                    );
                     if interface.attach == Attach::Generic {
-                        tracing::warn!("{name} is protected in generic mode: packets are dropped behind the driver, at about a third of the speed");
+                        tracing::warn!(
+                            "{name} is protected in generic mode: packets are dropped behind the driver, at about a third of the speed"
+                        );
                     }
                 }
                 Err(error) if !interface.configured => {

@@ -33,12 +33,16 @@ pub fn objection(list: ListName, prefix: &IpNet, operator: Option<IpAddr>) -> Op
         IpNet::V6(_) => (SHORTEST.1, "IPv6"),
     };
     (prefix.prefix_len() < shortest).then(|| {
-        format!("{prefix} is very wide (shorter than /{shortest}, {family}); to {verb} it means that {effect}")
+        format!(
+            "{prefix} is very wide (shorter than /{shortest}, {family}); to {verb} it means that {effect}"
+        )
     })
 }
 
 fn contains_loopback(prefix: &IpNet) -> bool {
-    let overlaps = |other: &str| other.parse().is_ok_and(|other: IpNet| prefix.contains(&other) || other.contains(prefix));
+    let overlaps = |other: &str| {
+        other.parse().is_ok_and(|other: IpNet| prefix.contains(&other) || other.contains(prefix))
+    };
     overlaps("127.0.0.0/8") || overlaps("::1/128")
 }
 
@@ -58,7 +62,9 @@ mod tests {
         assert!(!asks(Ban, "10.0.0.0/8", None));
         assert!(asks(Ban, "2000::/3", None));
         assert!(!asks(Ban, "2001::/16", None));
-        assert!(asks(Ban, "127.0.0.0/8", None) && asks(Ban, "127.0.0.1/32", None) && asks(Ban, "::1/128", None));
+        assert!(
+            asks(Ban, "127.0.0.0/8", None) && asks(Ban, "127.0.0.1/32", None) && asks(Ban, "::1/128", None)
+        );
         assert!(asks(Ban, "192.0.2.0/24", Some("192.0.2.9")));
         assert!(!asks(Ban, "192.0.2.0/24", Some("198.51.100.9")));
         assert!(!asks(Allow, "192.0.2.0/24", Some("192.0.2.9")));

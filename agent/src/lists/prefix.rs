@@ -95,7 +95,8 @@ pub fn printable(text: &str, longest: usize) -> String {
 
 fn escape(c: char) -> impl Iterator<Item = char> {
     // Bidirectional overrides are no control characters to `char`, but they reorder what a terminal shows.
-    let hidden = c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let hidden = c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     let escaped = hidden.then(|| c.escape_unicode());
     let plain = (!hidden).then_some(c);
     escaped.into_iter().flatten().chain(plain)
@@ -137,7 +138,9 @@ mod tests {
 
     #[test]
     fn what_is_no_prefix_says_so() {
-        for text in ["", "/", "300.1.1.1", "1.2.3.4/", "1.2.3.4/+8", "1.2.3.4/-1", "1.2.3", "host", "1.2.3.4/24/3"] {
+        for text in
+            ["", "/", "300.1.1.1", "1.2.3.4/", "1.2.3.4/+8", "1.2.3.4/-1", "1.2.3", "host", "1.2.3.4/24/3"]
+        {
             assert!(error(text).contains("neither an IP address nor a prefix"), "{text}: {}", error(text));
         }
         assert!(error("1.2.3.4/33").contains("0 to 32"));

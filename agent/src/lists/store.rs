@@ -86,12 +86,17 @@ pub struct Store {
 impl Store {
     /// The lists of an agent that starts: what the configuration says, and what an earlier agent's operator did, as far
     /// as the kernel still holds it. The changes bring the kernel in line.
-    pub fn inherit(kernel: &[(IpNet, Entry)], configured: &ConfiguredLists, now_ns: u64) -> (Self, Vec<Change>) {
+    pub fn inherit(
+        kernel: &[(IpNet, Entry)],
+        configured: &ConfiguredLists,
+        now_ns: u64,
+    ) -> (Self, Vec<Change>) {
         let mut store = Self::default();
         for (prefix, entry) in kernel {
             let timed = entry.expires_ns != 0 && entry.expires_ns != OPERATORS_NEVER;
             let expired = timed && entry.expires_ns <= now_ns;
-            let operators = entry.verdict == VERDICT_BAN || (entry.verdict == VERDICT_ALLOW && entry.expires_ns != 0);
+            let operators =
+                entry.verdict == VERDICT_BAN || (entry.verdict == VERDICT_ALLOW && entry.expires_ns != 0);
             if expired || !operators {
                 continue;
             }
@@ -114,7 +119,8 @@ impl Store {
                 changes.push(Change { prefix: *prefix, before, after, layers: layers.clone() });
             }
         }
-        let gone = |(prefix, entry)| Change { prefix, before: Some(entry), after: None, layers: Layers::default() };
+        let gone =
+            |(prefix, entry)| Change { prefix, before: Some(entry), after: None, layers: Layers::default() };
         changes.extend(has.into_iter().map(gone));
         (store, changes)
     }
@@ -123,9 +129,12 @@ impl Store {
     pub fn configure(&mut self, configured: &ConfiguredLists) -> Vec<Change> {
         let allow: BTreeSet<&IpNet> = configured.allow.iter().collect();
         let deny: BTreeSet<&IpNet> = configured.deny.iter().collect();
-        let known = self.entries.iter().filter(|(_, layers)| layers.configured_allow || layers.configured_deny);
-        let prefixes: BTreeSet<IpNet> =
-            known.map(|(prefix, _)| *prefix).chain(allow.iter().chain(&deny).map(|prefix| **prefix)).collect();
+        let known =
+            self.entries.iter().filter(|(_, layers)| layers.configured_allow || layers.configured_deny);
+        let prefixes: BTreeSet<IpNet> = known
+            .map(|(prefix, _)| *prefix)
+            .chain(allow.iter().chain(&deny).map(|prefix| **prefix))
+            .collect();
         prefixes
             .into_iter()
             .filter_map(|prefix| {
@@ -250,8 +259,7 @@ impl Store {
             let count = &mut self.counts[list as usize];
             *count = *count + usize::from(layers.has(list)) - usize::from(before.has(list));
         }
-        let change =
-            Change { prefix, before: before.effective(), after: layers.effective(), layers: before };
+        let change = Change { prefix, before: before.effective(), after: layers.effective(), layers: before };
         if layers == Layers::default() {
             self.entries.remove(&prefix);
         } else {
@@ -299,7 +307,10 @@ impl Layers {
             ListName::Deny => self.configured_deny.then(configured),
             ListName::Ban => self.ban.clone(),
         }?;
-        let beaten_by = [ListName::Allow, ListName::Ban].into_iter().take_while(|&other| other != list).find(|&other| self.has(other));
+        let beaten_by = [ListName::Allow, ListName::Ban]
+            .into_iter()
+            .take_while(|&other| other != list)
+            .find(|&other| self.has(other));
         Some(Listed { prefix, item, beaten_by })
     }
 }
