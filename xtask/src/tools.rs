@@ -121,6 +121,9 @@ impl Tool {
         install.args(["install", "--quiet", "--locked", "--force", "--root"]).arg(workspace::tools());
         install.args(["--version", self.version, self.name]).args(&self.arguments);
         install.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        // They run for seconds: time spent on optimizing them is never won back.
+        install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_LTO", "off");
+        install.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16").env("CARGO_PROFILE_RELEASE_DEBUG", "none");
         command::run(&mut install).with_context(|| format!("installing {} {}", self.name, self.version))?;
         let own = self.path();
         if let Some(cached) = self.cached()
