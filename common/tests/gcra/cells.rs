@@ -44,7 +44,7 @@ fn a_total_has_a_cell_of_its_dimension() {
 proptest! {
     #[test]
     fn only_the_bits_above_the_line_choose(hash: u64, below in 0..1u64 << 40, above in 0..1u64 << 8) {
-        let other = hash & 0x00ff_ff00_0000_0000 | below | above << 56;
+        let other = (hash & 0x00ff_ff00_0000_0000) | below | (above << 56);
         for dimension in Dimension::ALL {
             prop_assert_eq!(dimension.cells(hash), dimension.cells(other));
             let (first, second) = dimension.cells(hash);

@@ -57,7 +57,9 @@ proptest! {
                 }
                 Step::Other(source) => {
                     let (first, second) = pair(source);
-                    while admit(first, second, now, &rate.limit, 1) {}
+                    for _ in 0..burst {
+                        admit(first, second, now, &rate.limit, 1);
+                    }
                 }
                 Step::Raise(cell, by) => cells[cell].0.set(cells[cell].0.get() + by),
             }

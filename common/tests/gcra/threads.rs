@@ -49,7 +49,7 @@ fn spend(limit: Limit, now: Ticks, judge: impl Fn(Ticks, &Limit) -> bool + Sync)
     together(|_| {
         let (mut admitted, mut refused) = (0, 0);
         // Whoever has lost several races in a row is refused while there are tokens left, so one refusal is no end.
-        while refused < 1_000 {
+        while refused < 1_000 && admitted < 1_000_000 {
             if judge(now, &limit) {
                 admitted += 1;
             } else {
