@@ -191,7 +191,7 @@ impl<'n> Site<'n> {
     ///
     /// When no agent answers.
     pub fn counts(&self) -> Result<Counts> {
-        Counts::read(&self.ask(&["drops"])?)
+        Counts::read(&self.ask(&["drops", "--all"])?)
     }
 
     /// Ends the protection as an operator does.

@@ -58,10 +58,10 @@ const fn rate(per_second: u64) -> Rate {
 const UDP: Budget = Budget { per_source: rate(100), total: rate(1000) };
 /// Enough for those who look after the network.
 const ICMP: Budget = Budget { per_source: rate(20), total: rate(200) };
-/// New connections to the web server. The client opens forty a second. The total bounds what many sources together cost
+/// New connections to the web server. The client opens thirty a second. The total bounds what many sources together cost
 /// while they keep to their limits: 1,000 of them stay below it, their bursts included, so that the client is served.
 const CONNECTIONS: Budget =
-    Budget { per_source: rate(50), total: Rate { per_second: 100_000, burst: 200_000 } };
+    Budget { per_source: rate(40), total: Rate { per_second: 80_000, burst: 160_000 } };
 
 impl Attack {
     /// Its name in the report.
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(within(Packet::Udp, 1), 300);
         assert_eq!(within(Packet::Udp, 1000), 3000);
         assert_eq!(within(Packet::Icmp, 0), 600);
-        assert_eq!(within(Packet::TcpSyn, 1000), 150_000);
+        assert_eq!(within(Packet::TcpSyn, 1000), 120_000);
     }
 
     #[test]

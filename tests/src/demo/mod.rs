@@ -34,7 +34,7 @@ pub struct Options {
 }
 
 /// Requests a second of the client, half of them over new connections.
-const REQUESTS: u32 = 80;
+const REQUESTS: u32 = 60;
 /// How long the client waits for an answer: as long as to send a lost SYN once more, and then some.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long the client is watched before the first flood.

@@ -1,0 +1,25 @@
+//! The real agent, real floods, a real nginx and a real client in network namespaces.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod demo;
+mod failures;
+mod lifecycle;
+mod lists;
+mod rig;
+mod traffic;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Each has both CPUs busy: side by side they would measure each other.
+    arguments.test_threads = Some(1);
+    stopbank_tests::scratch::sweep();
+    let mut trials = traffic::trials();
+    trials.extend(lists::trials());
+    trials.extend(lifecycle::trials());
+    trials.extend(failures::trials());
+    trials.extend(demo::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}
