@@ -72,6 +72,6 @@ mod tests {
         let mut table = Table::new(&["NAME", ">COUNT"]);
         table.row(["a".to_owned(), "1".to_owned()]);
         table.row(["漢\u{1b}".to_owned(), "1234567".to_owned()]);
-        assert_eq!(table.show(), "NAME          COUNT\na                 1\n漢\\u{1b}    1234567\n");
+        assert_eq!(table.show(), "NAME        COUNT\na               1\n漢\\u{1b}  1234567\n");
     }
 }

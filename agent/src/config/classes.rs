@@ -56,7 +56,9 @@ fn class(
             None
         }
     };
-    let shown = name.as_deref().unwrap_or("?");
+    // A class whose name is wrong claims all the same: what clashes with it is told by the name as it was written.
+    let written = table.get("name").and_then(|value| value.get_ref().as_str()).unwrap_or("without a name");
+    let shown = &printable(written, 40);
     let claim = match table.get("protocol") {
         Some(value) => claim(shown, value, &table, claims, diagnostics),
         None => {
@@ -65,7 +67,7 @@ fn class(
         }
     };
     let mut class = Class {
-        name: name.clone().unwrap_or_else(|| "?".to_owned()),
+        name: shown.clone(),
         // What cannot be told claims nothing that could clash; the limits are checked all the same.
         claim: claim.clone().unwrap_or(Claim::Rest),
         closed: false,

@@ -98,7 +98,7 @@ pub fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
     let (document, syntax) = toml::de::DeTable::parse_recoverable(text);
     if !syntax.is_empty() {
         // What a broken line was meant to say is anyone's guess: values are only judged once the syntax is right.
-        let diagnostics = syntax
+        let mut diagnostics: Vec<Diagnostic> = syntax
             .into_iter()
             .map(|error| Diagnostic {
                 span: error.span().unwrap_or_default(),
@@ -106,6 +106,9 @@ pub fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
                 help: Vec::new(),
             })
             .collect();
+        diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+        // One bracket that is missing can be missed at every depth.
+        diagnostics.dedup();
         return Err(invalid(diagnostics));
     }
     let mut diagnostics = Diagnostics::default();

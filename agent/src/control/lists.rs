@@ -81,14 +81,14 @@ pub fn remove(
                 changes.extend(change);
                 answer.removed.extend(entry.map(|listed| list_entry(listed, now_ns)));
             }
-            Err(why) => errors.push((index, explain(list, prefix, &why), why)),
+            Err(why) => errors.push((index, *prefix, why)),
         }
     }
     if !errors.is_empty() {
         for change in changes.into_iter().rev() {
             store.undo(change);
         }
-        return Err(refuse_removal(list, errors));
+        return Err(refuse_removal(store, list, &errors));
     }
     answer.notes = limited(prefixes.iter().filter_map(|prefix| {
         if let Some(listed) = store.get(list, prefix) {
@@ -202,25 +202,24 @@ fn refuse_objections(list: ListName, prefixes: &[IpNet], request: &AddRequest) -
         .items(objections))
 }
 
-fn refuse_removal(list: ListName, errors: Vec<(usize, String, NotRemoved)>) -> Refused {
-    let configured = errors.iter().all(|(.., why)| *why == NotRemoved::Configured);
-    let why = if configured { Why::Conflict } else { Why::NotFound };
-    let items = errors.into_iter().map(|(index, error, _)| ItemError { index, error }).collect();
-    let refused = Refused::new(why, "nothing was removed").items(items);
-    if configured {
-        refused.hint("take them out of the configuration, then `stopbank reload`")
-    } else {
-        refused.hint(format!("`stopbank {} ls` shows what is there", list.name()))
-    }
-}
-
-fn explain(list: ListName, prefix: &IpNet, why: &NotRemoved) -> String {
+fn refuse_removal(store: &Store, list: ListName, errors: &[(usize, IpNet, NotRemoved)]) -> Refused {
     let name = list.name();
-    match why {
+    let explain = |prefix: &IpNet, why: &NotRemoved| match why {
         NotRemoved::Configured => format!("{prefix} is on the {name} list by the configuration"),
-        NotRemoved::NotListed(wider) => match wider.first() {
+        NotRemoved::NotListed => match store.containing(list, *prefix).first() {
             Some(wider) => format!("{prefix} is on the {name} list only as part of {wider}"),
             None => format!("{prefix} is not on the {name} list"),
         },
+    };
+    let items =
+        errors.iter().map(|(index, prefix, why)| ItemError { index: *index, error: explain(prefix, why) });
+    let items = items.collect();
+    if errors.iter().all(|(.., why)| *why == NotRemoved::Configured) {
+        return Refused::new(Why::Conflict, "nothing was removed")
+            .items(items)
+            .hint("take them out of the configuration, then `stopbank reload`");
     }
+    Refused::new(Why::NotFound, "nothing was removed")
+        .items(items)
+        .hint(format!("`stopbank {name} ls` shows what is there"))
 }

@@ -31,8 +31,8 @@ use super::{
 };
 use crate::lists::ListName;
 
-/// Largest request that changes a list, in bytes: room for some 400,000 prefixes.
-const LARGEST_LIST: usize = 16 << 20;
+/// Largest request that changes a list, in bytes: room for a million prefixes.
+const LARGEST_LIST: usize = 64 << 20;
 /// Largest request of any other kind.
 const LARGEST: usize = 64 << 10;
 /// Entries that `top` and `events` give when not asked for another number.

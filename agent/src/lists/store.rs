@@ -67,23 +67,35 @@ pub struct Listed {
 }
 
 /// Why an entry cannot be removed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotRemoved {
-    /// It is not there; the prefixes on the same list that contain it, longest first.
-    NotListed(Vec<IpNet>),
+    /// It is not there.
+    NotListed,
     /// It stands in the configuration.
     Configured,
 }
 
 /// The lists.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Store {
+    capacity: usize,
     entries: BTreeMap<IpNet, Layers>,
     deadlines: BTreeSet<(u64, IpNet)>,
     counts: [usize; 3],
 }
 
+impl Default for Store {
+    fn default() -> Self {
+        Self::with_capacity(LIST_CAPACITY as usize)
+    }
+}
+
 impl Store {
+    /// Empty lists that hold at most so many prefixes.
+    pub const fn with_capacity(capacity: usize) -> Self {
+        Self { capacity, entries: BTreeMap::new(), deadlines: BTreeSet::new(), counts: [0; 3] }
+    }
+
     /// The lists of an agent that starts: what the configuration says, and what an earlier agent's operator did, as far
     /// as the kernel still holds it. The changes bring the kernel in line.
     pub fn inherit(
@@ -173,7 +185,7 @@ impl Store {
         match taken {
             Some(_) => Ok(self.replace(prefix, layers)),
             None if layers.has(list) => Err(NotRemoved::Configured),
-            None => Err(NotRemoved::NotListed(self.containing(list, prefix))),
+            None => Err(NotRemoved::NotListed),
         }
     }
 
@@ -211,12 +223,12 @@ impl Store {
 
     /// Prefixes that the kernel can still take.
     pub fn room(&self) -> usize {
-        (LIST_CAPACITY as usize).saturating_sub(self.entries.len())
+        self.capacity.saturating_sub(self.entries.len())
     }
 
     /// Whether there are more prefixes than the kernel can take.
     pub fn overfull(&self) -> bool {
-        self.entries.len() > LIST_CAPACITY as usize
+        self.entries.len() > self.capacity
     }
 
     /// Whether the lists have anything for this very prefix.

@@ -1,0 +1,340 @@
+//! The control API over a real socket, with the real lists behind it but without a kernel.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use hyper::Method;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use stopbank::{
+    config::{Config, Mode},
+    control::{
+        Control, Refused, Why,
+        api::{
+            AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
+            LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
+        },
+        client::{Client, ClientError},
+        lists, server,
+    },
+    lists::{ListName, Store},
+};
+use tokio::runtime::Runtime;
+
+/// What stands behind the API here: lists that no kernel follows.
+struct Desk {
+    lists: Mutex<Store>,
+    mode: Mutex<Mode>,
+}
+
+const NOW_NS: u64 = 1_000_000_000;
+/// Prefixes that the lists take here.
+const CAPACITY: usize = 10_000;
+
+fn absent<T>() -> Result<T, Refused> {
+    Err(Refused::new(Why::Failed, "there is no kernel here"))
+}
+
+impl Control for Desk {
+    fn status(&self) -> Result<Status, Refused> {
+        absent()
+    }
+    fn drops(&self, _: DropsBy) -> Result<DropsReport, Refused> {
+        panic!("a handler that panics")
+    }
+    fn top(&self, _: usize) -> Result<TopReport, Refused> {
+        absent()
+    }
+    fn events(&self, _: usize) -> EventsReport {
+        EventsReport { events: Vec::new() }
+    }
+    fn list(&self, list: ListName) -> ListReport {
+        let lists = self.lists.lock().unwrap();
+        ListReport { entries: lists.list(list).map(|listed| lists::list_entry(listed, NOW_NS)).collect() }
+    }
+    fn add(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused> {
+        lists::add(&mut self.lists.lock().unwrap(), list, request, NOW_NS).map(|(_, added)| added)
+    }
+    fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused> {
+        lists::remove(&mut self.lists.lock().unwrap(), list, request, NOW_NS).map(|(_, removed)| removed)
+    }
+    fn limits(&self) -> LimitsReport {
+        LimitsReport { classes: Vec::new() }
+    }
+    fn mode(&self) -> ModeReport {
+        ModeReport { mode: *self.mode.lock().unwrap(), configured: Mode::Enforce }
+    }
+    fn set_mode(&self, mode: Mode) -> Result<ModeReport, Refused> {
+        *self.mode.lock().unwrap() = mode;
+        Ok(self.mode())
+    }
+    fn config(&self) -> ConfigReport {
+        ConfigReport { file: String::new(), text: String::new(), effective: String::new() }
+    }
+    fn reload(&self) -> Result<Reloaded, Refused> {
+        Err(Refused::new(Why::Configuration, "stopbank.toml:1:1: wrong").hint("mend it"))
+    }
+    fn detach(&self, _: &DetachRequest) -> Result<Detached, Refused> {
+        absent()
+    }
+}
+
+/// A server on a socket of its own.
+struct Served {
+    runtime: Runtime,
+    socket: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Served {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("run/control.sock");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut store = Store::with_capacity(CAPACITY);
+        let mut configured = Config::builtin().lists;
+        configured.allow = vec!["192.0.2.0/24".parse().unwrap()];
+        store.configure(&configured);
+        let desk = Desk { lists: Mutex::new(store), mode: Mutex::new(Mode::Enforce) };
+        let listener = runtime.block_on(async { server::bind(&socket).unwrap() });
+        runtime.spawn(server::serve(listener, Arc::new(desk), std::future::pending()));
+        Self { runtime, socket, _directory: directory }
+    }
+
+    fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, Refused> {
+        let outcome = self.runtime.block_on(Client::new(&self.socket).send(method, path, body));
+        outcome.map_err(|error| match error {
+            ClientError::Refused(refused) => refused,
+            other => panic!("{other}"),
+        })
+    }
+
+    fn get(&self, path: &str) -> Result<Value, Refused> {
+        self.send(Method::GET, path, &json!({}))
+    }
+
+    fn add(&self, body: &Value) -> Result<Value, Refused> {
+        self.send(Method::POST, "/v1/lists/ban", body)
+    }
+
+    fn bans(&self) -> Vec<String> {
+        let report = self.get("/v1/lists/ban").unwrap();
+        let prefix = |entry: &Value| entry["prefix"].as_str().unwrap().to_owned();
+        report["entries"].as_array().unwrap().iter().map(prefix).collect()
+    }
+
+    /// Sends bytes as they are, and gives what comes back before the connection ends. What is no whole request is followed
+    /// by the end of what we send.
+    fn raw(&self, bytes: &[u8], whole: bool) -> String {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // The server may have answered and hung up before it has read everything.
+        let _ = stream.write_all(bytes);
+        if !whole {
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+        }
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or(answer)
+}
+
+#[test]
+fn entries_are_added_listed_and_removed() {
+    let served = Served::start();
+    let added = served
+        .add(&json!({ "prefixes": ["198.51.100.7", "2001:db8:1::/48"], "for_seconds": 600, "reason": "login flood" }))
+        .unwrap();
+    assert_eq!(added, json!({ "added": 2, "replaced": 0, "notes": [] }));
+    let report = served.get("/v1/lists/ban").unwrap();
+    let entry = &report["entries"][0];
+    assert_eq!(entry["prefix"], "198.51.100.7/32");
+    assert_eq!(entry["reason"], "login flood");
+    assert_eq!(entry["origin"], "operator");
+    assert_eq!(entry["expires_in_seconds"], 600.0);
+    let again = served.add(&json!({ "prefixes": ["198.51.100.7"] })).unwrap();
+    assert_eq!(again["replaced"], 1);
+    assert_eq!(served.get("/v1/lists/ban").unwrap()["entries"][0].get("expires"), None);
+    let removed =
+        served.send(Method::DELETE, "/v1/lists/ban", &json!({ "prefixes": ["198.51.100.7/32"] })).unwrap();
+    assert_eq!(removed["removed"][0]["prefix"], "198.51.100.7/32");
+    assert_eq!(served.bans(), ["2001:db8:1::/48"]);
+}
+
+#[test]
+fn a_request_with_anything_wrong_changes_nothing_and_names_all_of_it() {
+    let served = Served::start();
+    let refused = served
+        .add(&json!({ "prefixes": ["198.51.100.7", "bogus", "198.51.100.1/24", "198.51.100.8"] }))
+        .unwrap_err();
+    assert_eq!(refused.why, Why::BadRequest);
+    let indices: Vec<usize> = refused.body.items.iter().map(|item| item.index).collect();
+    assert_eq!(indices, [1, 2]);
+    assert!(refused.body.items[1].error.contains("`198.51.100.0/24`"));
+    for (body, why) in [
+        (json!({ "prefixes": [] }), "no prefixes"),
+        (json!({ "prefixes": ["198.51.100.7"], "for_seconds": 0 }), "more than nothing"),
+        (json!({ "prefixes": ["198.51.100.7"], "for_seconds": -5 }), "more than nothing"),
+        (json!({ "prefixes": ["198.51.100.7"], "for_seconds": 1e300 }), "ten years"),
+        (json!({ "prefixes": ["198.51.100.7"], "reason": "two\nlines" }), "one line"),
+        (json!({ "prefixes": ["198.51.100.7"], "reason": "x".repeat(201) }), "200 characters"),
+        (json!({ "prefixes": ["198.51.100.7"], "fro_seconds": 5 }), "unknown field"),
+        (json!({ "prefixes": "198.51.100.7" }), "invalid type"),
+        (json!({}), "missing field `prefixes`"),
+    ] {
+        let refused = served.add(&body).unwrap_err();
+        assert!(refused.body.error.contains(why), "{body}: {}", refused.body.error);
+        assert_eq!(refused.why, Why::BadRequest);
+    }
+    assert!(served.bans().is_empty());
+
+    served.add(&json!({ "prefixes": ["198.51.100.0/24"] })).unwrap();
+    let refused = served
+        .send(
+            Method::DELETE,
+            "/v1/lists/ban",
+            &json!({ "prefixes": ["198.51.100.0/24", "198.51.100.7", "203.0.113.1"] }),
+        )
+        .unwrap_err();
+    assert_eq!(refused.why, Why::NotFound);
+    assert!(refused.body.items[0].error.contains("only as part of 198.51.100.0/24"));
+    assert_eq!(served.bans(), ["198.51.100.0/24"]);
+}
+
+#[test]
+fn what_looks_like_a_slip_needs_force() {
+    let served = Served::start();
+    for prefix in ["0.0.0.0/0", "127.0.0.1", "2000::/3", "198.51.100.0/24"] {
+        let body = json!({ "prefixes": ["203.0.113.1", prefix], "operator": "198.51.100.9" });
+        let refused = served.add(&body).unwrap_err();
+        assert_eq!((refused.why, refused.body.items[0].index), (Why::Conflict, 1), "{prefix}");
+    }
+    assert!(served.bans().is_empty());
+    served.add(&json!({ "prefixes": ["0.0.0.0/0"], "force": true })).unwrap();
+    assert_eq!(served.bans(), ["0.0.0.0/0"]);
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let served = Served::start();
+    let added = served.add(&json!({ "prefixes": ["192.0.2.0/24"] })).unwrap();
+    assert_eq!(added["notes"][0], "192.0.2.0/24 has no effect while the allow list has the same prefix");
+    let refused =
+        served.send(Method::DELETE, "/v1/lists/allow", &json!({ "prefixes": ["192.0.2.0/24"] })).unwrap_err();
+    assert_eq!(refused.why, Why::Conflict);
+    assert!(refused.body.hint.unwrap().contains("configuration"));
+    served.add(&json!({ "prefixes": ["192.0.2.7"] })).unwrap();
+    let removed =
+        served.send(Method::DELETE, "/v1/lists/ban", &json!({ "prefixes": ["192.0.2.7"] })).unwrap();
+    assert_eq!(removed["notes"][0], "192.0.2.7/32 is still on the ban list as part of 192.0.2.0/24");
+}
+
+#[test]
+fn the_lists_do_not_grow_beyond_what_the_kernel_takes() {
+    let served = Served::start();
+    let prefixes = |first: u32, count: u32| -> Vec<String> {
+        (0..count).map(|i| std::net::Ipv4Addr::from((first << 24) | i).to_string()).collect()
+    };
+    served.add(&json!({ "prefixes": prefixes(11, CAPACITY as u32 - 11) })).unwrap();
+    // One place is the configuration's.
+    let refused = served.add(&json!({ "prefixes": prefixes(12, 11) })).unwrap_err();
+    assert_eq!(refused.why, Why::Conflict);
+    assert!(refused.body.error.contains("room for 10 more prefixes, not for 11"), "{}", refused.body.error);
+    served.add(&json!({ "prefixes": prefixes(12, 10) })).unwrap();
+    // What is there already takes no room.
+    served.add(&json!({ "prefixes": prefixes(12, 10) })).unwrap();
+}
+
+#[test]
+fn every_wrong_turn_gets_json_that_says_so() {
+    let served = Served::start();
+    let why = |outcome: Result<Value, Refused>| outcome.unwrap_err().why;
+    assert_eq!(why(served.get("/v1/lists/grey")), Why::NotFound);
+    assert_eq!(why(served.get("/v2/status")), Why::NotFound);
+    assert_eq!(why(served.get("/v1/drops?by=colour")), Why::BadRequest);
+    assert_eq!(why(served.get("/v1/top?limit=-1")), Why::BadRequest);
+    assert_eq!(
+        why(served.send(Method::POST, "/v1/lists/deny", &json!({ "prefixes": ["192.0.2.1"] }))),
+        Why::BadRequest
+    );
+    assert_eq!(why(served.send(Method::PUT, "/v1/mode", &json!({ "mode": "panic" }))), Why::BadRequest);
+    assert_eq!(why(served.send(Method::POST, "/v1/reload", &json!({}))), Why::Configuration);
+    // A handler that panics takes neither the server nor the answer with it.
+    let refused = served.get("/v1/drops").unwrap_err();
+    assert!(refused.body.error.contains("unexpectedly"));
+    assert_eq!(
+        served.send(Method::PUT, "/v1/mode", &json!({ "mode": "observe" })).unwrap()["mode"],
+        "observe"
+    );
+
+    let request = |line: &str, body: &str| {
+        let length = body.len();
+        served.raw(
+            format!(
+                "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            )
+            .as_bytes(),
+            true,
+        )
+    };
+    assert_eq!(status(&request("PATCH /v1/mode", "")), "405");
+    assert_eq!(status(&request("POST /v1/lists/ban", "{\"prefixes\": [")), "400");
+    assert_eq!(status(&request("POST /v1/lists/ban", "\u{0}\u{ff}")), "400");
+    assert_eq!(status(&request("PUT /v1/mode", &" ".repeat(70_000))), "413");
+    let cut = served
+        .raw(b"POST /v1/lists/ban HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"prefixes\":", false);
+    assert!(cut.is_empty() || status(&cut) == "400", "{cut}");
+    assert!(served.bans().is_empty());
+}
+
+#[test]
+fn the_socket_is_its_owners_alone_and_a_dead_ones_is_replaced() {
+    let served = Served::start();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&served.socket), 0o600);
+    assert_eq!(mode(served.socket.parent().unwrap()) & 0o022, 0);
+    served.runtime.block_on(async {
+        drop(server::bind(&served.socket).unwrap());
+    });
+    let file = served.socket.with_file_name("no-socket");
+    fs::write(&file, "").unwrap();
+    let error = served.runtime.block_on(async { server::bind(&file) }).unwrap_err();
+    assert!(error.to_string().contains("no socket"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_on_the_socket_hurt_it(
+        method in "(GET|POST|PUT|DELETE|[A-Z]{1,9})",
+        path in "/v1/(lists/(ban|allow|deny|%00|\\PC{0,5})|mode|events|\\PC{0,12})(\\?\\PC{0,12})?",
+        body in prop::collection::vec(any::<u8>(), 0..200),
+        length in prop::option::of(0..400_usize),
+        garbage in prop::option::of(prop::collection::vec(any::<u8>(), 0..200)),
+    ) {
+        // One server for all cases: what hurts it shows in the next.
+        static SERVED: std::sync::OnceLock<Served> = std::sync::OnceLock::new();
+        let served = SERVED.get_or_init(Served::start);
+        if let Some(garbage) = garbage {
+            served.raw(&garbage, false);
+        }
+        let length = length.unwrap_or(body.len());
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+        request.extend(body);
+        served.raw(&request, false);
+        prop_assert!(served.get("/v1/mode").is_ok());
+    }
+}
