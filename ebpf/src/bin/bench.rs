@@ -1,12 +1,18 @@
 //! What the benchmark loads beside the program under test: a source of random senders, nothing at all, and the limiter
-//! that others write.
+//! that others write. And the limiter's arithmetic alone, for a test.
 #![no_std]
 #![no_main]
+#![expect(internal_features, reason = "the BPF target has no AtomicU64::compare_exchange; the intrinsic has")]
+#![feature(core_intrinsics)]
 
+#[path = "../cell.rs"]
+mod cell;
 #[path = "bench/lru_limiter.rs"]
 mod lru_limiter;
 #[path = "bench/mutator.rs"]
 mod mutator;
+#[path = "bench/vectors.rs"]
+mod vectors;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
