@@ -83,14 +83,21 @@ pub(crate) fn exec(command: &mut Command) -> Result<()> {
     Err(error).with_context(|| format!("starting {}", describe(command)))
 }
 
+/// An error when there is no way to run `what` as root; to be told before the work that leads there.
+pub(crate) fn require_root(what: &str) -> Result<()> {
+    if !is_root() && find("sudo").is_none() {
+        bail!("{what}: this needs root, and there is no sudo; run it as root");
+    }
+    Ok(())
+}
+
 /// `program` as root: itself when we are, under sudo otherwise.
 pub(crate) fn as_root(program: &Path) -> Result<Command> {
     if is_root() {
         return Ok(command(program));
     }
-    let Some(sudo) = find("sudo") else {
-        bail!("{} needs root, and there is no sudo: run this as root", program.display());
-    };
+    require_root(&program.display().to_string())?;
+    let sudo = find("sudo").context("sudo was there a moment ago")?;
     let mut command = command(sudo);
     command.arg(program);
     Ok(command)

@@ -55,6 +55,7 @@ pub(crate) fn available() -> bool {
 
 /// Installs the packages `names`, which are missing.
 pub(crate) fn install(names: &[&str]) -> Result<()> {
+    command::require_root(&format!("apt-get install --no-install-recommends {}", names.join(" ")))?;
     refresh();
     say(&format!("installing by apt: {}", names.join(" ")));
     apt_get(&[&["install", "--yes", "--no-install-recommends", "--"], names].concat())
@@ -76,6 +77,9 @@ fn parse_candidate(policy: &str) -> Option<String> {
 /// Brings apt's lists up to date, once: a fresh machine has none, an old one has versions that are gone.
 fn refresh() {
     static ONCE: Once = Once::new();
+    if command::require_root("apt-get update").is_err() {
+        return;
+    }
     ONCE.call_once(|| {
         say("apt-get update");
         if let Err(error) = apt_get(&["update", "--quiet"]) {

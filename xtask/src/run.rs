@@ -10,6 +10,7 @@ use crate::workspace;
 
 /// Builds, then becomes the agent with `arguments`.
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
+    command::require_root("the agent")?;
     build::run(Profile::Release)?;
     become_root("stopbank", arguments)
 }

@@ -29,6 +29,7 @@ pub(crate) struct Options {
 
 /// Sets up, builds, runs the tests and closes with the totals, alone on the last line.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    command::require_root("the tests")?;
     packages::require(&packages::NAMESPACES)?;
     build::run(Profile::Release)?;
 
@@ -71,9 +72,6 @@ fn tests(options: &Options) -> Result<Command> {
     tests.args(["test", "--release", "--no-fail-fast"]).args(&options.filter);
     tests.arg("--").args(&options.arguments);
     if !command::is_root() {
-        if command::find("sudo").is_none() {
-            bail!("the tests need root, and there is no sudo: run this as root");
-        }
         say("the tests need root, and this is not: running the test programs under sudo");
         tests.env(runner_variable()?, "sudo -E");
     }
