@@ -48,7 +48,7 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
     }
     check_privileges()?;
     let agent = start.config.agent.clone();
-    let _lock = AgentLock::take(&agent.socket, &agent.pin_dir).map_err(|error| explain_lock(&error))?;
+    let mut lock = AgentLock::take(&agent.socket, &agent.pin_dir).map_err(|error| explain_lock(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -64,7 +64,7 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
             None => None,
         };
         let control = server::bind(&agent.socket).map_err(|error| bind_failure(&agent.socket, &error))?;
-        let outcome = serve(start, control, metrics).await;
+        let outcome = serve(start, control, metrics, &mut lock).await;
         if let Err(error) = std::fs::remove_file(&agent.socket) {
             tracing::debug!("cannot remove {}: {error}", agent.socket.display());
         }
@@ -146,7 +146,12 @@ fn bind_failure(socket: &std::path::Path, error: &io::Error) -> Failure {
 }
 
 /// Starts the engine, and serves until a signal or a request ends it.
-async fn serve(start: Start, control: UnixListener, metrics: Option<TcpListener>) -> Result<(), Failure> {
+async fn serve(
+    start: Start,
+    control: UnixListener,
+    metrics: Option<TcpListener>,
+    lock: &mut AgentLock,
+) -> Result<(), Failure> {
     let failed =
         |what: &str, error: &io::Error| Failure::new(Code::Failed, format!("cannot {what}: {error}"));
     // Signals are caught before anything is attached: one that comes during the start is heeded after it.
@@ -155,8 +160,10 @@ async fn serve(start: Start, control: UnixListener, metrics: Option<TcpListener>
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| failed("catch SIGHUP", &error))?;
 
     let socket = start.config.agent.socket.display().to_string();
+    let pins = start.config.agent.pin_dir.clone();
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     let (engine, events) = Engine::start(Start { metrics: metrics_address, ..start })?;
+    lock.take_pins(&pins).map_err(|error| explain_lock(&error))?;
     let engine = Arc::new(engine);
     let (stop, stopping) = watch::channel(false);
     let stopped = || {

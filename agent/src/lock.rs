@@ -33,7 +33,7 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct AgentLock {
     _socket: File,
-    _pins: Option<File>,
+    pins: Option<File>,
 }
 
 impl AgentLock {
@@ -64,13 +64,25 @@ impl AgentLock {
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
-        let pins = lock_pins(pins)?;
+        let locked = lock_pins(pins)?;
         let pid = format!("{}\n", std::process::id());
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(pid.as_bytes()))
             .map_err(io)?;
-        Ok(Self { _socket: file, _pins: pins })
+        Ok(Self { _socket: file, pins: locked })
+    }
+
+    /// Locks the pin directory too, once it has been made.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError`] when another agent was faster.
+    pub fn take_pins(&mut self, pins: &Path) -> Result<(), LockError> {
+        if self.pins.is_none() {
+            self.pins = lock_pins(pins)?;
+        }
+        Ok(())
     }
 }
 
@@ -89,8 +101,7 @@ fn lock_path(socket: &Path) -> PathBuf {
     name.into()
 }
 
-/// Where the directory does not exist, nothing is pinned there yet: it is made when the datapath is opened, and whoever
-/// makes it holds the lock of the socket.
+/// Where the directory does not exist, nothing is pinned there yet; [`AgentLock::take_pins`] follows when it does.
 fn lock_pins(pins: &Path) -> Result<Option<File>, LockError> {
     let Ok(directory) = File::open(pins) else { return Ok(None) };
     match directory.try_lock() {
@@ -132,5 +143,15 @@ mod tests {
         let _first = AgentLock::take(&directory.path().join("a.sock"), &pins).unwrap();
         let error = AgentLock::take(&directory.path().join("b.sock"), &pins).unwrap_err();
         assert!(matches!(error, LockError::Held { on, .. } if on == pins));
+    }
+
+    #[test]
+    fn pins_that_are_made_later_are_locked_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let pins = directory.path().join("pins");
+        let mut first = AgentLock::take(&directory.path().join("a.sock"), &pins).unwrap();
+        std::fs::create_dir(&pins).unwrap();
+        first.take_pins(&pins).unwrap();
+        AgentLock::take(&directory.path().join("b.sock"), &pins).unwrap_err();
     }
 }

@@ -9,16 +9,16 @@ use std::{
 
 use stopbank_common::{
     hash::class_salt,
-    policy::{CLASS_DEFAULT, MAX_INTERFACES},
+    policy::{CLASS_DEFAULT, Kept, MAX_INTERFACES},
 };
 use tokio::sync::{Notify, watch};
 
 use super::{Engine, Origin, Protected, State, slots};
 use crate::{
     config::{Attach, Config, Interface, compile},
-    datapath::{Datapath, DatapathError, EventReader, Options, link, monotonic_ns},
+    datapath::{Datapath, DatapathError, EventReader, Options, detach_all, link, monotonic_ns},
     failure::{Code, Failure},
-    lists::{ListName, Store},
+    lists::{Change, ListName, Store},
     rates::Rates,
 };
 
@@ -83,17 +83,17 @@ impl Engine {
             interfaces,
             rates: Rates::default(),
         };
-        // Where an earlier agent's policy is in force, it stays so until all interfaces are attached: a start that fails
-        // then has changed nothing. Where there is none, the first packet already meets the policy.
         let first = kept.salts[usize::from(CLASS_DEFAULT)] != class_salt(Config::DEFAULT_CLASS);
-        if first {
-            state.install(&compiled.kept)?;
-            state.apply(changes)?;
-            state.attach_all()?;
-        } else {
-            state.attach_all()?;
-            state.apply(changes)?;
-            state.install(&compiled.kept)?;
+        if let Err(failure) = state.take_hold(first, changes, &compiled.kept) {
+            if first {
+                // Nothing was here before: nothing stays.
+                let pins = state.config.agent.pin_dir.clone();
+                drop(state);
+                if let Err(error) = detach_all(&pins) {
+                    tracing::warn!("cannot remove what this start pinned: {error}");
+                }
+            }
+            return Err(failure);
         }
         if let Ok(snapshot) = state.snapshot() {
             state.rates.push(Instant::now(), snapshot);
@@ -114,16 +114,43 @@ impl Engine {
 impl State {
     /// Puts the policy in force, and leaves the classes' numbers to the next agent first, so that no counter is ever
     /// without its name.
-    pub(super) fn install(&mut self, kept: &stopbank_common::policy::Kept) -> Result<(), DatapathError> {
+    pub(super) fn install(&mut self, kept: &Kept) -> Result<(), DatapathError> {
         self.datapath.keep(kept)?;
         self.datapath.install(&self.policy)
     }
 
-    /// Attaches to every interface. If one that the configuration names fails, those that were not attached before are
-    /// taken off again.
-    fn attach_all(&mut self) -> Result<(), Failure> {
+    /// Brings the kernel in line with what is wanted.
+    ///
+    /// Where an earlier agent's policy is in force, it stays so until all interfaces are attached: a start that fails then
+    /// has changed nothing. On the `first` start, the first packet already meets the policy.
+    fn take_hold(&mut self, first: bool, changes: Vec<Change>, kept: &Kept) -> Result<(), Failure> {
+        if first {
+            self.apply(changes)?;
+            self.install(kept)?;
+            return self.attach_all().map(|_| ());
+        }
+        let fresh = self.attach_all()?;
+        let back: Vec<Change> = changes.iter().rev().map(Change::reversed).collect();
+        let outcome = self.apply(changes).map_err(Failure::from).and_then(|()| {
+            self.install(kept).map_err(|error| {
+                if let Err(refused) = self.apply(back) {
+                    tracing::error!("cannot take the lists back: {}", refused.body.error);
+                }
+                error.into()
+            })
+        });
+        if outcome.is_err() {
+            self.detach_all_of(&fresh);
+        }
+        outcome
+    }
+
+    /// Attaches to every interface, and gives those that were not attached before. If one that the configuration names
+    /// fails, they are taken off again.
+    fn attach_all(&mut self) -> Result<Vec<String>, Failure> {
         let mut fresh = Vec::new();
-        for interface in &mut self.interfaces {
+        for i in 0..self.interfaces.len() {
+            let interface = &mut self.interfaces[i];
             match self.datapath.attach(&interface.name, interface.attach.into()) {
                 Ok(attached) => {
                     interface.index = attached.index;
@@ -131,34 +158,36 @@ impl State {
                     if !attached.replaced {
                         fresh.push(interface.name.clone());
                     }
-                    let (name, mode) = (&interface.name, interface.attach.name());
-                    tracing::info!(
-                        index = attached.index,
-                        mode,
-                        taken_over = attached.replaced,
-                        "protecting {name}"
-                    );
-                    if interface.attach == Attach::Generic {
-                        tracing::warn!(
-                            "{name} is protected in generic mode: packets are dropped behind the driver, at about a third of the speed"
-                        );
-                    }
+                    log_attached(interface);
                 }
                 Err(error) if !interface.configured => {
                     tracing::warn!("{} keeps an earlier version's program: {error}", interface.name);
                 }
                 Err(error) => {
-                    let failure = Failure::from(error);
-                    for name in fresh.iter().rev() {
-                        if let Err(error) = self.datapath.detach(name) {
-                            tracing::error!("cannot take the program off {name} again: {error}");
-                        }
-                    }
-                    return Err(failure);
+                    self.detach_all_of(&fresh);
+                    return Err(error.into());
                 }
             }
         }
-        Ok(())
+        Ok(fresh)
+    }
+
+    fn detach_all_of(&mut self, names: &[String]) {
+        for name in names.iter().rev() {
+            if let Err(error) = self.datapath.detach(name) {
+                tracing::error!("cannot take the program off {name} again: {error}");
+            }
+        }
+    }
+}
+
+fn log_attached(interface: &Protected) {
+    let Protected { name, index, attach, taken_over, .. } = interface;
+    tracing::info!(index, mode = attach.name(), taken_over, "protecting {name}");
+    if *attach == Attach::Generic {
+        tracing::warn!(
+            "{name} is protected in generic mode: packets are dropped behind the driver, at about a third of the speed"
+        );
     }
 }
 

@@ -55,6 +55,14 @@ pub struct Change {
     layers: Layers,
 }
 
+impl Change {
+    /// The change that takes this one back in the kernel. (The store has its own way: [`Store::undo`].)
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self { before: self.after, after: self.before, ..self.clone() }
+    }
+}
+
 /// An entry as it is listed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
