@@ -12,6 +12,7 @@ pub mod datapath;
 pub mod engine;
 pub mod events;
 pub mod failure;
+pub mod listener;
 pub mod lists;
 pub mod lock;
 pub mod metrics;

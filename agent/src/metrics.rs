@@ -26,7 +26,11 @@ use crate::{
     config::Mode,
     control::api::Verdict,
     engine::{Engine, Measured},
+    listener::Bounded,
 };
+
+/// Connections at once.
+const CONNECTIONS: usize = 32;
 
 /// Serves `/metrics` and `/healthz` until `stop` is ready.
 ///
@@ -40,7 +44,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let router =
         Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).with_state(engine);
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    axum::serve(Bounded::new(listener, CONNECTIONS), router).with_graceful_shutdown(stop).await
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
@@ -140,8 +144,7 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
 /// find from its first moment: `passed` and the reasons of the default class.
 fn traffic(measured: &Measured) -> (Vec<Metric>, Vec<Metric>) {
     let mut series: std::collections::BTreeMap<_, (u64, u64)> = std::collections::BTreeMap::new();
-    for (slot, interface) in measured.slots.iter().filter(|(slot, _)| **slot != 0) {
-        let _ = slot;
+    for interface in measured.slots.iter().filter(|(slot, _)| **slot != 0).map(|(_, name)| name) {
         for class in measured.classes.values().filter(|class| class.as_str() != "none") {
             series
                 .entry((interface.as_str(), class.as_str(), Reason::Passed.name(), Verdict::Pass))
