@@ -28,8 +28,9 @@ static SENT: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]
 static DUE: PerCpuArray<u64, 1> = PerCpuArray::new();
 
-/// How far behind its schedule a flood may fall, in nanoseconds, before it gives up what it has not sent.
-const BEHIND_NS: u64 = 50_000;
+/// How many frames a flood may be behind its schedule before it gives up what it has not sent. To catch up is to send a
+/// burst, and a receiving queue holds 256.
+const BEHIND: u64 = 64;
 
 /// Bound of the offsets that user space sets, so that the verifier sees one.
 const OFFSET_MASK: u32 = 127;
@@ -89,7 +90,7 @@ fn due(spacing_ns: u64) -> Option<bool> {
     if now < *next {
         return Some(false);
     }
-    let begin = if *next + BEHIND_NS < now { now } else { *next };
+    let begin = if *next + BEHIND * spacing_ns < now { now } else { *next };
     *next = begin + spacing_ns;
     Some(true)
 }

@@ -63,7 +63,7 @@ fn client_is_served(topology: &Topology, v6: bool) {
 }
 
 fn one_source(topology: &Topology, v6: bool) {
-    let (rate, burst, pace) = (500, 1000, 20_000);
+    let (rate, burst, pace) = (200, 400, 20_000);
     let site = site(
         topology,
         &enforcing(&format!(
@@ -77,9 +77,9 @@ fn one_source(topology: &Topology, v6: bool) {
     let took = begin.elapsed().as_secs_f64();
     let counts = site.counts().unwrap().since(&before);
     let passed = datagrams(topology, v6) - received;
-    assert!(offered > 20_000, "only {offered} packets came in");
     // The flood began a little later and ended a little earlier than it took in all.
     let most = f64::from(burst) + f64::from(rate) * took;
+    assert!(offered as f64 > 3.0 * most, "only {offered} packets came in");
     let least = f64::from(burst) + f64::from(rate) * 4.0;
     assert!(
         (least * 0.95..=most * 1.01 + 1.0).contains(&(passed as f64)),
