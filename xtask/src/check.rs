@@ -95,7 +95,7 @@ fn format() -> Result<Outcome> {
 }
 
 fn lints() -> Result<Outcome> {
-    passed(cargo().args(["clippy", "--all-targets", "--", "-D", "warnings"]))
+    passed(cargo().args(["clippy", "--all-targets", "--keep-going", "--", "-D", "warnings"]))
 }
 
 /// Clippy for the BPF programs: only the one that belongs to their compiler can read what that compiler made.
@@ -110,7 +110,7 @@ fn lints_bpf() -> Result<Outcome> {
     let mut lint = build::bpf_cargo(&bpf, &clippy);
     lint.arg("clippy");
     build::for_bpf(&mut lint);
-    passed(lint.args(["--profile", "bpf", "--", "-D", "warnings"]))
+    passed(lint.args(["--profile", "bpf", "--keep-going", "--", "-D", "warnings"]))
 }
 
 /// The cargo-clippy of the toolchain for the BPF programs, installed where it is a package of Debian's.
@@ -132,7 +132,7 @@ fn bpf_clippy(bpf: &Bpf) -> Result<Option<PathBuf>> {
 fn docs() -> Result<Outcome> {
     passed(
         cargo()
-            .args(["doc", "--no-deps", "--document-private-items"])
+            .args(["doc", "--no-deps", "--keep-going", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
     )
 }
