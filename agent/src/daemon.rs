@@ -266,6 +266,7 @@ fn summary(engine: &Engine) -> String {
 }
 
 /// Passes what the XDP program itself logs on to the agent's log.
+#[expect(unsafe_code, reason = "tokio cannot see that the logger keeps its descriptor")]
 pub(crate) fn kernel_log(datapath: &mut Datapath) {
     let logger = match datapath.take_kernel_log() {
         Ok(logger) => logger,

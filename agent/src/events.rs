@@ -83,6 +83,7 @@ impl EventLog {
 /// # Errors
 ///
 /// What the system says of the ring buffer's descriptor.
+#[expect(unsafe_code, reason = "tokio cannot see that the reader keeps its descriptor")]
 pub async fn read(reader: EventReader, log: &EventLog) -> io::Result<()> {
     // SAFETY: the reader owns its descriptor, gives the same one each time, and closes it only when it is dropped.
     let mut ring = unsafe { AsyncFd::register_with_interest(reader, Interest::READABLE) }?;

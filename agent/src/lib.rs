@@ -4,10 +4,13 @@
 //! [`cli`] reads the command line; [`daemon`] is `stopbank run`, which starts an [`engine`] and puts it behind the
 //! [`control`] socket and [`metrics`]; the [`datapath`] is the kernel's side of it.
 
+#![deny(unsafe_code)]
+
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+#[expect(unsafe_code, reason = "system calls, and map values as bytes")]
 pub mod datapath;
 pub mod engine;
 pub mod events;

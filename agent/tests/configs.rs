@@ -41,6 +41,22 @@ fn every_hostile_file_gets_its_message() {
     assert!(wrong.is_empty(), "other messages than expected:\n\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn the_examples_of_the_reference_are_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let text = fs::read_to_string(path).unwrap();
+    let examples: Vec<&str> =
+        text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() >= 4);
+    for example in examples {
+        // Limits are shown without the table that they stand in.
+        let table = if example.starts_with("packets") { "[default.per_source]\n" } else { "" };
+        if let Err(error) = config::parse("example", &format!("{table}{example}")) {
+            panic!("{error}");
+        }
+    }
+}
+
 fn load_error(path: &Path) -> ConfigError {
     config::load(path).unwrap_err()
 }

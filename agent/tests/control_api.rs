@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream, process::CommandExt as _},
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
@@ -312,6 +312,35 @@ fn the_socket_is_its_owners_alone_and_a_dead_ones_is_replaced() {
     fs::write(&file, "").unwrap();
     let error = served.runtime.block_on(async { server::bind(&file) }).unwrap_err();
     assert!(error.to_string().contains("no socket"));
+}
+
+#[test]
+fn another_user_is_refused_even_where_the_socket_is_open() {
+    if !rustix::process::geteuid().is_root() {
+        println!(
+            "SKIPPED another_user_is_refused_even_where_the_socket_is_open: only root can become another user"
+        );
+        return;
+    }
+    let served = Served::start();
+    let directory = served.socket.ancestors().nth(2).unwrap();
+    let binary = directory.join("stopbank");
+    fs::copy(env!("CARGO_BIN_EXE_stopbank"), &binary).unwrap();
+    for (path, mode) in [(directory, 0o755), (&*binary, 0o755), (&*served.socket, 0o666)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mode = |uid: u32| {
+        let mut command = std::process::Command::new(&binary);
+        command.args(["mode", "get", "--socket"]).arg(&served.socket).current_dir("/").uid(uid).gid(uid);
+        command.output().unwrap()
+    };
+    assert_eq!(mode(0).status.code(), Some(0));
+    let refused = mode(65_534);
+    assert_eq!(refused.status.code(), Some(77), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("only root and the user"));
+    // Without the right to the socket, the connection itself fails, with the same exit code.
+    fs::set_permissions(&served.socket, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(mode(65_534).status.code(), Some(77));
 }
 
 proptest! {

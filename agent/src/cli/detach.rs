@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hyper::Method;
 
-use super::output::Output;
+use super::{Global, output::Output};
 use crate::{
     control::{
         api::{DetachRequest, Detached},
@@ -27,7 +27,7 @@ pub(super) struct Detach {
     /// Interfaces; none: all
     #[arg(value_name = "INTERFACE")]
     interfaces: Vec<String>,
-    /// Configuration that names the pin directory, where no agent runs [default: /etc/stopbank/stopbank.toml]
+    /// Configuration that names the agent's socket, and the pin directory where no agent runs [default: /etc/stopbank/stopbank.toml]
     #[arg(short, long, value_name = "FILE", env = "STOPBANK_CONFIG")]
     config: Option<PathBuf>,
     /// Pin directory, where no agent runs, instead of the configuration's
@@ -36,6 +36,11 @@ pub(super) struct Detach {
 }
 
 impl Detach {
+    /// Speaks to the agent of the configuration that was named.
+    pub(super) fn client(&self, global: &Global) -> Client {
+        self.config.as_deref().map_or_else(|| global.client(), |file| global.client_of(file))
+    }
+
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         let request = DetachRequest { interfaces: self.interfaces.clone() };
         let detached: Detached = match client.send(Method::POST, "/v1/detach", &request).await {

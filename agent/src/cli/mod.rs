@@ -14,19 +14,21 @@ mod table;
 mod top;
 mod traffic;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    config::{Config, DEFAULT_PATH},
     control::client::Client,
     failure::{Code, Failure},
     lists::ListName,
 };
 use output::Output;
-
-/// Where the agent listens when nothing else is said.
-const DEFAULT_SOCKET: &str = "/run/stopbank/control.sock";
 
 /// Flood defence for Linux edge hosts: drops floods at the network card with an XDP program, and arrests the spikes of
 /// single sources.
@@ -53,14 +55,24 @@ struct Global {
     /// What to print: a table for people, or the control API's JSON
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     output: Output,
-    /// Control socket of the agent
+    /// Control socket of the agent [default: the configuration's]
     #[arg(long, env = "STOPBANK_SOCKET", value_name = "PATH", global = true)]
     socket: Option<PathBuf>,
 }
 
 impl Global {
+    /// Speaks to the agent at the socket that was named, or that the configuration in the usual place names.
     fn client(&self) -> Client {
-        Client::new(self.socket.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET)))
+        self.client_of(Path::new(DEFAULT_PATH))
+    }
+
+    /// The same, going by another configuration.
+    fn client_of(&self, configuration: &Path) -> Client {
+        let socket = self.socket.clone().unwrap_or_else(|| {
+            // A file that cannot be read or has errors is no reason not to speak to an agent that runs.
+            crate::config::load(configuration).unwrap_or_else(|_| Config::builtin()).agent.socket
+        });
+        Client::new(socket)
     }
 }
 
@@ -121,7 +133,10 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 
 /// The commands that speak to an agent.
 fn client(command: Command, global: &Global) -> Result<(), Failure> {
-    let client = global.client();
+    let client = match &command {
+        Command::Detach(detach) => detach.client(global),
+        _ => global.client(),
+    };
     let output = global.output;
     wait(async {
         match command {

@@ -97,6 +97,7 @@ pub(crate) const fn mode(mode: Mode) -> u32 {
 }
 
 /// All zero, made on the heap.
+#[expect(unsafe_code, reason = "the one way to a large value that never lies on a stack")]
 fn zeroed<T: Plain>() -> Box<T> {
     // SAFETY: `T` is Plain, so that every bit pattern is a value of it, all zero included.
     unsafe { Box::<T>::new_zeroed().assume_init() }
