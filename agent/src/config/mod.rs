@@ -2,7 +2,7 @@
 //! the kernel judges by.
 //!
 //! [`load`] reads a file, [`parse`] a text; both give a [`Config`] in which everything has been checked, or a
-//! [`ConfigError`] that names every error found, each with its line, column and what is allowed. [`compile`] turns it
+//! [`ConfigError`] that names every error found, each with its line, column and what is allowed. [`compile()`] turns it
 //! into a [`stopbank_common::policy::Policy`].
 
 mod classes;

@@ -53,7 +53,7 @@ pub struct RateLimit {
     /// In the long run.
     pub rate: Rate,
     /// At once, in units. Where the configuration gives none: one second's worth, at least one unit (of bytes: at
-    /// least [`LEAST_DEFAULT_BYTES`]).
+    /// least 65,536).
     pub burst: u64,
 }
 
