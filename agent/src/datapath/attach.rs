@@ -165,8 +165,12 @@ fn attach_anew(
         let source = |code| io::Error::from_raw_os_error(code);
         match errno(&error) {
             Some(code @ libc::EOPNOTSUPP) => DatapathError::NoNativeSupport { name, source: source(code) },
-            Some(libc::EBUSY | libc::EEXIST) => DatapathError::OtherProgram { name, program: 0, mode: "unknown" },
-            Some(code @ (libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG)) if mode == AttachMode::Native => {
+            Some(libc::EBUSY | libc::EEXIST) => {
+                DatapathError::OtherProgram { name, program: 0, mode: "unknown" }
+            }
+            Some(code @ (libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG))
+                if mode == AttachMode::Native =>
+            {
                 DatapathError::DriverRefused { name, mtu: found.mtu, source: source(code) }
             }
             _ => DatapathError::kernel(format!("attach to {name:?}"), &error),

@@ -111,7 +111,9 @@ impl DatapathError {
     pub(super) fn pin(tried: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Self::Permission { tried: format!("{tried} {}", path.display()) },
+            Some(libc::EPERM | libc::EACCES) => {
+                Self::Permission { tried: format!("{tried} {}", path.display()) }
+            }
             _ => Self::Pin { tried, path, source },
         }
     }

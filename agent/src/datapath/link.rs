@@ -46,8 +46,8 @@ pub fn query(index: u32) -> io::Result<Link> {
     let socket = Socket::new(NETLINK_ROUTE)?;
     socket.send_to(&out, &SocketAddr::new(0, 0), 0)?;
     let (answer, _) = socket.recv_from_full()?;
-    let answer =
-        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(|error| io::Error::other(error.to_string()))?;
+    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+        .map_err(|error| io::Error::other(error.to_string()))?;
     match answer.payload {
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => Ok(read(&link)),
         NetlinkPayload::Error(error) => Err(error.to_io()),

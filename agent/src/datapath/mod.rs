@@ -123,8 +123,9 @@ impl Datapath {
                 loader.map_pin_path(name, pins.path(name));
             }
         }
-        let mut ebpf =
-            loader.load(object::OBJECT).map_err(|error| DatapathError::kernel("make the BPF maps", &error))?;
+        let mut ebpf = loader
+            .load(object::OBJECT)
+            .map_err(|error| DatapathError::kernel("make the BPF maps", &error))?;
         let kept = maps::open_kept(pins.as_ref())?;
         let mut taken = |name: &'static str| maps::take(&mut ebpf, name);
         let mut datapath = Self {
@@ -249,7 +250,8 @@ impl Datapath {
     ///
     /// [`DatapathError`].
     pub fn events_lost(&self) -> Result<u64, DatapathError> {
-        let values = self.events_lost.get(&0, 0).map_err(|error| DatapathError::kernel("read EVENTS_LOST", &error))?;
+        let values =
+            self.events_lost.get(&0, 0).map_err(|error| DatapathError::kernel("read EVENTS_LOST", &error))?;
         Ok(values.iter().sum())
     }
 
@@ -268,7 +270,8 @@ impl Datapath {
     ///
     /// [`DatapathError`] when it was taken before.
     pub fn take_kernel_log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, DatapathError> {
-        aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|error| DatapathError::kernel("read the program's log", &error))
+        aya_log::EbpfLogger::init(&mut self.ebpf)
+            .map_err(|error| DatapathError::kernel("read the program's log", &error))
     }
 
     /// Runs a frame through the program without a network (`BPF_PROG_TEST_RUN`), `repeat` times.
@@ -306,7 +309,8 @@ impl Datapath {
     ///
     /// [`DatapathError`].
     pub fn source_line(&self, index: u32) -> Result<Line, DatapathError> {
-        let line = self.sources.get(&index, 0).map_err(|error| DatapathError::kernel("read SOURCES", &error))?;
+        let line =
+            self.sources.get(&index, 0).map_err(|error| DatapathError::kernel("read SOURCES", &error))?;
         Ok(line.0)
     }
 }

@@ -94,7 +94,12 @@ impl Pins {
         }
         for directory in [self.directory.as_path(), root] {
             match fs::remove_dir(directory) {
-                Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTEMPTY | libc::EBUSY)) => {
+                Err(error)
+                    if !matches!(
+                        error.raw_os_error(),
+                        Some(libc::ENOENT | libc::ENOTEMPTY | libc::EBUSY)
+                    ) =>
+                {
                     return Err(DatapathError::pin("remove", directory, error));
                 }
                 _ => {}
