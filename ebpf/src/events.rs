@@ -62,7 +62,7 @@ pub(crate) fn sample(packet: &mut Packet, policy: &Policy, reason: Reason, dropp
         protocol: facts.protocol,
         class: packet.class,
         reason: reason as u8,
-        dropped: dropped as u8,
+        dropped: u8::from(dropped),
     });
     entry.submit(0);
 }

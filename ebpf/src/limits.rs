@@ -77,7 +77,7 @@ impl Charge {
     #[inline(always)]
     fn of(packet: &Packet) -> Self {
         let bytes = if packet.length > MAX_UNITS { MAX_UNITS } else { packet.length };
-        Self { units: [1, bytes, packet.facts.opens_connection() as u32] }
+        Self { units: [1, bytes, u32::from(packet.facts.opens_connection())] }
     }
 }
 

@@ -6,6 +6,7 @@
 #![no_main]
 #![expect(internal_features, reason = "the BPF target has no AtomicU64::compare_exchange; the intrinsic has")]
 #![feature(core_intrinsics)]
+#![expect(clippy::needless_pass_by_value, reason = "the xdp macro hands the context over by value")]
 
 mod cell;
 mod clock;

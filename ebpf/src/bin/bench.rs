@@ -2,6 +2,7 @@
 //! that others write. And the limiter's arithmetic alone, for a test.
 #![no_std]
 #![no_main]
+#![expect(clippy::needless_pass_by_value, reason = "the xdp macro hands the context over by value")]
 #![expect(internal_features, reason = "the BPF target has no AtomicU64::compare_exchange; the intrinsic has")]
 #![feature(core_intrinsics)]
 

@@ -4,6 +4,7 @@
 //! frames and follows the redirect: one core sends millions a second, where sockets send some hundred thousand.
 #![no_std]
 #![no_main]
+#![expect(clippy::needless_pass_by_value, reason = "the xdp macro hands the context over by value")]
 
 #[path = "traffic/settings.rs"]
 mod settings;

@@ -1,8 +1,9 @@
 //! Turns, rounds and medians.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{
+    memory::Memory,
     packets::{Packet, Sources},
     programs::{Program, Programs},
 };
@@ -37,42 +38,59 @@ pub(crate) struct Outcome {
 const WARM_UP: u32 = 2 << 20;
 
 /// Everything, in turns. One round before the others is not counted: it fills caches, tables and maps.
-pub(crate) fn run(programs: &mut Programs, plan: &Plan<'_>) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
-    let all = programs.all();
+///
+/// Every packet begins with programs that were loaded afresh: where another flood has been before, the LRU limiter costs
+/// twice as much under 2^16 sources.
+pub(crate) fn run(load: impl Fn() -> Result<Programs>, plan: &Plan<'_>) -> Result<(Vec<Outcome>, Memory)> {
+    let (mut outcomes, mut memory) = (Vec::new(), Memory::new());
     for &packet in plan.packets {
+        let mut programs = load()?;
+        memory = programs.memory();
         for &sources in plan.sources {
             eprintln!("{packet}, {sources} sources: {} rounds of {} packets", plan.rounds, plan.repeat);
-            let mut turns = vec![Vec::new(); all.len()];
-            for round in 0..=plan.rounds {
-                for i in 0..all.len() {
-                    // Another one begins each round, so that nobody always comes after the same one.
-                    let i = (i + round) % all.len();
-                    let repeat = if round == 0 { plan.repeat.max(WARM_UP) } else { plan.repeat };
-                    let turn = programs.turn(all[i], packet, sources, repeat)?;
-                    if round > 0 {
-                        turns[i].push(turn);
-                    }
-                }
-            }
-            let times = |i: usize| turns[i].iter().map(|turn| turn.ns).collect::<Vec<_>>();
-            let empty = all.iter().position(|one| *one == Program::Empty).map_or(0.0, |i| median(times(i)));
-            for (i, &program) in all.iter().enumerate() {
-                let ns = median(times(i));
-                let dropped: Option<Vec<f64>> = turns[i].iter().map(|turn| turn.dropped).collect();
-                outcomes.push(Outcome {
-                    packet,
-                    sources,
-                    program,
-                    ns,
-                    net_ns: ns - empty,
-                    spread: quantile(times(i), 0.75) - quantile(times(i), 0.25),
-                    dropped: dropped.map(median),
-                });
+            outcomes.extend(measure(&mut programs, packet, sources, plan)?);
+        }
+        let after = programs.memory();
+        ensure!(memory == after, "the memory of maps changed: {memory:?}, then {after:?}");
+    }
+    Ok((outcomes, memory))
+}
+
+fn measure(
+    programs: &mut Programs,
+    packet: Packet,
+    sources: Sources,
+    plan: &Plan<'_>,
+) -> Result<Vec<Outcome>> {
+    let all = programs.all();
+    let mut turns = vec![Vec::new(); all.len()];
+    for round in 0..=plan.rounds {
+        for i in 0..all.len() {
+            // Another one begins each round, so that nobody always comes after the same one.
+            let i = (i + round) % all.len();
+            let repeat = if round == 0 { plan.repeat.max(WARM_UP) } else { plan.repeat };
+            let turn = programs.turn(all[i], packet, sources, repeat)?;
+            if round > 0 {
+                turns[i].push(turn);
             }
         }
     }
-    Ok(outcomes)
+    let times = |i: usize| turns[i].iter().map(|turn| turn.ns).collect::<Vec<_>>();
+    let empty = all.iter().position(|one| *one == Program::Empty).map_or(0.0, |i| median(times(i)));
+    let outcome = |(i, &program): (usize, &Program)| {
+        let ns = median(times(i));
+        let dropped: Option<Vec<f64>> = turns[i].iter().map(|turn| turn.dropped).collect();
+        Outcome {
+            packet,
+            sources,
+            program,
+            ns,
+            net_ns: ns - empty,
+            spread: quantile(times(i), 0.75) - quantile(times(i), 0.25),
+            dropped: dropped.map(median),
+        }
+    };
+    Ok(all.iter().enumerate().map(outcome).collect())
 }
 
 fn median(values: Vec<f64>) -> f64 {

@@ -29,12 +29,11 @@ pub(crate) fn sum(ids: &BTreeSet<u64>) -> u64 {
     of_maps().iter().filter(|(id, _)| ids.contains(id)).map(|(_, bytes)| bytes).sum()
 }
 
-/// A sentence for each program.
-pub(crate) fn markdown(before: &Memory, after: &Memory) -> String {
-    let mut text = String::from("\nMemory of the maps, before and after:\n\n");
-    for ((program, before), (_, after)) in before.iter().zip(after) {
-        let constant = if before == after { "constant" } else { "CHANGED" };
-        let _ = writeln!(text, "- {program}: {before} and {after} bytes ({constant})");
+/// A sentence for each program; they were the same before and after.
+pub(crate) fn markdown(memory: &Memory) -> String {
+    let mut text = String::from("\nMemory of the maps, the same before and after:\n\n");
+    for (program, bytes) in memory {
+        let _ = writeln!(text, "- {program}: {bytes} bytes");
     }
     text
 }

@@ -1,16 +1,16 @@
 //! The policy that stopbank is measured under: such as an edge host has, and such that every packet goes the whole way.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use stopbank::datapath::{Datapath, Entry};
+use stopbank::{
+    config,
+    datapath::{Datapath, Entry},
+};
 use stopbank_common::{
-    Address,
-    gcra::{Dimension, Limit, MAX_UNITS},
-    hash::class_salt,
     list::{VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY},
-    policy::{CLASS_DEFAULT, Class, MODE_ENFORCE, Policy},
+    policy::MAX_INTERFACES,
 };
 
 /// Interface index of the loopback device, from which test runs seem to come.
@@ -18,15 +18,9 @@ const LOOPBACK: u32 = 1;
 /// Counters' slot of that interface.
 pub(crate) const SLOT: u32 = 1;
 
-const WEB: u8 = 2;
-const DNS: u8 = 3;
-
-const SECOND_NS: u64 = 1_000_000_000;
-/// For one source: far above what each of many random ones sends, far below what a single one does.
-const PER_SOURCE: u64 = 1000;
-const PER_SOURCE_BYTES: u64 = 10_000_000;
-/// For all sources together: more than one CPU can reach.
-const TOTAL: u64 = 1_000_000_000;
+/// Classes beside the default one: name, protocol, ports.
+const CLASSES: [(&str, &str, &str); 3] =
+    [("web", "tcp", "[80, 443]"), ("quic", "udp", "[443]"), ("dns", "udp", "[53]")];
 
 /// A part of the limits, so that each one's cost can be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -60,51 +54,47 @@ impl fmt::Display for Part {
     }
 }
 
-/// Puts policy and lists in place.
-pub(crate) fn install(datapath: &mut Datapath, parts: &[Part]) -> Result<()> {
-    // SAFETY: a Policy is `Plain`: all zeroes are a valid one.
-    let mut policy = unsafe { Box::<Policy>::new_zeroed().assume_init() };
-    policy.mode = MODE_ENFORCE;
-    policy.mask_v4 = Address::mask(128);
-    policy.mask_v6 = Address::mask(64);
-    policy.key = datapath.kept()?.key;
-    policy.events = limit(200, 1)?;
-    policy.interfaces[SLOT as usize] = LOOPBACK;
-    for (number, name) in [(CLASS_DEFAULT, "default"), (WEB, "web"), (DNS, "dns")] {
-        policy.classes[usize::from(number)] = class(name, parts)?;
+/// The built-in configuration with these limits, for every class the same.
+fn text(parts: &[Part]) -> String {
+    let mut text = format!("[default]\n{}", limits(parts, true));
+    for (name, protocol, ports) in CLASSES {
+        let _ = write!(
+            text,
+            "[[class]]\nname = {name:?}\nprotocol = {protocol:?}\nports = {ports}\n{}",
+            limits(parts, protocol == "tcp")
+        );
     }
-    policy.by_protocol.fill(CLASS_DEFAULT);
-    policy.by_tcp_port.fill(CLASS_DEFAULT);
-    policy.by_udp_port.fill(CLASS_DEFAULT);
-    policy.by_tcp_port[80] = WEB;
-    policy.by_tcp_port[443] = WEB;
-    policy.by_udp_port[443] = WEB;
-    policy.by_udp_port[53] = DNS;
-    policy.by_tcp_port[53] = DNS;
-    datapath.install(&policy)?;
-    list(datapath)
+    text
 }
 
-fn class(name: &str, parts: &[Part]) -> Result<Class> {
-    let mut class = Class { salt: class_salt(name), ..Class::default() };
+/// For one source far above what each of many random ones sends and far below what a single one does; for all together
+/// more than one CPU can reach.
+fn limits(parts: &[Part], tcp: bool) -> String {
+    let (mut per_source, mut total) = (Vec::new(), Vec::new());
     for part in parts {
         match part {
-            Part::Packets => class.per_source[Dimension::Packets as usize] = limit(PER_SOURCE, 1)?,
-            Part::Bytes => class.per_source[Dimension::Bytes as usize] = limit(PER_SOURCE_BYTES, MAX_UNITS)?,
-            Part::Connections => class.per_source[Dimension::Connections as usize] = limit(PER_SOURCE, 1)?,
-            Part::Total => class.total[Dimension::Packets as usize] = limit(TOTAL, 1)?,
-            Part::None => {}
+            Part::Packets => per_source.push(r#"packets = "1000/s""#),
+            Part::Bytes => per_source.push(r#"bytes = "10MB/s""#),
+            Part::Connections if tcp => per_source.push(r#"connections = "1000/s""#),
+            Part::Total => total.push(r#"packets = "1G/s""#),
+            Part::Connections | Part::None => {}
         }
     }
-    Ok(class)
+    // Said even when empty: what is left out has the built-in limits.
+    format!("per_source = {{ {} }}\ntotal = {{ {} }}\n", per_source.join(", "), total.join(", "))
 }
 
-/// So many units a second, and one second's worth at once.
-fn limit(a_second: u64, largest: u32) -> Result<Limit> {
-    match Limit::new(a_second, SECOND_NS, a_second, largest) {
-        Ok(limit) => Ok(limit),
-        Err(error) => anyhow::bail!("{a_second} a second is no limit: {error:?}"),
-    }
+/// Puts policy and lists in place.
+pub(crate) fn install(datapath: &mut Datapath, parts: &[Part]) -> Result<()> {
+    let config = config::parse("the benchmark's policy", &text(parts))?;
+    let mut interfaces = [0; MAX_INTERFACES];
+    interfaces[SLOT as usize] = LOOPBACK;
+    let compiled = match config::compile(&config, &datapath.kept()?, interfaces) {
+        Ok(compiled) => compiled,
+        Err(error) => anyhow::bail!("the benchmark's policy does not compile: {error:?}"),
+    };
+    datapath.install(&compiled.policy)?;
+    list(datapath)
 }
 
 /// A few entries, none of which is in the way of the benchmark's sources.
@@ -121,4 +111,27 @@ fn list(datapath: &mut Datapath) -> Result<()> {
         datapath.list_insert(prefix, Entry { verdict, expires_ns: 0 })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_makes_a_configuration() {
+        for parts in [&Part::USUAL[..], &[Part::None], &[Part::Bytes], &[Part::Total]] {
+            let config = config::parse("test", &text(parts)).unwrap();
+            assert_eq!(config.classes.len(), 3);
+            for class in config.all_classes() {
+                assert_eq!(
+                    class.per_source.packets.is_some(),
+                    parts.contains(&Part::Packets),
+                    "{}",
+                    class.name
+                );
+                assert_eq!(class.per_source.bytes.is_some(), parts.contains(&Part::Bytes), "{}", class.name);
+                assert_eq!(class.total.packets.is_some(), parts.contains(&Part::Total), "{}", class.name);
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@ use aya::{
 };
 use clap::ValueEnum;
 use stopbank::datapath::{Datapath, Options};
-use stopbank_common::{Reason, counters::Counters, policy::MAX_CLASSES, reason::Kind};
+use stopbank_common::{Reason, counters::Counters, policy::MAX_CLASSES};
 use stopbank_tests::scratch::Scratch;
 
 use crate::{
@@ -183,22 +183,15 @@ impl Programs {
         let (ns, _) = self.time(packet, true, repeat)?;
         let after = self.counted()?;
         let of = |reason| after.of(reason).0.packets - before.of(reason).0.packets;
-        let passed = of(Reason::Passed);
-        let dropped: u64 =
-            Reason::ALL.iter().filter(|one| one.kind() == Kind::Drop).map(|&one| of(one)).sum();
-        let limited: u64 =
-            [Reason::SourcePackets, Reason::SourceBytes, Reason::SourceConnections].map(of).iter().sum();
-        ensure!(passed + dropped == u64::from(repeat), "{passed} passed and {dropped} dropped of {repeat}");
-        match sources {
-            Sources::One => {
-                ensure!(dropped == limited, "{} not dropped for their source's limits", dropped - limited)
-            }
-            _ => ensure!(
-                dropped * 1000 <= u64::from(repeat),
-                "{dropped} of {repeat} dropped, of random sources"
-            ),
-        }
-        Ok(Turn { ns, dropped: Some(dropped as f64 / f64::from(repeat)) })
+        let sum = |reasons: &[Reason]| reasons.iter().map(|&one| of(one)).sum::<u64>();
+        let counted = sum(Reason::ALL);
+        ensure!(counted == u64::from(repeat), "{counted} counted of {repeat}");
+        let limited = sum(&[Reason::SourcePackets, Reason::SourceBytes, Reason::SourceConnections]);
+        // Next to none: a few random sources are on the lists.
+        let early = counted - of(Reason::Passed) - limited;
+        ensure!(early * 10_000 <= counted, "{early} of {counted} did not go the whole way");
+        ensure!(sources == Sources::One || limited * 1000 <= counted, "{limited} of {counted} dropped");
+        Ok(Turn { ns, dropped: Some(limited as f64 / f64::from(repeat)) })
     }
 
     fn lru_limiter(&mut self, packet: Packet, sources: Sources, repeat: u32) -> Result<Turn> {

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn the_policy_is_one_that_the_agent_takes() {
         let text = format!("mode = \"enforce\"\n[[interface]]\nname = \"eth0\"\n{}", policy());
-        stopbank::config::parse(&text, std::path::Path::new("demo.toml")).unwrap();
+        stopbank::config::parse("demo.toml", &text).unwrap();
     }
 
     #[test]

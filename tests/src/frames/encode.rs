@@ -10,7 +10,7 @@ const IPV4_MORE_FRAGMENTS: u16 = 0x2000;
 const IPV4_DO_NOT_FRAGMENT: u16 = 0x4000;
 
 impl FrameBuilder {
-    /// The frame. It is not padded: see [`Frame::padded`] and [`SHORTEST`].
+    /// The frame. It is not padded: see [`Frame::padded`] and `SHORTEST`.
     pub fn build(&self) -> Frame {
         let v4 = self.source.is_ipv4();
         let mut bytes = ethernet(
