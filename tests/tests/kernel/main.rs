@@ -8,32 +8,12 @@ mod lists;
 mod random;
 mod rig;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
+use stopbank_tests::skip;
 
-/// Why the tests of this file cannot run here, if they cannot.
-fn obstacle() -> Option<String> {
-    if stopbank::object::is_stub() {
-        return Some("built without the BPF object: run `cargo xtask build`".to_owned());
-    }
-    // SAFETY: a call without arguments that cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
-        return Some("needs root".to_owned());
-    }
-    None
-}
-
-/// A test that is skipped, loudly, where it cannot run.
+/// A test that is skipped, loudly, where no program can be loaded.
 fn trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Trial {
-    let name = name.into();
-    let shown = name.clone();
-    Trial::ignorable_test(name, move || -> Result<Completion, Failed> {
-        if let Some(why) = obstacle() {
-            println!("SKIPPED {shown}: {why}");
-            return Ok(Completion::ignored_with(why));
-        }
-        test();
-        Ok(Completion::Completed)
-    })
+    skip::trial(name, skip::no_kernel, test)
 }
 
 fn main() {
