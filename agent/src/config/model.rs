@@ -220,7 +220,7 @@ impl Config {
                 metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9117))),
             },
             interfaces: Vec::new(),
-            source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 18 },
+            source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 17 },
             events: per_second(200),
             lists: ConfiguredLists::default(),
             default: Class {

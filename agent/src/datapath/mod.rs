@@ -46,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { source_lines: 1 << 18, kernel_log: 0 }
+        Self { source_lines: 1 << 17, kernel_log: 0 }
     }
 }
 
