@@ -12,8 +12,10 @@ pub enum Role {
     Flood,
     /// Receives it: the last but one, on which it comes before processes, as a host's receiving does.
     Receive,
-    /// Anything else: every CPU but the last.
+    /// Anything else while there are floods: every CPU but the last.
     Other,
+    /// Whoever floods nobody: every CPU.
+    Any,
 }
 
 /// Gives a thread (0: the calling one) the CPUs of its role; threads and processes that it starts inherit them. On a machine
@@ -29,6 +31,7 @@ pub fn assign(thread: i32, role: Role) -> io::Result<()> {
         Role::Flood => &cpus[cpus.len() - 1..],
         Role::Receive => &others[others.len() - 1..],
         Role::Other => others,
+        Role::Any => cpus,
     };
     // SAFETY: a set of zeroes is an empty one, CPU_SET checks its bounds, and the kernel reads a whole set.
     let done = unsafe {
@@ -41,7 +44,7 @@ pub fn assign(thread: i32, role: Role) -> io::Result<()> {
     if done != 0 {
         return Err(io::Error::last_os_error());
     }
-    if role != Role::Other {
+    if matches!(role, Role::Flood | Role::Receive) {
         // SAFETY: takes any numbers.
         let done = unsafe { libc::setpriority(libc::PRIO_PROCESS, thread.cast_unsigned(), -20) };
         if done != 0 {

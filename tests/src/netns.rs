@@ -132,7 +132,7 @@ impl Namespace {
     pub fn receive_by_thread(&self, interface: &str) -> Result<i32> {
         let switch = format!("/sys/class/net/{interface}/threaded");
         // The thread's name says which interface it serves, but not in which namespace: it is the one that is new.
-        let one_at_a_time = File::create(std::env::temp_dir().join("stopbank-receiving.lock"))?;
+        let one_at_a_time = File::open(std::env::temp_dir())?;
         one_at_a_time.lock()?;
         let before = receiving_threads(interface)?;
         self.run(|| {

@@ -21,13 +21,17 @@ use stopbank_tests::{
 
 /// A test of its own network, after which nothing may be left.
 pub(crate) fn trial(name: &str, test: fn(&Topology)) -> Trial {
-    bare_trial(name, move || test(&Topology::new().unwrap()))
+    bare_trial(name, move || {
+        cpu::assign(0, Role::Other).unwrap();
+        test(&Topology::new().unwrap());
+    })
 }
 
 /// A test after which nothing may be left.
 pub(crate) fn bare_trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
     skip::trial(name, skip::no_kernel, move || {
-        cpu::assign(0, Role::Other).unwrap();
+        // What it starts is not bound by the CPUs that the test before kept to.
+        cpu::assign(0, Role::Any).unwrap();
         let before = traces();
         test();
         // The kernel takes links and namespaces down a little after their last user has gone.
