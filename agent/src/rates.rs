@@ -45,6 +45,7 @@ impl Snapshot {
             let verdict = match reason.kind() {
                 Kind::Pass => Verdict::Pass,
                 Kind::Drop => Verdict::Drop,
+                Kind::Reply => Verdict::Reply,
             };
             for (verdict, tally) in [(verdict, judged), (Verdict::Observed, observed)] {
                 if tally.packets > 0 {
@@ -112,6 +113,7 @@ impl Rates {
             passed: take(Verdict::Pass),
             dropped: take(Verdict::Drop),
             observed: take(Verdict::Observed),
+            replied: take(Verdict::Reply),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Tally {
 unsafe impl Plain for Tally {}
 
 /// One CPU's counters for one interface and class.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Counters {
     /// By [`Reason`]: what really happened (passed for a pass reason, dropped for a drop reason).
@@ -47,6 +47,12 @@ impl core::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.packets += other.packets;
         self.bytes += other.bytes;
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { judged: [Tally::default(); REASONS], observed: [Tally::default(); REASONS] }
     }
 }
 

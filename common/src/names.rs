@@ -2,6 +2,10 @@
 
 /// The XDP program that judges every packet.
 pub const PROGRAM: &str = "stopbank";
+/// The XDP program that reads the kernel's clocks, when the agent starts.
+pub const READ_CLOCKS: &str = "read_clocks";
+/// `Array<[u64; 2], 1>`: what it read.
+pub const CLOCKS: &str = "CLOCKS";
 
 /// `ArrayOfMaps<Array<Policy, 1>, 1>`: slot 0 holds the policy in force. Replaced as a whole.
 pub const POLICY: &str = "POLICY";
@@ -15,6 +19,8 @@ pub const TOTALS: &str = "TOTALS";
 pub const COUNTERS: &str = "COUNTERS";
 /// `RingBuf`: sampled [`crate::event::Event`]s.
 pub const EVENTS: &str = "EVENTS";
+/// `HashMap<Address, u64>`: proven sources, and when the proof ends. Written by user space only.
+pub const PROVEN: &str = "PROVEN";
 /// `Array<u64, 1>`: arrival time of the next event that may be sent.
 pub const EVENT_BUDGET: &str = "EVENT_BUDGET";
 /// `Array<u64, 1>`: arrival time of the next DHCP message that passes unjudged.
@@ -22,14 +28,12 @@ pub const DHCP_BUDGET: &str = "DHCP_BUDGET";
 /// `PerCpuArray<u64, 1>`: events that found the ring buffer full.
 pub const EVENTS_LOST: &str = "EVENTS_LOST";
 /// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
-pub const PINNED_MAPS: [&str; 9] =
-    [POLICY, LISTS, SOURCES, TOTALS, COUNTERS, EVENTS, EVENT_BUDGET, DHCP_BUDGET, EVENTS_LOST];
+pub const PINNED_MAPS: [&str; 10] =
+    [POLICY, LISTS, SOURCES, TOTALS, PROVEN, COUNTERS, EVENTS, EVENT_BUDGET, DHCP_BUDGET, EVENTS_LOST];
 
 /// `Array<Kept, 1>`: what the agent must find again after a restart. The agent makes and pins it beside the others; the
 /// kernel program does not know it.
 pub const KEPT: &str = "KEPT";
 
-/// Global of the program: lines in [`SOURCES`], less one.
-pub const SOURCES_MASK: &str = "SOURCES_MASK";
 /// Global of aya-log: the level up to which the program logs, 0 for nothing.
 pub const LOG_LEVEL: &str = "AYA_LOG_LEVEL";

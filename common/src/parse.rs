@@ -80,6 +80,7 @@ pub enum Network {
 
 /// Where in a fragmented datagram the packet stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
 pub enum Fragment {
     /// Not a fragment, or an atomic one (RFC 6946).
     #[default]
@@ -92,6 +93,7 @@ pub enum Fragment {
 
 /// What a packet says of itself. Fields that the packet does not have are zero.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[repr(C, align(8))]
 pub struct Facts {
     /// Source address.
     pub source: Address,
@@ -103,6 +105,10 @@ pub struct Facts {
     pub destination_port: u16,
     /// IP protocol after all extension headers.
     pub protocol: u8,
+    /// TCP sequence number, as it stands in the packet.
+    pub tcp_sequence: u32,
+    /// TCP acknowledgement number, as it stands in the packet.
+    pub tcp_acknowledgement: u32,
     /// TCP flags.
     pub tcp_flags: u8,
     /// ICMP or ICMPv6 type.
@@ -405,6 +411,8 @@ fn parse_tcp(cursor: &mut Cursor<'_>, payload: u32, facts: &mut Facts) -> Result
     }
     facts.source_port = header.be16::<0>();
     facts.destination_port = header.be16::<2>();
+    facts.tcp_sequence = header.word::<4>();
+    facts.tcp_acknowledgement = header.word::<8>();
     facts.tcp_flags = header.byte::<13>();
     Ok(Network::Ip)
 }

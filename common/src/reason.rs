@@ -23,6 +23,11 @@ macro_rules! reasons {
                 match self { $(Self::$variant => concat!($($doc),+),)+ }
             }
 
+            /// Whether the packet could not be read.
+            pub const fn is_malformed(self) -> bool {
+                self as u8 >= Self::MalformedEthernet as u8 && self as u8 <= Self::MalformedIcmp as u8
+            }
+
             /// What becomes of a packet judged so.
             #[inline(always)]
             pub const fn kind(self) -> Kind {
@@ -44,10 +49,12 @@ pub enum Kind {
     Pass,
     /// It is dropped at the NIC (in `observe` mode: counted as what would have been dropped, and passed).
     Drop,
+    /// It is answered from the NIC, and goes no further.
+    Reply,
 }
 
 /// Room for reasons in the counters; a power of two, so that the verifier sees the bound in a mask.
-pub const REASONS: usize = 32;
+pub const REASONS: usize = 64;
 
 reasons! {
     /// No list, rule or limit stood against it.
@@ -106,6 +113,26 @@ reasons! {
     TotalBytes = 26, Drop, "total-bytes";
     /// All sources together open more TCP connections than the class's total budget.
     TotalConnections = 27, Drop, "total-connections";
+    /// The prefix of its source sends more packets than the class allows one prefix.
+    PrefixPackets = 28, Drop, "prefix-packets";
+    /// The prefix of its source sends more bytes than the class allows one prefix.
+    PrefixBytes = 29, Drop, "prefix-bytes";
+    /// The prefix of its source opens more TCP connections than the class allows one prefix.
+    PrefixConnections = 30, Drop, "prefix-connections";
+    /// A TCP segment that belongs to no connection of this host.
+    NoConnection = 31, Drop, "no-connection";
+    /// A TCP SYN to a port on which this host does not listen.
+    NoListener = 32, Drop, "no-listener";
+    /// UDP to a port to which no socket of this host is bound.
+    NoSocket = 33, Drop, "no-socket";
+    /// UDP from a port of amplifiers (DNS, NTP, memcached, …) to a port to which no socket of this host is bound.
+    Amplification = 34, Drop, "amplification";
+    /// It matches a signature of its class.
+    Signature = 35, Drop, "signature";
+    /// A TCP ACK whose SYN cookie is wrong or too old.
+    BadCookie = 36, Drop, "bad-cookie";
+    /// A TCP SYN that was answered with a SYN cookie.
+    SynCookie = 37, Reply, "syn-cookie";
 }
 
 const _: () = assert!(Reason::ALL.len() <= REASONS);

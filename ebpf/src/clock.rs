@@ -1,36 +1,75 @@
 //! The kernel's monotonic clock, read at most once a packet, and only by those who need it.
+//!
+//! `bpf_ktime_get_ns` reads a hardware counter, which on a virtual machine costs as much as half of everything else. The
+//! number of timer ticks stands in memory; the agent measures how long a tick is and where it counts from (see
+//! [`Policy::tick_ns`]), so that both clocks tell the same time, the rough one up to a tick (1 to 10 ms) late.
 
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
-use stopbank_common::gcra::{TICKS_PER_NS, Ticks};
+use aya_ebpf::{
+    btf_maps::Array,
+    helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns},
+    macros::{btf_map, xdp},
+    programs::XdpContext,
+};
+use stopbank_common::{
+    gcra::{TICKS_PER_NS, Ticks},
+    policy::Policy,
+};
 
 /// Nanoseconds; 0 until somebody asks.
-#[derive(Default)]
+#[repr(C)]
 pub(crate) struct Clock {
     exact: u64,
-    coarse: u64,
+    rough: u64,
+    tick_ns: u64,
+    offset_ns: u64,
 }
 
 impl Clock {
-    /// To the nanosecond, in the limiter's ticks.
     #[inline(always)]
-    pub(crate) fn ticks(&mut self) -> Ticks {
+    pub(crate) const fn of(policy: &Policy) -> Self {
+        Self { exact: 0, rough: 0, tick_ns: policy.tick_ns, offset_ns: policy.tick_offset_ns }
+    }
+
+    /// In the limiter's ticks: to the nanosecond, or to the kernel's tick where that is good enough.
+    #[inline(always)]
+    pub(crate) fn ticks(&mut self, precise: bool) -> Ticks {
+        (if precise { self.exact_ns() } else { self.rough_ns() }) * TICKS_PER_NS
+    }
+
+    /// To the kernel's tick: for what lasts many of them.
+    #[inline(always)]
+    pub(crate) fn rough_ns(&mut self) -> u64 {
+        if self.tick_ns == 0 {
+            return self.exact_ns();
+        }
+        if self.rough == 0 {
+            // SAFETY: a helper without arguments; the verifier replaces it by a load.
+            self.rough = unsafe { bpf_jiffies64() } * self.tick_ns + self.offset_ns;
+        }
+        self.rough
+    }
+
+    #[inline(always)]
+    fn exact_ns(&mut self) -> u64 {
         if self.exact == 0 {
             // SAFETY: a helper without arguments.
             self.exact = unsafe { bpf_ktime_get_ns() };
         }
-        self.exact * TICKS_PER_NS
+        self.exact
     }
+}
 
-    /// To the kernel's tick (1 to 10 ms), at half the cost: for what lasts for seconds.
-    #[inline(always)]
-    pub(crate) fn roughly_ns(&mut self) -> u64 {
-        if self.exact != 0 {
-            return self.exact;
-        }
-        if self.coarse == 0 {
-            // SAFETY: a helper without arguments.
-            self.coarse = unsafe { bpf_ktime_get_coarse_ns() };
-        }
-        self.coarse
-    }
+/// Both clocks at once: ticks since they were first counted, nanoseconds since the system started.
+#[btf_map]
+static CLOCKS: Array<[u64; 2], 1> = Array::new();
+
+/// Reads both clocks, for the agent.
+#[xdp]
+fn read_clocks(_: XdpContext) -> u32 {
+    let Some(clocks) = CLOCKS.get_ptr_mut(0) else { return 0 };
+    // SAFETY: helpers without arguments.
+    let now = unsafe { [bpf_jiffies64(), bpf_ktime_get_ns()] };
+    // SAFETY: a map value that nobody else writes.
+    unsafe { *clocks = now };
+    1
 }

@@ -53,5 +53,5 @@ fn dhcp_within_budget(clock: &mut Clock) -> bool {
     let Some(cell) = DHCP_BUDGET.get_ptr_mut(0) else { return false };
     // SAFETY: an aligned u64 in a map value.
     let cell = unsafe { MapCell::new(cell) };
-    admit_one(&cell, clock.roughly_ns() * TICKS_PER_NS, &DHCP_LIMIT, 1)
+    admit_one(&cell, clock.rough_ns() * TICKS_PER_NS, &DHCP_LIMIT, 1)
 }

@@ -5,7 +5,6 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use stopbank_common::{
-    Reason,
     event::Event,
     gcra::{TICKS_PER_NS, admit_one},
     parse::protocol,
@@ -28,12 +27,12 @@ static EVENTS_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// Sends an event if the budget allows one more.
 #[inline(always)]
-pub(crate) fn sample(packet: &mut Packet, policy: &Policy, reason: Reason, dropped: bool) {
+pub(crate) fn sample(packet: &mut Packet, policy: &Policy, reason: u32, dropped: bool) {
     if !policy.events.is_set() {
         return;
     }
     let Some(budget) = EVENT_BUDGET.get_ptr_mut(0) else { return };
-    let now = packet.clock.roughly_ns();
+    let now = packet.clock.rough_ns();
     // SAFETY: an aligned u64 in a map value.
     if !admit_one(&unsafe { MapCell::new(budget) }, now * TICKS_PER_NS, &policy.events, 1) {
         return;

@@ -1,14 +1,20 @@
 //! What no honest sender sends.
 
+use crate::{Packet, verdict};
 use stopbank_common::{
     Address, Reason,
     parse::{Facts, Fragment, protocol, tcp_flags},
     policy::FRAGMENTS_DROP,
 };
 
-/// The reason for which the packet can only be an attack or an accident, if there is one.
+/// The reason for which the packet can only be an attack or an accident, if there is one. See [`verdict`].
 #[inline(always)]
-pub(crate) fn reason(facts: &Facts, fragments: u32) -> Option<Reason> {
+pub(crate) fn judge_legitimacy(packet: &Packet, fragments: u32) -> u32 {
+    verdict::of(reason(&packet.facts, fragments))
+}
+
+#[inline(always)]
+fn reason(facts: &Facts, fragments: u32) -> Option<Reason> {
     if facts.source == facts.destination {
         return Some(Reason::Land);
     }

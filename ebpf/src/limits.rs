@@ -1,20 +1,20 @@
-//! Spike arrest per source and total budgets per class.
+//! Spike arrest per source and per prefix, and total budgets per class.
 
-use aya_ebpf::{Global, btf_maps::Array, macros::btf_map};
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use stopbank_common::{
-    Reason,
-    gcra::{Cell as _, Dimension, Line, MAX_UNITS, admit, admit_one},
+    Address, Reason,
+    gcra::{Cell as _, Dimension, Limit, Line, MAX_UNITS, Ticks, admit, admit_at_once, admit_one},
     hash::source_hash,
-    policy::{Class, Limits, MAX_CLASSES, Policy},
+    policy::{CLASS_CLOSED, CLASS_PRECISE, Class, Limits, MAX_CLASSES, MAX_LEVELS, Policy},
 };
 
-use crate::{Packet, cell::MapCell};
+use crate::{Packet, cell::MapCell, proven, verdict};
 
 /// `BPF_F_MMAPABLE` (include/uapi/linux/bpf.h). The kernel gives such an array whole pages, so that its 64-byte lines are
 /// cache lines; without it they would straddle two.
 const MMAPABLE: usize = 1 << 10;
 
-/// Per-source rate state: fixed in size, indexed by a keyed hash. Nothing is ever inserted or evicted.
+/// Rate state of sources and prefixes: fixed in size, indexed by a keyed hash. Nothing is ever inserted or evicted.
 #[btf_map]
 static SOURCES: Array<Line, 1, MMAPABLE> = Array::new();
 
@@ -22,118 +22,264 @@ static SOURCES: Array<Line, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static TOTALS: Array<Line, MAX_CLASSES, MMAPABLE> = Array::new();
 
-/// Lines in `SOURCES`, less one; a power of two, less one. Always set at load. The initial value is one that no other
-/// constant has: the compiler merges equal constants, and what is set here would then be set there as well (with 0, it
-/// was the key of a map look-up).
-#[unsafe(no_mangle)]
-static SOURCES_MASK: Global<u32> = Global::new(0xdead_5b07);
-
-/// Judges the packet by its class's limits: the reason is [`Reason::Passed`] if it keeps to all of them.
-#[inline(always)]
-pub(crate) fn reason(packet: &mut Packet, policy: &Policy) -> Reason {
-    let class = &policy.classes[usize::from(packet.class) & (MAX_CLASSES - 1)];
-    if class.closed != 0 {
-        return Reason::ClassClosed;
-    }
-    let charge = Charge::of(packet);
-    let limited_in_total = limited(&class.total, &charge);
-    // Where the class's total is spent, the packet is dropped whatever its source has left: that is known from one hot
-    // line, the source need not be looked up, and random sources leave no trace in the table.
-    if limited_in_total && let Some(spent) = total_spent(packet, class, &charge) {
-        return spent;
-    }
-    if limited(&class.per_source, &charge)
-        && let Some(over) = source_over(packet, policy, class, &charge)
-    {
-        return over;
-    }
-    if limited_in_total && let Some(spent) = charge_total(packet, class, &charge) {
-        return spent;
-    }
-    Reason::Passed
+/// Where the rates of a source or a prefix stand.
+pub(crate) struct Place {
+    hash: u64,
+    line: *mut Line,
 }
 
 /// Does something for every dimension that has a limit and that the packet counts in. A macro, and neither a loop nor a
 /// closure: the compiler would keep those as such, and the verifier lose the bounds of the indices.
 macro_rules! in_each_dimension {
-    ($dimension:ident, $limits:expr, $charge:expr, |$limit:ident, $units:ident| $body:block) => {
-        in_each_dimension!(@ Packets, $dimension, $limits, $charge, $limit, $units, $body);
-        in_each_dimension!(@ Bytes, $dimension, $limits, $charge, $limit, $units, $body);
-        in_each_dimension!(@ Connections, $dimension, $limits, $charge, $limit, $units, $body);
+    ($dimension:ident, $limits:expr, $units:expr, |$limit:ident, $count:ident| $body:block) => {
+        in_each_dimension!(@ Packets, $dimension, $limits, $units, $limit, $count, $body);
+        in_each_dimension!(@ Bytes, $dimension, $limits, $units, $limit, $count, $body);
+        in_each_dimension!(@ Connections, $dimension, $limits, $units, $limit, $count, $body);
     };
-    (@ $name:ident, $dimension:ident, $limits:expr, $charge:expr, $limit:ident, $units:ident, $body:block) => {
+    (@ $name:ident, $dimension:ident, $limits:expr, $units:expr, $limit:ident, $count:ident, $body:block) => {
         let $dimension = Dimension::$name;
-        let ($limit, $units) = (&$limits[$dimension as usize], $charge.units[$dimension as usize]);
-        if $limit.is_set() && $units != 0 $body
+        let ($limit, $count) = (&$limits[$dimension as usize], $units.count($dimension));
+        if $limit.is_set() && $count != 0 $body
     };
 }
 
-/// What the packet costs in each dimension; 0 where it does not count.
-struct Charge {
-    units: [u32; 3],
+/// Finds the source's line and begins to read it, before anything waits for it: memory answers while the lists are asked.
+/// (Changing a cell is a barrier, after which nothing is read ahead.)
+///
+/// Where a class limits no source, the table's first line stands in, so that the verifier has one way to follow, not two.
+#[inline(always)]
+pub(crate) fn read_ahead(packet: &Packet, policy: &Policy, class: u8) -> Option<Place> {
+    let class = &policy.classes[usize::from(class) & (MAX_CLASSES - 1)];
+    let (mut number, mut hash) = (0, 0);
+    if levels(class, packet) & 1 != 0 {
+        hash = hash_at(policy, class, &packet.facts.source, 0);
+        number = class.regions[0].line(hash);
+    }
+    let line = SOURCES.get_ptr_mut(number)?;
+    let _ = cell(line, 0).load();
+    Some(Place { hash, line })
 }
 
-impl Charge {
+/// The hash of a source, or of a prefix that it is in, for a class.
+#[inline(always)]
+fn hash_at(policy: &Policy, class: &Class, source: &Address, level: usize) -> u64 {
+    let masks = &policy.levels[level];
+    let mask = if source.is_v4() { &masks.mask_v4 } else { &masks.mask_v6 };
+    // Another salt at each level: an address whose last bits are zero is its own prefix.
+    let salt = class.salt.wrapping_add((level as u32).wrapping_mul(0x9e37_79b9));
+    source_hash(&policy.key, &source.masked(mask), salt)
+}
+
+/// The limit of its class that the packet is over, if there is one. See [`verdict`].
+#[inline(always)]
+pub(crate) fn judge_by_limits(packet: &mut Packet, policy: &Policy, place: &Place) -> u32 {
+    let class = class(policy, packet);
+    if class.flags & CLASS_CLOSED != 0 {
+        return Reason::ClassClosed as u32;
+    }
+    let units = Units::of(packet);
+    let now = packet.clock.ticks(class.flags & CLASS_PRECISE != 0);
+    let Some(total) = TOTALS.get_ptr_mut(u32::from(packet.class)) else { return verdict::NONE };
+    // Where the class's total is spent, the packet is dropped whatever its source has left: that is known from one hot
+    // line, and random sources leave no trace in the table.
+    in_each_dimension!(dimension, class.total, units, |limit, count| {
+        let arrival = cell(total, dimension.total_cell()).load();
+        if limit.after(arrival, now, count).is_none()
+            && reserve_spent(total, class, packet, policy, dimension, now, ASK)
+        {
+            return over_total(dimension) as u32;
+        }
+    });
+    let levels = levels(class, packet);
+    if levels & 1 != 0 {
+        let over = charge_source(place, &class.per_source[0], now, units);
+        if over != WITHIN {
+            return over_source(over) as u32;
+        }
+    }
+    if levels > 1 {
+        let over = charge_prefixes(packet, policy, class, now, units.0);
+        // Who has proved itself is not held to what its neighbours do.
+        if over != WITHIN && proven::is_proven(packet, policy) == 0 {
+            return over_prefix(over) as u32;
+        }
+    }
+    in_each_dimension!(dimension, class.total, units, |limit, count| {
+        let total_cell = cell(total, dimension.total_cell());
+        if !admit_one(&total_cell, now, limit, count)
+            && reserve_spent(total, class, packet, policy, dimension, now, CHARGE)
+        {
+            return over_total(dimension) as u32;
+        }
+    });
+    verdict::NONE
+}
+
+#[inline(always)]
+fn class<'p>(policy: &'p Policy, packet: &Packet) -> &'p Class {
+    &policy.classes[usize::from(packet.class) & (MAX_CLASSES - 1)]
+}
+
+/// The levels at which the class limits sources of the packet's family.
+#[inline(always)]
+const fn levels(class: &Class, packet: &Packet) -> u32 {
+    if packet.facts.source.is_v4() { class.levels } else { class.levels >> 8 }
+}
+
+/// What the packet costs, in one argument: its bytes, and above them whether it opens a connection.
+#[derive(Clone, Copy)]
+struct Units(u64);
+
+impl Units {
     #[inline(always)]
-    fn of(packet: &Packet) -> Self {
+    const fn of(packet: &Packet) -> Self {
         let bytes = if packet.length > MAX_UNITS { MAX_UNITS } else { packet.length };
-        Self { units: [1, bytes, u32::from(packet.facts.opens_connection())] }
+        Self(bytes as u64 | (packet.facts.opens_connection() as u64) << 32)
+    }
+
+    /// How much it costs in a dimension; 0 where it does not count.
+    #[inline(always)]
+    const fn count(self, dimension: Dimension) -> u32 {
+        match dimension {
+            Dimension::Packets => 1,
+            Dimension::Bytes => self.0 as u32,
+            Dimension::Connections => (self.0 >> 32) as u32,
+        }
     }
 }
 
-#[inline(always)]
-fn limited(limits: &Limits, charge: &Charge) -> bool {
-    limits[0].is_set() || limits[1].is_set() || (limits[2].is_set() && charge.units[2] != 0)
-}
+/// The source keeps to its limits.
+const WITHIN: u32 = 3;
 
-/// Whether a total is spent; charges nothing.
+/// Charges a source. The dimension that it is over in, or [`WITHIN`]. A packet that a later limit refuses has been
+/// charged to the earlier ones.
+///
+/// In place, but for what happens when another CPU was first: to call a function costs as much as all of this where
+/// processors must be kept from guessing where it returns to.
 #[inline(always)]
-fn total_spent(packet: &mut Packet, class: &Class, charge: &Charge) -> Option<Reason> {
-    let line = TOTALS.get_ptr_mut(u32::from(packet.class))?;
-    let now = packet.clock.ticks();
-    in_each_dimension!(dimension, class.total, charge, |limit, units| {
-        let arrival = cell(line, dimension.total_cell()).load();
-        if limit.after(arrival, now, units).is_none() {
-            return Some(over_total(dimension));
-        }
-    });
-    None
-}
-
-/// Charges the totals; only a race with another CPU can make this fail after [`total_spent`].
-#[inline(always)]
-fn charge_total(packet: &mut Packet, class: &Class, charge: &Charge) -> Option<Reason> {
-    let line = TOTALS.get_ptr_mut(u32::from(packet.class))?;
-    let now = packet.clock.ticks();
-    in_each_dimension!(dimension, class.total, charge, |limit, units| {
-        if !admit_one(&cell(line, dimension.total_cell()), now, limit, units) {
-            return Some(over_total(dimension));
-        }
-    });
-    None
-}
-
-/// Charges the source. A packet that a later limit refuses has been charged to the earlier ones.
-#[inline(always)]
-fn source_over(packet: &mut Packet, policy: &Policy, class: &Class, charge: &Charge) -> Option<Reason> {
-    let source = &packet.facts.source;
-    let mask = if source.is_v4() { &policy.mask_v4 } else { &policy.mask_v6 };
-    let hash = source_hash(&policy.key, &source.masked(mask), class.salt);
-    let line = SOURCES.get_ptr_mut(hash as u32 & SOURCES_MASK.load())?;
-    let now = packet.clock.ticks();
-    in_each_dimension!(dimension, class.per_source, charge, |limit, units| {
+fn charge_source(place: &Place, limits: &Limits, now: Ticks, units: Units) -> u32 {
+    let (line, hash) = (place.line, place.hash);
+    in_each_dimension!(dimension, limits, units, |limit, count| {
         let (first, second) = dimension.cells(hash);
-        if !admit(&cell(line, first), &cell(line, second), now, limit, units) {
-            return Some(over_source(dimension));
+        match admit_at_once(&cell(line, first), &cell(line, second), now, limit, count) {
+            Some(true) => {}
+            Some(false) => return dimension as u32,
+            None => {
+                if charge_again(line, limit, hash, now, u64::from(count) << 8 | dimension as u64) == 0 {
+                    return dimension as u32;
+                }
+            }
         }
     });
-    None
+    WITHIN
 }
 
+// The functions below are global ones of the object: see `verdict`.
+
+/// Charges the prefixes that a source is in, the narrow ones first: what a narrow one is over in is not charged to the wide
+/// one, where its neighbours would pay for it. The dimension in which one is over, or [`WITHIN`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn charge_prefixes(
+    packet: *const Packet,
+    policy: *const Policy,
+    class: *const Class,
+    now: Ticks,
+    units: u64,
+) -> u32 {
+    // SAFETY: the verifier knows that each may be null, and how large it is.
+    let (Some(packet), Some(policy), Some(class)) =
+        (unsafe { packet.as_ref() }, unsafe { policy.as_ref() }, unsafe { class.as_ref() })
+    else {
+        return WITHIN;
+    };
+    let levels = levels(class, packet);
+    let mut level = 1;
+    while level < MAX_LEVELS {
+        if levels & (1 << level) != 0 {
+            let hash = hash_at(policy, class, &packet.facts.source, level);
+            if let Some(line) = SOURCES.get_ptr_mut(class.regions[1].line(hash)) {
+                in_each_dimension!(dimension, class.per_source[level], Units(units), |limit, count| {
+                    let (first, second) = dimension.cells(hash);
+                    if !admit(&cell(line, first), &cell(line, second), now, limit, count) {
+                        return dimension as u32;
+                    }
+                });
+            }
+        }
+        level += 1;
+    }
+    WITHIN
+}
+
+/// Charges a source in one dimension, where another CPU was first. `what`: the dimension, and from bit 8 on how much.
+/// 0 if the source is over its limit.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn charge_again(line: *mut Line, limit: *const Limit, hash: u64, now: Ticks, what: u64) -> u32 {
+    if line.is_null() || limit.is_null() {
+        return 1;
+    }
+    // SAFETY: not null, and the verifier holds it to its size.
+    let limit = unsafe { &*limit };
+    let (first, second) = match what & 3 {
+        0 => Dimension::Packets.cells(hash),
+        1 => Dimension::Bytes.cells(hash),
+        _ => Dimension::Connections.cells(hash),
+    };
+    u32::from(admit(&cell(line, first), &cell(line, second), now, limit, (what >> 8) as u32))
+}
+
+/// Only asks whether the reserve is spent.
+const ASK: u64 = 0;
+/// Charges it: only a race with another CPU makes this fail where asking did not.
+const CHARGE: u64 = 1;
+
+/// Whether the packet finds nothing left of the part of a total that is reserved for proven sources, either. What none of
+/// them asks for, anybody may have, down to half of the reserve's burst.
 #[inline(always)]
-fn cell(line: *mut Line, index: usize) -> MapCell {
-    // SAFETY: `line` is a map value; indices are below CELLS, and the verifier checks it.
-    unsafe { MapCell::new((&raw mut (*line).cells).cast::<u64>().add(index)) }
+fn reserve_spent(
+    total: *mut Line,
+    class: &Class,
+    packet: &mut Packet,
+    policy: &Policy,
+    dimension: Dimension,
+    now: Ticks,
+    what: u64,
+) -> bool {
+    let what = what | (dimension as u64) << 8 | u64::from(Units::of(packet).count(dimension)) << 16;
+    charge_reserve(total, class, now, what) == 0
+        && (proven::is_proven(packet, policy) == 0 || charge_reserve(total, class, now, what | PROVEN) == 0)
+}
+
+/// For a proven source.
+const PROVEN: u64 = 2;
+
+/// Asks for, or charges, the reserve of one of a class's totals. `what`: [`ASK`] or [`CHARGE`], [`PROVEN`], from bit 8 on
+/// the dimension and from bit 16 on how much. 0 if it is spent.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn charge_reserve(total: *mut Line, class: *const Class, now: Ticks, what: u64) -> u32 {
+    if total.is_null() || class.is_null() {
+        return 0;
+    }
+    // SAFETY: not null, and the verifier holds it to its size.
+    let class = unsafe { &*class };
+    let (limit, index) = match (what >> 8) & 3 {
+        0 => (&class.reserve[0], Dimension::Packets.reserve_cell()),
+        1 => (&class.reserve[1], Dimension::Bytes.reserve_cell()),
+        _ => (&class.reserve[2], Dimension::Connections.reserve_cell()),
+    };
+    if !limit.is_set() {
+        return 0;
+    }
+    let limit = if what & PROVEN != 0 { *limit } else { limit.halved() };
+    let (cell, units) = (cell(total, index), (what >> 16) as u32);
+    u32::from(if what & CHARGE == 0 {
+        limit.after(cell.load(), now, units).is_some()
+    } else {
+        admit_one(&cell, now, &limit, units)
+    })
 }
 
 #[inline(always)]
@@ -146,10 +292,25 @@ const fn over_total(dimension: Dimension) -> Reason {
 }
 
 #[inline(always)]
-const fn over_source(dimension: Dimension) -> Reason {
+fn cell(line: *mut Line, index: usize) -> MapCell {
+    // SAFETY: `line` is a map value; indices are below CELLS, and the verifier checks it.
+    unsafe { MapCell::new((&raw mut (*line).cells).cast::<u64>().add(index)) }
+}
+
+#[inline(always)]
+const fn over_source(dimension: u32) -> Reason {
     match dimension {
-        Dimension::Packets => Reason::SourcePackets,
-        Dimension::Bytes => Reason::SourceBytes,
-        Dimension::Connections => Reason::SourceConnections,
+        0 => Reason::SourcePackets,
+        1 => Reason::SourceBytes,
+        _ => Reason::SourceConnections,
+    }
+}
+
+#[inline(always)]
+const fn over_prefix(dimension: u32) -> Reason {
+    match dimension {
+        0 => Reason::PrefixPackets,
+        1 => Reason::PrefixBytes,
+        _ => Reason::PrefixConnections,
     }
 }

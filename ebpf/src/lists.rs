@@ -9,7 +9,7 @@ use stopbank_common::{
     list::{LIST_CAPACITY, ListEntry, VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY},
 };
 
-use crate::clock::Clock;
+use crate::{Packet, clock::Clock, verdict};
 
 /// Written by user space only.
 #[btf_map]
@@ -18,13 +18,21 @@ static LISTS: LpmTrie<Address, ListEntry, { LIST_CAPACITY as usize }> = LpmTrie:
 /// How many expired entries, one inside the other, are looked past before the agent has swept them.
 const NESTED_EXPIRED: u32 = 4;
 
-/// The reason that the lists give for this source, if they know it.
+/// The reason that the lists give for the packet's source, if they know it. See [`verdict`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn judge_by_lists(packet: *mut Packet) -> u32 {
+    // SAFETY: the verifier knows that it may be null, and how large it is.
+    let Some(packet) = (unsafe { packet.as_mut() }) else { return verdict::NONE };
+    verdict::of(look_up(&packet.facts.source, &mut packet.clock))
+}
+
 #[inline(always)]
-pub(crate) fn look_up(source: &Address, clock: &mut Clock) -> Option<Reason> {
+fn look_up(source: &Address, clock: &mut Clock) -> Option<Reason> {
     let mut prefix_bits = 128;
     for _ in 0..NESTED_EXPIRED {
         let entry = LISTS.get(&Key::new(prefix_bits, *source))?;
-        if entry.expires_ns == 0 || entry.expires_ns > clock.roughly_ns() {
+        if entry.expires_ns == 0 || entry.expires_ns > clock.rough_ns() {
             return match entry.verdict {
                 VERDICT_ALLOW => Some(Reason::Allowed),
                 VERDICT_DENY => Some(Reason::Denied),

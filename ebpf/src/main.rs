@@ -17,81 +17,187 @@ mod illegitimate;
 mod limits;
 mod lists;
 mod policy;
+mod proven;
+mod sockets;
+mod verdict;
+
+use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::xdp_action, helpers::generated::bpf_xdp_get_buff_len, macros::xdp, programs::XdpContext,
+    bindings::{xdp_action, xdp_md},
+    helpers::generated::bpf_xdp_get_buff_len,
+    macros::xdp,
+    programs::XdpContext,
 };
 use aya_log_ebpf::debug;
 use clock::Clock;
 use stopbank_common::{
     Reason,
     parse::{Cursor, Facts, Network, parse},
-    policy::{CLASS_NONE, MODE_ENFORCE, Policy},
-    reason::Kind,
+    policy::{CLASS_NONE, CLASS_OBSERVE, MAX_CLASSES, MODE_ENFORCE, Policy, ROLE_HOST},
 };
+use verdict::Kind;
 
 /// What is known of the packet at hand.
+#[repr(C)]
 struct Packet {
     facts: Facts,
+    clock: Clock,
     /// Bytes of the whole frame, those that the program cannot see included.
     length: u32,
     interface: u32,
+    /// Number of what a rule that is only observed would have dropped it for; [`verdict::NONE`].
+    observed: u32,
     class: u8,
-    clock: Clock,
 }
+
+const _: () = assert!(size_of::<Facts>() % 8 == 0);
 
 /// Entry point: judges, counts, and tells the driver.
 #[xdp(frags)]
 fn stopbank(ctx: XdpContext) -> u32 {
-    // SAFETY: the kernel hands a valid context to the program; the verifier checks both uses.
-    let (length, interface) = unsafe { (bpf_xdp_get_buff_len(ctx.ctx) as u32, (*ctx.ctx).ingress_ifindex) };
-    let mut packet =
-        Packet { facts: Facts::default(), length, interface, class: CLASS_NONE, clock: Clock::default() };
+    // SAFETY: the kernel hands a valid context to the program.
+    let interface = unsafe { (*ctx.ctx).ingress_ifindex };
+    // Of a frame in several buffers, the first one's.
+    let length = (ctx.data_end() - ctx.data()) as u32;
     let Some(policy) = policy::in_force() else {
-        counters::count(0, CLASS_NONE, Reason::NoPolicy, true, length);
+        counters::count(0, CLASS_NONE, Reason::NoPolicy as u32, true, length);
         return xdp_action::XDP_PASS;
     };
+    let mut packet = MaybeUninit::uninit();
+    let packet = Packet::begin(&mut packet, Clock::of(policy), length, interface);
 
-    let reason = judge(&ctx, &mut packet, policy);
+    let reason = judge(&ctx, packet, policy);
 
+    let length = packet.length;
     let enforced = policy.mode == MODE_ENFORCE;
     let slot = policy::interface_slot(policy, interface);
-    match reason.kind() {
+    if packet.observed != verdict::NONE {
+        counters::count(slot, packet.class, packet.observed, false, length);
+    }
+    match verdict::kind(reason) {
         Kind::Pass => {
             counters::count(slot, packet.class, reason, true, length);
             xdp_action::XDP_PASS
         }
         Kind::Drop => {
             counters::count(slot, packet.class, reason, enforced, length);
-            events::sample(&mut packet, policy, reason, enforced);
-            debug!(&ctx, "drop {} class {} length {}", reason as u8, packet.class, length);
+            events::sample(packet, policy, reason, enforced);
+            debug!(&ctx, "drop {} class {} length {}", reason, packet.class, length);
             if enforced { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+        }
+        Kind::Reply => {
+            counters::count(slot, packet.class, reason, true, length);
+            xdp_action::XDP_TX
         }
     }
 }
 
 /// Every step in its order; the first that decides is the reason.
 #[inline(always)]
-fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> Reason {
+fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
     // SAFETY: data and data_end delimit the packet's bytes; the verifier holds every read to them.
     let cursor = unsafe { Cursor::from_range(ctx.data(), ctx.data_end()) };
-    match parse(cursor, packet.length, &mut packet.facts) {
-        Err(malformed) => return malformed,
-        Ok(Network::Arp) => return Reason::Essential,
-        Ok(Network::Other) => return Reason::NotIp,
-        Ok(Network::Ip) => {}
+    let mut parsed = verdict_of(parse(cursor, packet.length, &mut packet.facts));
+    if parsed == Reason::MalformedIpv4 as u32 || parsed == Reason::MalformedIpv6 as u32 {
+        // Longer than the first of the driver's buffers, or not what it says.
+        parsed = parse_whole(ctx.ctx, packet);
     }
+    if parsed != verdict::NONE {
+        return parsed;
+    }
+    // From here on neither compiler nor verifier tells packets apart by the way that the parser took: each later step
+    // would be multiplied by it.
+    let packet = core::hint::black_box(packet);
     if essential::keeps_host_alive(&packet.facts, &mut packet.clock) {
-        return Reason::Essential;
+        return Reason::Essential as u32;
     }
-    if let Some(listed) = lists::look_up(&packet.facts.source, &mut packet.clock) {
+    let class = policy::class_of(policy, &packet.facts);
+    let Some(line) = limits::read_ahead(packet, policy, class) else { return Reason::NoPolicy as u32 };
+    let listed = lists::judge_by_lists(packet);
+    if listed != verdict::NONE && packet.stands(policy, listed) {
         return listed;
     }
-    if let Some(illegitimate) = illegitimate::reason(&packet.facts, policy.fragments) {
+    let illegitimate = illegitimate::judge_legitimacy(packet, policy.fragments);
+    if illegitimate != verdict::NONE && packet.stands(policy, illegitimate) {
         return illegitimate;
     }
-    packet.class = policy::class_of(policy, &packet.facts);
-    limits::reason(packet, policy)
+    if policy.role == ROLE_HOST {
+        let unwanted = sockets::judge_by_sockets(ctx.ctx, packet, policy);
+        if unwanted != verdict::NONE && packet.stands(policy, unwanted) {
+            return unwanted;
+        }
+    }
+    packet.class = class;
+    let over = limits::judge_by_limits(packet, policy, &line);
+    if over != verdict::NONE && packet.stands(policy, over) {
+        return over;
+    }
+    Reason::Passed as u32
+}
+
+/// Reads the headers of a frame that lies in several buffers, by its whole length.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn parse_whole(ctx: *mut xdp_md, packet: *mut Packet) -> u32 {
+    // SAFETY: the verifier knows that it may be null, and how large it is.
+    let Some(packet) = (unsafe { packet.as_mut() }) else { return verdict::NONE };
+    // SAFETY: the kernel's context.
+    packet.length = unsafe { bpf_xdp_get_buff_len(ctx) } as u32;
+    packet.facts = Facts::default();
+    let ctx = XdpContext::new(ctx);
+    // SAFETY: data and data_end delimit the packet's bytes; the verifier holds every read to them.
+    let cursor = unsafe { Cursor::from_range(ctx.data(), ctx.data_end()) };
+    verdict_of(parse(cursor, packet.length, &mut packet.facts))
+}
+
+/// The reason, where what the frame carries decides.
+#[inline(always)]
+const fn verdict_of(parsed: Result<Network, Reason>) -> u32 {
+    match parsed {
+        Err(malformed) => malformed as u32,
+        Ok(Network::Arp) => Reason::Essential as u32,
+        Ok(Network::Other) => Reason::NotIp as u32,
+        Ok(Network::Ip) => verdict::NONE,
+    }
+}
+
+impl Packet {
+    /// A packet of which nothing is known. Cleared word by word: the compiler would call a function that clears bytes.
+    #[inline(always)]
+    fn begin(place: &mut MaybeUninit<Self>, clock: Clock, length: u32, interface: u32) -> &mut Self {
+        let words = place.as_mut_ptr().cast::<u64>();
+        let mut i = 0;
+        while i < size_of::<Facts>() / 8 {
+            // SAFETY: within the place, whose first field are the facts.
+            unsafe { words.add(i).write_volatile(0) };
+            i += 1;
+        }
+        let packet = place.as_mut_ptr();
+        // SAFETY: within the place.
+        unsafe {
+            (&raw mut (*packet).clock).write(clock);
+            (&raw mut (*packet).length).write(length);
+            (&raw mut (*packet).interface).write(interface);
+            (&raw mut (*packet).observed).write(verdict::NONE);
+            (&raw mut (*packet).class).write(CLASS_NONE);
+        }
+        // SAFETY: every field is written; of the facts, all zero is a valid value.
+        unsafe { place.assume_init_mut() }
+    }
+
+    /// Whether a step's verdict stands. That of a rule which is only observed is noted, and the packet goes on.
+    #[inline(always)]
+    fn stands(&mut self, policy: &Policy, reason: u32) -> bool {
+        let class = &policy.classes[usize::from(self.class) & (MAX_CLASSES - 1)];
+        if policy.observed >> (reason & 63) & 1 == 0 && class.flags & CLASS_OBSERVE == 0 {
+            return true;
+        }
+        if self.observed == verdict::NONE {
+            self.observed = reason;
+        }
+        false
+    }
 }
 
 #[cfg(not(test))]

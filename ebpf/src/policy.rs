@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use stopbank_common::{
     parse::{Facts, Fragment, protocol},
-    policy::{CLASS_DEFAULT, MAX_INTERFACES, Policy},
+    policy::{MAX_INTERFACES, Policy},
 };
 
 /// Slot 0 holds the map with the policy; user space replaces that map.
@@ -36,9 +36,16 @@ pub(crate) fn interface_slot(policy: &Policy, interface: u32) -> u32 {
 pub(crate) fn class_of(policy: &Policy, facts: &Facts) -> u8 {
     let class = match facts.protocol {
         // A later fragment has no port to go by.
-        _ if facts.fragment == Fragment::Later => CLASS_DEFAULT,
+        _ if facts.fragment == Fragment::Later => policy.fragments_class as u8,
         protocol::TCP => policy.by_tcp_port[usize::from(facts.destination_port)],
-        protocol::UDP => policy.by_udp_port[usize::from(facts.destination_port)],
+        protocol::UDP => {
+            let class = policy.by_udp_port[usize::from(facts.destination_port)];
+            if u32::from(class) == policy.udp_class && policy.is_amplifier(facts.source_port) {
+                policy.answers_class as u8
+            } else {
+                class
+            }
+        }
         other => policy.by_protocol[usize::from(other)],
     };
     class & (stopbank_common::policy::MAX_CLASSES as u8 - 1)

@@ -2,11 +2,12 @@
 
 use aya_obj::{Object, generated::bpf_map_type::*};
 use stopbank_common::{
+    Address,
     counters::{Counters, SLOTS},
     gcra::Line,
     list::{LIST_CAPACITY, ListEntry, ListKey},
     names,
-    policy::{MAX_CLASSES, Policy},
+    policy::{MAX_CLASSES, MAX_PROVEN, Policy},
 };
 
 /// The object, or nothing (and a line that says so) where it was not built.
@@ -21,14 +22,16 @@ fn object(test: &str) -> Option<Object> {
 #[test]
 fn the_object_holds_the_program_and_is_licensed_for_gpl_helpers() {
     let Some(object) = object("the_object_holds_the_program") else { return };
-    assert_eq!(object.programs.keys().collect::<Vec<_>>(), [names::PROGRAM]);
+    let mut programs: Vec<_> = object.programs.keys().collect();
+    programs.sort();
+    assert_eq!(programs, [names::READ_CLOCKS, names::PROGRAM]);
     assert_eq!(object.license.to_str().unwrap(), "Dual MIT/GPL");
     let section = format!("{:?}", object.programs[names::PROGRAM].section);
     assert!(section.contains("frags: true"), "native attach at MTU 9000 needs frags: {section}");
 }
 
 #[test]
-fn the_object_holds_the_maps_that_user_space_knows_and_no_hash_among_them() {
+fn the_object_holds_the_maps_that_user_space_knows() {
     let Some(object) = object("the_object_holds_the_maps") else { return };
     let (key, cell) = (4, 8);
     let policy = size_of::<Policy>() as u32;
@@ -44,6 +47,7 @@ fn the_object_holds_the_maps_that_user_space_knows_and_no_hash_among_them() {
         ),
         (names::SOURCES, BPF_MAP_TYPE_ARRAY, key, line, 1),
         (names::TOTALS, BPF_MAP_TYPE_ARRAY, key, line, MAX_CLASSES as u32),
+        (names::PROVEN, BPF_MAP_TYPE_HASH, size_of::<Address>() as u32, cell, MAX_PROVEN),
         (names::COUNTERS, BPF_MAP_TYPE_PERCPU_ARRAY, key, size_of::<Counters>() as u32, SLOTS),
         (names::EVENTS, BPF_MAP_TYPE_RINGBUF, 0, 0, 256 * 1024),
         (names::EVENT_BUDGET, BPF_MAP_TYPE_ARRAY, key, cell, 1),
@@ -56,9 +60,10 @@ fn the_object_holds_the_maps_that_user_space_knows_and_no_hash_among_them() {
         let found = (map.map_type(), map.key_size(), map.value_size(), map.max_entries());
         assert_eq!(found, (kind as u32, key, value, entries), "{name}");
     }
-    // Beyond these: aya-log's ring and the constants.
+    // Beyond these: aya-log's ring, the constants, and what reads the clocks.
     for name in object.maps.keys().filter(|name| !names::PINNED_MAPS.contains(&name.as_str())) {
-        assert!(name == "AYA_LOGS" || name.starts_with(".rodata"), "unexpected map {name}");
+        let known = ["AYA_LOGS", names::CLOCKS].contains(&name.as_str());
+        assert!(known || name.starts_with(".rodata"), "unexpected map {name}");
     }
     let inner = object.maps[names::POLICY].inner().expect("POLICY has an inner map");
     assert_eq!((inner.map_type(), inner.value_size()), (BPF_MAP_TYPE_ARRAY as u32, policy));

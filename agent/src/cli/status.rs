@@ -57,6 +57,7 @@ fn table(status: &api::Status) -> String {
     line("passed", flow(&status.traffic.passed));
     line("dropped", flow(&status.traffic.dropped));
     line("observed", flow(&status.traffic.observed));
+    line("answered", flow(&status.traffic.replied));
     let lists = status.lists;
     line("lists", format!("{} allow, {} deny, {} banned", lists.allow, lists.deny, lists.ban));
     line("classes", status.policy.classes.join(", "));

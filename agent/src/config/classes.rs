@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::{
     document::{Diagnostics, Table, Value, did_you_mean},
     limits,
-    model::{Claim, Class, Config, LimitSet, PortRange},
+    model::{Claim, Class, Config, PortRange},
 };
 use crate::lists::printable;
 
@@ -17,7 +17,7 @@ const MOST_CLASSES: usize = MAX_CLASSES - 2;
 /// Longest name, in bytes: it is a metric's label and a table's column.
 const LONGEST_NAME: usize = 32;
 
-const PROTOCOL_HELP: &str = "allowed: \"tcp\", \"udp\", \"icmp\" (ICMP and ICMPv6), or the number of another IP protocol, such as 47 for GRE";
+const PROTOCOL_HELP: &str = "allowed: \"tcp\", \"udp\", \"icmp\" (ICMP and ICMPv6), \"fragments\" (later fragments, which carry no ports), \"amplifiers\" (UDP from amplifiers to ports that no class names), or the number of another IP protocol, such as 47 for GRE";
 
 /// Reads every `[[class]]`.
 pub(super) fn read(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Class> {
@@ -47,7 +47,7 @@ fn class(
     claims: &mut Claims,
     diagnostics: &mut Diagnostics,
 ) -> Option<Class> {
-    let keys = ["name", "protocol", "ports", "closed", "per_source", "total"];
+    let keys: Vec<&str> = ["name", "protocol", "ports"].into_iter().chain(limits::CLASS_KEYS).collect();
     let table = Table::of("[[class]]", item, &keys, diagnostics)?;
     let name = match table.get("name") {
         Some(value) => names.read(value, diagnostics),
@@ -66,17 +66,8 @@ fn class(
             None
         }
     };
-    let mut class = Class {
-        name: shown.clone(),
-        // What cannot be told claims nothing that could clash; the limits are checked all the same.
-        claim: claim.clone().unwrap_or(Claim::Rest),
-        closed: false,
-        per_source: LimitSet::default(),
-        total: LimitSet::default(),
-    };
-    if let Some(value) = table.get("closed") {
-        class.closed = diagnostics.boolean("closed", value).unwrap_or(false);
-    }
+    // What cannot be told claims nothing that could clash; the limits are checked all the same.
+    let mut class = Class::new(shown, claim.clone().unwrap_or(Claim::Rest));
     limits::of_class(&table, &class.name.clone(), &mut class, diagnostics);
     (name.is_some() && claim.is_some()).then_some(class)
 }
@@ -153,6 +144,8 @@ struct Claims {
     /// TCP and UDP classes without ports.
     rest: [Option<String>; 2],
     protocols: BTreeMap<u8, String>,
+    /// Claims of which there can be one.
+    only: BTreeMap<&'static str, String>,
 }
 
 impl Default for Claims {
@@ -162,6 +155,7 @@ impl Default for Claims {
             ports: [vec![0; 65_536], vec![0; 65_536]],
             rest: [None, None],
             protocols: BTreeMap::new(),
+            only: BTreeMap::new(),
         }
     }
 }
@@ -178,10 +172,16 @@ fn claim(
             "tcp" => Some(0),
             "udp" => Some(1),
             "icmp" => None,
+            "fragments" => {
+                return claims.only("fragments", Claim::Fragments, name, value, table, diagnostics);
+            }
+            "amplifiers" => {
+                return claims.only("amplifiers", Claim::Answers, name, value, table, diagnostics);
+            }
             other => {
                 let mut help = vec![PROTOCOL_HELP.to_owned()];
                 help.extend(
-                    did_you_mean(other, ["tcp", "udp", "icmp"].into_iter())
+                    did_you_mean(other, ["tcp", "udp", "icmp", "fragments", "amplifiers"].into_iter())
                         .map(|meant| format!("did you mean \"{meant}\"?")),
                 );
                 diagnostics.push_all(
@@ -258,6 +258,28 @@ fn refuse_ports(table: &Table<'_, '_>, what: &str, diagnostics: &mut Diagnostics
 }
 
 impl Claims {
+    fn only(
+        &mut self,
+        what: &'static str,
+        claim: Claim,
+        name: &str,
+        value: &Value<'_>,
+        table: &Table<'_, '_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Claim> {
+        refuse_ports(table, what, diagnostics);
+        if let Some(other) = self.only.get(what) {
+            diagnostics.push(
+                value.span(),
+                format!("{what} are claimed by class `{other}` already"),
+                "a packet belongs to one class",
+            );
+            return None;
+        }
+        self.only.insert(what, name.to_owned());
+        Some(claim)
+    }
+
     fn protocol(
         &mut self,
         number: u8,
@@ -339,7 +361,7 @@ impl Claims {
     }
 }
 
-fn port_range(item: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<PortRange> {
+pub(super) fn port_range(item: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<PortRange> {
     const HELP: &str = "allowed: a port from 1 to 65535, or a range such as \"8000-8010\"";
     if item.get_ref().is_integer() {
         let port = diagnostics.integer("ports", item, 1..=65_535, HELP)?;

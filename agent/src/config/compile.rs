@@ -1,19 +1,22 @@
 //! From the configuration to the policy as the kernel reads it.
 
+use std::time::Duration;
+
 use stopbank_common::{
     Address, Plain,
-    gcra::{Dimension, Limit, LimitError},
+    gcra::{Dimension, Limit, LimitError, MAX_UNITS},
     hash::class_salt,
     parse::protocol,
     policy::{
-        CLASS_DEFAULT, CLASS_NONE, Class as KernelClass, FRAGMENTS_DROP, FRAGMENTS_JUDGE, Kept, Limits,
-        MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE, MODE_OBSERVE, Policy,
+        CLASS_CLOSED, CLASS_DEFAULT, CLASS_NONE, CLASS_OBSERVE, CLASS_PRECISE, Class as KernelClass,
+        FRAGMENTS_DROP, FRAGMENTS_JUDGE, Kept, Limits, MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE,
+        MODE_OBSERVE, Policy, ROLE_ANY, ROLE_HOST, Region,
     },
 };
 
 use super::{
-    model::{Claim, Class, Config, Fragments, LimitSet, Mode, PortRange},
-    rate::RateLimit,
+    model::{Claim, Class, Config, Fragments, LimitSet, Mode, PortRange, PrefixLength, Role},
+    rate::{LEAST_DEFAULT_BYTES, RateLimit},
 };
 
 /// First class number that is the operator's.
@@ -52,40 +55,90 @@ impl ClassNumbers {
     }
 }
 
+/// What a policy must know of the host that it is for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Host {
+    /// Interface indices by counter slot.
+    pub interfaces: [u32; MAX_INTERFACES],
+    /// The host forwards packets, which belong to no socket of its own.
+    pub forwards: bool,
+}
+
+/// Lines of the table of sources: those that the configuration names, and one eighth as many each for prefixes and for
+/// classes with slow limits.
+pub const fn source_lines(lines: u32) -> u32 {
+    lines + lines / 8 * 2
+}
+
+/// A limit that allows fewer than so many units a second is slow. A flood of random sources pushes what it shares with
+/// others forward by whole steps of its own limit, so that slow and fast ones must share nothing.
+const SLOW_PER_SECOND: u64 = 20;
+/// A limit whose whole burst is refilled in less is too fine for the kernel's tick (10 ms at most).
+const PRECISE_BELOW: Duration = Duration::from_millis(400);
+
 /// Compiles a configuration. `kept` is what earlier policies left: a class that had a number keeps it, and with it its
-/// counters and rate state, whatever place it has in the file. `interfaces` are interface indices by counter slot.
+/// counters and rate state, whatever place it has in the file.
 ///
 /// # Errors
 ///
 /// [`LimitError`] when a limit is outside what the kernel's arithmetic can hold; never for a [`Config`] that was read
 /// from a file.
-pub fn compile(
-    config: &Config,
-    kept: &Kept,
-    interfaces: [u32; MAX_INTERFACES],
-) -> Result<Compiled, LimitError> {
+pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, LimitError> {
     let (kept, numbers) = number(config, kept);
     let mut policy: Box<Policy> = zeroed();
     policy.mode = mode(config.mode);
+    policy.role = match (config.role, host.forwards) {
+        (Role::Any, _) | (Role::Auto, true) => ROLE_ANY,
+        (Role::Host, _) | (Role::Auto, false) => ROLE_HOST,
+    };
     policy.fragments = match config.fragments {
         Fragments::Judge => FRAGMENTS_JUDGE,
         Fragments::Drop => FRAGMENTS_DROP,
     };
-    policy.mask_v4 = Address::mask(96 + u32::from(config.source.ipv4_prefix));
-    policy.mask_v6 = Address::mask(u32::from(config.source.ipv6_prefix));
+    policy.udp_needs_socket = u32::from(config.udp_needs_socket);
+    policy.observed = config.observe.iter().fold(0, |bits, reason| bits | 1 << *reason as u32);
+    for port in config.amplifiers.iter().flat_map(|range| range.first..=range.last) {
+        policy.amplifiers[usize::from(port >> 6)] |= 1 << (port & 63);
+    }
+    let levels = levels(config);
+    for (level, length) in policy.levels.iter_mut().zip(&levels) {
+        let mask = |bits: Option<u8>, before| {
+            bits.map_or_else(Address::default, |bits| Address::mask(before + u32::from(bits)))
+        };
+        (level.mask_v4, level.mask_v6) = (mask(length.ipv4, 96), mask(length.ipv6, 0));
+    }
     policy.key = kept.key;
     policy.events =
         RateLimit { rate: config.events, burst: config.events.count }.to_limit(Dimension::Packets)?;
-    policy.interfaces = interfaces;
+    policy.interfaces = host.interfaces;
     policy.by_protocol.fill(CLASS_DEFAULT);
     policy.by_tcp_port.fill(CLASS_DEFAULT);
     policy.by_udp_port.fill(CLASS_DEFAULT);
+    policy.fragments_class = u32::from(CLASS_DEFAULT);
+    let mut answers = None;
     for class in config.all_classes() {
         let number = numbers.number(&class.name).unwrap_or(CLASS_DEFAULT);
-        policy.classes[usize::from(number)] = kernel_class(class)?;
+        policy.classes[usize::from(number)] = kernel_class(class, &levels, config.source.lines)?;
         claim(&mut policy, number, &class.claim);
+        if class.claim == Claim::Answers {
+            answers = Some(u32::from(number));
+        }
     }
+    let rest = config.classes.iter().find(|class| class.claim == Claim::Udp(Vec::new()));
+    policy.udp_class = u32::from(rest.and_then(|class| numbers.number(&class.name)).unwrap_or(CLASS_DEFAULT));
+    policy.answers_class = answers.unwrap_or(policy.udp_class);
     Ok(Compiled { policy, kept, numbers })
+}
+
+/// The prefix lengths at which sources are limited: that of a source, then those that classes name, longest first.
+fn levels(config: &Config) -> Vec<PrefixLength> {
+    let mut wider: Vec<PrefixLength> =
+        config.all_classes().flat_map(|class| class.per_prefix.iter().map(|prefix| prefix.length)).collect();
+    wider.sort_unstable_by(|a, b| b.cmp(a));
+    wider.dedup();
+    let source =
+        PrefixLength { ipv4: Some(config.source.ipv4_prefix), ipv6: Some(config.source.ipv6_prefix) };
+    std::iter::once(source).chain(wider).collect()
 }
 
 /// The kernel's number of a mode.
@@ -124,14 +177,83 @@ fn number(config: &Config, kept: &Kept) -> (Kept, ClassNumbers) {
     (kept, ClassNumbers { names })
 }
 
-fn kernel_class(class: &Class) -> Result<KernelClass, LimitError> {
-    Ok(KernelClass {
-        per_source: limits(&class.per_source)?,
-        total: limits(&class.total)?,
-        salt: class_salt(&class.name),
-        closed: u32::from(class.closed),
-        reserved: [0; 3],
+fn kernel_class(class: &Class, levels: &[PrefixLength], lines: u32) -> Result<KernelClass, LimitError> {
+    let mut kernel = KernelClass { salt: class_salt(&class.name), ..KernelClass::default() };
+    kernel.flags =
+        if class.closed { CLASS_CLOSED } else { 0 } | if class.observe { CLASS_OBSERVE } else { 0 };
+    let mut level = |number: usize, limits: Limits| {
+        let PrefixLength { ipv4, ipv6 } = levels[number];
+        kernel.per_source[number] = limits;
+        kernel.levels |= u32::from(ipv4.is_some()) << number | u32::from(ipv6.is_some()) << (8 + number);
+    };
+    if !class.per_source.is_empty() {
+        level(0, limits(&class.per_source)?);
+    }
+    for prefix in &class.per_prefix {
+        if let Some(number) = levels.iter().position(|length| *length == prefix.length).filter(|&n| n > 0) {
+            level(number, limits(&prefix.limits)?);
+        }
+    }
+    (kernel.total, kernel.reserve) = shares(&class.total, class.proven_share)?;
+    let sets =
+        || std::iter::once(&class.per_source).chain(class.per_prefix.iter().map(|prefix| &prefix.limits));
+    let eighth = lines / 8;
+    let slow = Region { base: lines + eighth, mask: eighth - 1 };
+    kernel.regions = if sets().any(is_slow) {
+        [slow, slow]
+    } else {
+        [Region { base: 0, mask: lines - 1 }, Region { base: lines, mask: eighth - 1 }]
+    };
+    if sets().chain([&class.total]).any(is_fine) {
+        kernel.flags |= CLASS_PRECISE;
+    }
+    Ok(kernel)
+}
+
+/// What each of a set's limits needs to be refilled, and how many units a second it allows.
+fn each(set: &LimitSet) -> impl Iterator<Item = (Dimension, RateLimit)> {
+    Dimension::ALL.into_iter().filter_map(|dimension| Some((dimension, set.get(dimension)?)))
+}
+
+/// Bytes are counted in packets of the usual size here.
+fn is_slow(set: &LimitSet) -> bool {
+    each(set).any(|(dimension, RateLimit { rate, .. })| {
+        let units = if dimension == Dimension::Bytes { rate.count / 1_514 } else { rate.count };
+        units < SLOW_PER_SECOND * rate.period.seconds()
     })
+}
+
+fn is_fine(set: &LimitSet) -> bool {
+    each(set).any(|(_, RateLimit { rate, burst })| {
+        u128::from(burst) * u128::from(rate.period.seconds()) * 1000
+            < u128::from(rate.count) * PRECISE_BELOW.as_millis()
+    })
+}
+
+/// Splits a class's totals into what anybody may have and what is reserved for proven sources. Of the reserve everybody
+/// may have what proven sources do not ask for, down to half of its burst; so that the bursts add up, the first part's is
+/// larger than its share of the rate. A burst too small to be split is not.
+fn shares(total: &LimitSet, percent: u8) -> Result<(Limits, Limits), LimitError> {
+    let (mut all, mut reserve) = (limits(total)?, [Limit::NONE; 3]);
+    if percent == 0 {
+        return Ok((all, reserve));
+    }
+    for (dimension, RateLimit { rate, burst }) in each(total) {
+        let index = dimension as usize;
+        let least = if dimension == Dimension::Bytes { LEAST_DEFAULT_BYTES } else { 1 };
+        let percent = u64::from(percent);
+        let largest = if dimension == Dimension::Bytes { MAX_UNITS } else { 1 };
+        let period_ns = rate.period.seconds() * 100 * 1_000_000_000;
+        let part =
+            |share: u64, burst| Limit::new(rate.count.saturating_mul(share), period_ns, burst, largest);
+        let (reserved, open) = (burst * percent / 100, burst - burst * percent / 200);
+        if percent >= 100 || reserved / 2 < least || open < least {
+            continue;
+        }
+        all[index] = part(100 - percent, open)?;
+        reserve[index] = part(percent, reserved)?;
+    }
+    Ok((all, reserve))
 }
 
 fn limits(set: &LimitSet) -> Result<Limits, LimitError> {
@@ -155,7 +277,8 @@ fn claim(policy: &mut Policy, number: u8, claim: &Claim) {
         }
     };
     match claim {
-        Claim::Rest => {}
+        Claim::Rest | Claim::Answers => {}
+        Claim::Fragments => policy.fragments_class = u32::from(number),
         Claim::Tcp(ranges) => ports(&mut policy.by_tcp_port, ranges),
         Claim::Udp(ranges) => ports(&mut policy.by_udp_port, ranges),
         Claim::Icmp => {
@@ -173,7 +296,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn compiled(text: &str, kept: &Kept) -> Compiled {
-        compile(&parse("test", text).unwrap(), kept, [0; MAX_INTERFACES]).unwrap()
+        compile(&parse("test", text).unwrap(), kept, &Host::default()).unwrap()
     }
 
     fn classes(names: &[&str]) -> String {
@@ -219,7 +342,10 @@ mod tests {
         let Compiled { policy, numbers, .. } = compiled(text, &kept);
         let n = |name| numbers.number(name).unwrap();
         assert_eq!((policy.mode, policy.fragments), (MODE_OBSERVE, FRAGMENTS_DROP));
-        assert_eq!((policy.mask_v4, policy.mask_v6), (Address::mask(120), Address::mask(48)));
+        assert_eq!(
+            (policy.levels[0].mask_v4, policy.levels[0].mask_v6),
+            (Address::mask(120), Address::mask(48))
+        );
         assert_eq!(policy.key.words, kept.key.words);
         assert_eq!(policy.by_tcp_port[80], n("web"));
         assert_eq!((policy.by_tcp_port[7999], policy.by_tcp_port[8011]), (CLASS_DEFAULT, CLASS_DEFAULT));
@@ -227,15 +353,15 @@ mod tests {
         assert_eq!((policy.by_udp_port[53], policy.by_udp_port[54]), (n("dns"), n("udp")));
         assert_eq!((policy.by_protocol[1], policy.by_protocol[58]), (n("ping"), n("ping")));
         assert_eq!((policy.by_protocol[47], policy.by_protocol[50]), (n("gre"), CLASS_DEFAULT));
-        assert_eq!(policy.classes[usize::from(n("udp"))].closed, 1);
+        assert_eq!(policy.classes[usize::from(n("udp"))].flags & CLASS_CLOSED, CLASS_CLOSED);
         let class = &policy.classes[usize::from(n("web"))];
-        assert_eq!(
-            class.total[Dimension::Bytes as usize],
-            Limit::new(1_000_000, 1_000_000_000, 2_000_000, 65_535).unwrap()
-        );
-        assert!(!class.per_source.iter().any(Limit::is_set));
+        // Half of the rate each; the bursts such that nobody proven leaves the whole of it to the others.
+        let part = |burst| Limit::new(50_000_000, 100_000_000_000, burst, 65_535).unwrap();
+        assert_eq!(class.total[Dimension::Bytes as usize], part(1_500_000));
+        assert_eq!(class.reserve[Dimension::Bytes as usize], part(1_000_000));
+        assert!(!class.per_source[0].iter().any(Limit::is_set));
         assert_eq!(class.salt, class_salt("web"));
-        assert_eq!(policy.classes[1].per_source[0], Limit::new(12, 60_000_000_000, 1, 1).unwrap());
+        assert_eq!(policy.classes[1].per_source[0][0], Limit::new(12, 60_000_000_000, 1, 1).unwrap());
     }
 
     #[test]

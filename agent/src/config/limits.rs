@@ -5,13 +5,25 @@ use toml::de::DeValue;
 
 use super::{
     document::{Diagnostics, Table, Value},
-    model::{Claim, Class, LimitSet, dimension_name},
+    model::{Claim, Class, LimitSet, PrefixLength, PrefixLimits, dimension_name},
     rate::{LEAST_BYTES, Quantity, Rate, RateLimit, parse_amount, parse_rate},
 };
 use crate::lists::printable;
 
-/// Reads `per_source` and `total` of a class.
+/// Keys of a class, those apart that say what it claims.
+pub(super) const CLASS_KEYS: [&str; 5] = ["closed", "observe", "per_source", "per_prefix", "total"];
+
+/// Reads what a class does with its packets.
 pub(super) fn of_class(table: &Table<'_, '_>, name: &str, class: &mut Class, diagnostics: &mut Diagnostics) {
+    if let Some(value) = table.get("closed") {
+        class.closed = diagnostics.boolean("closed", value).unwrap_or(false);
+    }
+    if let Some(value) = table.get("observe") {
+        class.observe = diagnostics.boolean("observe", value).unwrap_or(false);
+    }
+    if let Some(value) = table.get("per_prefix") {
+        class.per_prefix = per_prefix(value, &class.claim, diagnostics);
+    }
     for (key, per_source) in [("per_source", true), ("total", false)] {
         let Some(value) = table.get(key) else { continue };
         let place = if name == "default" { format!("[default.{key}]") } else { format!("[class.{key}]") };
@@ -23,15 +35,67 @@ pub(super) fn of_class(table: &Table<'_, '_>, name: &str, class: &mut Class, dia
             );
             continue;
         }
-        let set = set(&place, value, &class.claim, diagnostics);
+        let more: &[&str] = if per_source { &[] } else { &["proven"] };
+        let Some((table, set)) = set(&place, value, more, &class.claim, diagnostics) else { continue };
         *(if per_source { &mut class.per_source } else { &mut class.total }) = set;
+        if let Some(value) = table.get("proven")
+            && let Some(percent) = percent("proven", value, diagnostics)
+        {
+            class.proven_share = percent;
+        }
     }
 }
 
-fn set(place: &str, value: &Value<'_>, claim: &Claim, diagnostics: &mut Diagnostics) -> LimitSet {
+/// `"50%"`.
+fn percent(key: &str, value: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<u8> {
+    const HELP: &str = "allowed: \"0%\" to \"90%\": the part of the total that proven sources have first";
+    let text = diagnostics.string(key, value, HELP)?;
+    let number = text.strip_suffix('%').and_then(|digits| digits.trim().parse().ok()).filter(|n| *n <= 90);
+    if number.is_none() {
+        diagnostics.push(value.span(), format!("`{key}` is \"{}\"", printable(text, 40)), HELP);
+    }
+    number
+}
+
+/// `[[class.per_prefix]]`.
+fn per_prefix(value: &Value<'_>, claim: &Claim, diagnostics: &mut Diagnostics) -> Vec<PrefixLimits> {
+    let help =
+        "write a block for each length:  [[class.per_prefix]]  ipv4 = 24  ipv6 = 48  packets = \"20k/s\"";
+    let mut found: Vec<PrefixLimits> = Vec::new();
+    for item in diagnostics.array("per_prefix", value, help) {
+        let place = "[[class.per_prefix]]";
+        let Some((table, limits)) = set(place, item, &["ipv4", "ipv6"], claim, diagnostics) else { continue };
+        let mut bits = |key, allowed: std::ops::RangeInclusive<u64>| {
+            let help = format!("allowed: {} to {} (bits of the address)", allowed.start(), allowed.end());
+            let bits = diagnostics.integer(key, table.get(key)?, allowed, &help)?;
+            u8::try_from(bits).ok()
+        };
+        let length = PrefixLength { ipv4: bits("ipv4", 8..=31), ipv6: bits("ipv6", 16..=127) };
+        if length.ipv4.is_none() && length.ipv6.is_none() {
+            diagnostics.push(table.span(), "this [[class.per_prefix]] has no length", help);
+        } else if found.iter().any(|other| other.length == length) {
+            diagnostics.push(table.span(), "this prefix length stands twice", "give each length one block");
+        } else if limits.is_empty() {
+            diagnostics.push(table.span(), "this [[class.per_prefix]] limits nothing", help);
+        } else {
+            found.push(PrefixLimits { length, limits });
+        }
+    }
+    found
+}
+
+/// A table of limits, and what they are.
+fn set<'v, 'i>(
+    place: &str,
+    value: &'v Value<'i>,
+    more: &[&str],
+    claim: &Claim,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Table<'v, 'i>, LimitSet)> {
     let mut set = LimitSet::default();
-    let keys = Dimension::ALL.map(dimension_name);
-    let Some(table) = Table::of(place, value, &keys, diagnostics) else { return set };
+    let keys: Vec<&str> =
+        Dimension::ALL.map(dimension_name).into_iter().chain(more.iter().copied()).collect();
+    let table = Table::of(place, value, &keys, diagnostics)?;
     for dimension in Dimension::ALL {
         let key = dimension_name(dimension);
         let Some(value) = table.get(key) else { continue };
@@ -45,7 +109,7 @@ fn set(place: &str, value: &Value<'_>, claim: &Claim, diagnostics: &mut Diagnost
         }
         *set.get_mut(dimension) = limit(key, value, dimension, diagnostics);
     }
-    set
+    Some((table, set))
 }
 
 /// `"2000/s"`, or `{ rate = "2000/s", burst = 4000 }`.

@@ -5,6 +5,7 @@
 //! [`ConfigError`] that names every error found, each with its line, column and what is allowed. [`compile()`] turns it
 //! into a [`stopbank_common::policy::Policy`].
 
+mod amplifiers;
 mod classes;
 mod compile;
 mod document;
@@ -21,12 +22,13 @@ use std::{
     path::Path,
 };
 
+pub use amplifiers::AMPLIFIERS;
 pub(crate) use compile::mode as mode_number;
-pub use compile::{ClassNumbers, Compiled, compile};
+pub use compile::{ClassNumbers, Compiled, Host, compile, source_lines};
 pub use error::{ConfigError, Diagnostic, Invalid};
 pub use model::{
     Agent, Attach, Claim, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PortRange,
-    Source, dimension_name,
+    PrefixLength, PrefixLimits, Role, Source, dimension_name,
 };
 pub use rate::{Period, Quantity, Rate, RateLimit, parse_amount, parse_rate, show_amount};
 pub use render::render;

@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use stopbank_common::gcra::Dimension;
+use stopbank_common::{Reason, gcra::Dimension};
 
 use super::rate::{Period, Rate, RateLimit};
 
@@ -60,13 +60,44 @@ impl Attach {
     }
 }
 
+/// What the packets that come in are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// [`Role::Host`], unless the host forwards packets.
+    Auto,
+    /// This host's own sockets.
+    Host,
+    /// Anybody: nothing is asked of sockets.
+    Any,
+}
+
+impl Role {
+    /// Its name in the configuration, the API and the CLI.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Host => "host",
+            Self::Any => "any",
+        }
+    }
+}
+
 /// The whole configuration.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// `mode`.
     pub mode: Mode,
+    /// `role`.
+    pub role: Role,
     /// `fragments`.
     pub fragments: Fragments,
+    /// `udp_needs_socket`: UDP to a port that no socket is bound to is dropped.
+    pub udp_needs_socket: bool,
+    /// `observe`: rules, by their reason, that are evaluated and counted, and drop nothing.
+    pub observe: Vec<Reason>,
+    /// `amplifiers`: UDP source ports from which only answers come, or abuse.
+    pub amplifiers: Vec<PortRange>,
     /// `[agent]`.
     pub agent: Agent,
     /// `[[interface]]`, in the order of the file.
@@ -132,6 +163,10 @@ pub enum Claim {
     Tcp(Vec<PortRange>),
     /// UDP to these ports; none given: to every port that no other class claims.
     Udp(Vec<PortRange>),
+    /// UDP from amplifiers to ports that no class names.
+    Answers,
+    /// Later fragments, which carry no ports.
+    Fragments,
     /// ICMP and ICMPv6.
     Icmp,
     /// Another IP protocol, by number.
@@ -156,10 +191,53 @@ pub struct Class {
     pub claim: Claim,
     /// Everything of this class is dropped.
     pub closed: bool,
+    /// Its limits are evaluated and counted, and drop nothing.
+    pub observe: bool,
     /// For each source.
     pub per_source: LimitSet,
+    /// For each prefix that is wider than a source.
+    pub per_prefix: Vec<PrefixLimits>,
     /// For all sources together.
     pub total: LimitSet,
+    /// Percent of the total that proven sources have before all others.
+    pub proven_share: u8,
+}
+
+/// One `[[class.per_prefix]]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PrefixLimits {
+    /// At which prefix length.
+    pub length: PrefixLength,
+    /// For each prefix of that length.
+    pub limits: LimitSet,
+}
+
+/// Bits of an address that make a prefix. One of the two at least is given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct PrefixLength {
+    /// IPv6.
+    pub ipv6: Option<u8>,
+    /// IPv4.
+    pub ipv4: Option<u8>,
+}
+
+impl Class {
+    /// What holds where nothing is said.
+    pub const DEFAULT_PROVEN_SHARE: u8 = 50;
+
+    /// A class without limits.
+    pub fn new(name: &str, claim: Claim) -> Self {
+        Self {
+            name: name.to_owned(),
+            claim,
+            closed: false,
+            observe: false,
+            per_source: LimitSet::default(),
+            per_prefix: Vec::new(),
+            total: LimitSet::default(),
+            proven_share: Self::DEFAULT_PROVEN_SHARE,
+        }
+    }
 }
 
 /// Limits by what they count.
@@ -213,7 +291,11 @@ impl Config {
         let per_second = |count| Rate { count, period: Period::Second };
         Self {
             mode: Mode::Enforce,
+            role: Role::Auto,
             fragments: Fragments::Judge,
+            udp_needs_socket: false,
+            observe: Vec::new(),
+            amplifiers: super::amplifiers::ports(),
             agent: Agent {
                 pin_dir: PathBuf::from("/sys/fs/bpf/stopbank"),
                 socket: PathBuf::from("/run/stopbank/control.sock"),
@@ -224,15 +306,12 @@ impl Config {
             events: per_second(200),
             lists: ConfiguredLists::default(),
             default: Class {
-                name: Self::DEFAULT_CLASS.to_owned(),
-                claim: Claim::Rest,
-                closed: false,
                 per_source: LimitSet {
                     packets: Some(RateLimit { rate: per_second(50_000), burst: 50_000 }),
                     bytes: None,
                     connections: Some(RateLimit { rate: per_second(100), burst: 200 }),
                 },
-                total: LimitSet::default(),
+                ..Class::new(Self::DEFAULT_CLASS, Claim::Rest)
             },
             classes: Vec::new(),
         }
@@ -258,7 +337,9 @@ impl Config {
             notes.push("mode is \"observe\": nothing is dropped, only counted".to_owned());
         }
         for class in &self.classes {
-            if !class.closed && class.per_source.is_empty() && class.total.is_empty() {
+            let limited =
+                !class.per_source.is_empty() || !class.per_prefix.is_empty() || !class.total.is_empty();
+            if !class.closed && !limited {
                 notes.push(format!(
                     "class `{}` has no limits: its packets are counted apart, and pass",
                     class.name
@@ -280,6 +361,8 @@ impl Claim {
             Self::Rest => "the rest".to_owned(),
             Self::Tcp(ranges) => ports("tcp", ranges),
             Self::Udp(ranges) => ports("udp", ranges),
+            Self::Answers => "udp from amplifiers".to_owned(),
+            Self::Fragments => "later fragments".to_owned(),
             Self::Icmp => "icmp".to_owned(),
             Self::Protocol(number) => format!("protocol {number}"),
         }

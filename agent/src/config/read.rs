@@ -7,14 +7,21 @@ use std::{
 };
 
 use ipnet::IpNet;
-use stopbank_common::policy::MAX_INTERFACES;
+use stopbank_common::{
+    Reason,
+    policy::{MAX_INTERFACES, MAX_LEVELS},
+    reason::Kind,
+};
 use toml::{Spanned, de::DeTable};
 
 use super::{
     classes,
     document::{Diagnostics, Table, Value},
     limits,
-    model::{Agent, Attach, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, Source},
+    model::{
+        Agent, Attach, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PrefixLength,
+        Role, Source,
+    },
     rate::{Period, Quantity, Rate},
 };
 use crate::lists::{parse_prefix, printable};
@@ -26,8 +33,21 @@ const LONGEST_SOCKET: usize = 107;
 /// Most events a second: they are read and counted one by one.
 const MOST_EVENTS: u64 = 10_000;
 
-const ROOT_KEYS: [&str; 9] =
-    ["mode", "fragments", "agent", "interface", "source", "events", "lists", "default", "class"];
+const ROOT_KEYS: [&str; 13] = [
+    "mode",
+    "role",
+    "fragments",
+    "udp_needs_socket",
+    "observe",
+    "amplifiers",
+    "agent",
+    "interface",
+    "source",
+    "events",
+    "lists",
+    "default",
+    "class",
+];
 
 /// Reads a document; what is wrong goes to `diagnostics`, and the result is of no use if there is any.
 pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnostics) -> Config {
@@ -40,6 +60,21 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     if let Some(value) = root.get("fragments") {
         let choices = [("judge", Fragments::Judge), ("drop", Fragments::Drop)];
         config.fragments = diagnostics.choice("fragments", value, &choices).unwrap_or(config.fragments);
+    }
+    if let Some(value) = root.get("role") {
+        let choices = [("auto", Role::Auto), ("host", Role::Host), ("any", Role::Any)];
+        config.role = diagnostics.choice("role", value, &choices).unwrap_or(config.role);
+    }
+    if let Some(value) = root.get("udp_needs_socket") {
+        config.udp_needs_socket = diagnostics.boolean("udp_needs_socket", value).unwrap_or(false);
+    }
+    if let Some(value) = root.get("observe") {
+        config.observe = observed(value, diagnostics);
+    }
+    if let Some(value) = root.get("amplifiers") {
+        let help = "an array of UDP ports and ranges: amplifiers = [53, 123, \"27015-27019\"]";
+        let items = diagnostics.array("amplifiers", value, help);
+        config.amplifiers = items.iter().filter_map(|item| classes::port_range(item, diagnostics)).collect();
     }
     if let Some(value) = root.get("agent") {
         agent(value, &mut config.agent, diagnostics);
@@ -61,8 +96,54 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     }
     if let Some(value) = root.get("class") {
         config.classes = classes::read(value, diagnostics);
+        prefix_lengths(&config, value, diagnostics);
     }
     config
+}
+
+/// Rules, by the names of their reasons.
+fn observed(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Reason> {
+    let rules: Vec<Reason> = Reason::ALL
+        .iter()
+        .copied()
+        .filter(|reason| reason.kind() == Kind::Drop && !reason.is_malformed())
+        .collect();
+    let choices: Vec<(&str, Reason)> = rules.iter().map(|reason| (reason.name(), *reason)).collect();
+    let help = "an array of reasons: observe = [\"amplification\", \"no-connection\"]";
+    let mut found = Vec::new();
+    for item in diagnostics.array("observe", value, help) {
+        found.extend(diagnostics.choice("observe", item, &choices));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Prefixes are wider than sources, and there are as many lengths as the kernel takes.
+fn prefix_lengths(config: &Config, value: &Value<'_>, diagnostics: &mut Diagnostics) {
+    let lengths: BTreeSet<PrefixLength> =
+        config.all_classes().flat_map(|class| &class.per_prefix).map(|prefix| prefix.length).collect();
+    if lengths.len() >= MAX_LEVELS {
+        diagnostics.push(
+            value.span(),
+            format!("the classes name {} pairs of prefix lengths", lengths.len()),
+            format!("allowed: at most {}, the same pairs in every class", MAX_LEVELS - 1),
+        );
+    }
+    let Source { ipv4_prefix, ipv6_prefix, .. } = config.source;
+    let too_long = |length: &&PrefixLength| {
+        length.ipv4.is_some_and(|bits| bits >= ipv4_prefix)
+            || length.ipv6.is_some_and(|bits| bits >= ipv6_prefix)
+    };
+    if lengths.iter().find(too_long).is_some() {
+        diagnostics.push(
+            value.span(),
+            "a [[class.per_prefix]] is not wider than a source",
+            format!(
+                "allowed: less than [source] ipv4_prefix ({ipv4_prefix}) and ipv6_prefix ({ipv6_prefix})"
+            ),
+        );
+    }
 }
 
 fn agent(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) {
@@ -292,11 +373,7 @@ fn lists(value: &Value<'_>, diagnostics: &mut Diagnostics) -> ConfiguredLists {
 }
 
 fn default_class(value: &Value<'_>, class: &mut Class, diagnostics: &mut Diagnostics) {
-    let keys = ["closed", "per_source", "total"];
-    let Some(table) = Table::of("[default]", value, &keys, diagnostics) else { return };
-    if let Some(value) = table.get("closed") {
-        class.closed = diagnostics.boolean("closed", value).unwrap_or(false);
-    }
+    let Some(table) = Table::of("[default]", value, &limits::CLASS_KEYS, diagnostics) else { return };
     // What the file says of the default class replaces the built-in limits as a whole: half of each would surprise.
     (class.per_source, class.total) = (LimitSet::default(), LimitSet::default());
     limits::of_class(&table, "default", class, diagnostics);
@@ -306,8 +383,8 @@ fn default_class(value: &Value<'_>, class: &mut Class, diagnostics: &mut Diagnos
 mod tests {
     #[test]
     fn every_root_key_is_read() {
-        let text = "mode = 1\nfragments = 1\nagent = 1\ninterface = 1\nsource = 1\nevents = 1\nlists = 1\ndefault = 1\nclass = 1";
+        let text = "mode = 1\nfragments = 1\nagent = 1\ninterface = 1\nsource = 1\nevents = 1\nlists = 1\ndefault = 1\nclass = 1\nrole = 1\nudp_needs_socket = 1\nobserve = 1\namplifiers = 1";
         let error = crate::config::parse("f", text).unwrap_err().to_string();
-        assert!(error.ends_with("f: 9 errors"), "{error}");
+        assert!(error.ends_with("f: 13 errors"), "{error}");
     }
 }

@@ -17,7 +17,12 @@ pub fn render(config: &Config) -> String {
         Fragments::Drop => "drop",
     };
     let metrics = config.agent.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    let _ = writeln!(out, "mode = \"{}\"\nfragments = \"{fragments}\"\n", config.mode.name());
+    let _ = writeln!(out, "mode = \"{}\"\nrole = \"{}\"", config.mode.name(), config.role.name());
+    let _ = writeln!(out, "fragments = \"{fragments}\"\nudp_needs_socket = {}", config.udp_needs_socket);
+    let observed: Vec<String> =
+        config.observe.iter().map(|reason| format!("\"{}\"", reason.name())).collect();
+    let _ = writeln!(out, "observe = [{}]", observed.join(", "));
+    let _ = writeln!(out, "amplifiers = [{}]\n", ports(&config.amplifiers));
     let _ = writeln!(out, "[agent]");
     let _ = writeln!(out, "pin_dir = {}", string(&config.agent.pin_dir.to_string_lossy()));
     let _ = writeln!(out, "socket = {}", string(&config.agent.socket.to_string_lossy()));
@@ -35,12 +40,16 @@ pub fn render(config: &Config) -> String {
         let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("\"{prefix}\"")).collect();
         let _ = writeln!(out, "{key} = [{}]", prefixes.join(", "));
     }
-    let _ = writeln!(out, "\n[default]\nclosed = {}", config.default.closed);
+    let _ = writeln!(
+        out,
+        "\n[default]\nclosed = {}\nobserve = {}",
+        config.default.closed, config.default.observe
+    );
     limits(&mut out, "default", &config.default);
     for class in &config.classes {
         let _ = writeln!(out, "\n[[class]]\nname = \"{}\"", class.name);
         claim(&mut out, &class.claim);
-        let _ = writeln!(out, "closed = {}", class.closed);
+        let _ = writeln!(out, "closed = {}\nobserve = {}", class.closed, class.observe);
         limits(&mut out, "class", class);
     }
     out
@@ -50,20 +59,15 @@ fn claim(out: &mut String, claim: &Claim) {
     let mut transport = |name: &str, ranges: &[PortRange]| {
         let _ = writeln!(out, "protocol = \"{name}\"");
         if !ranges.is_empty() {
-            let ranges: Vec<String> =
-                ranges
-                    .iter()
-                    .map(|range| {
-                        if range.first == range.last { range.show() } else { format!("\"{}\"", range.show()) }
-                    })
-                    .collect();
-            let _ = writeln!(out, "ports = [{}]", ranges.join(", "));
+            let _ = writeln!(out, "ports = [{}]", ports(ranges));
         }
     };
     match claim {
         Claim::Rest => {}
         Claim::Tcp(ranges) => transport("tcp", ranges),
         Claim::Udp(ranges) => transport("udp", ranges),
+        Claim::Answers => transport("amplifiers", &[]),
+        Claim::Fragments => transport("fragments", &[]),
         Claim::Icmp => transport("icmp", &[]),
         Claim::Protocol(number) => {
             let _ = writeln!(out, "protocol = {number}");
@@ -76,8 +80,28 @@ fn limits(out: &mut String, table: &str, class: &Class) {
         if !set.is_empty() {
             let _ = writeln!(out, "[{table}.{key}]");
             limit_set(out, set);
+            if key == "total" {
+                let _ = writeln!(out, "proven = \"{}%\"", class.proven_share);
+            }
         }
     }
+    for prefix in &class.per_prefix {
+        let _ = writeln!(out, "[[{table}.per_prefix]]");
+        for (key, bits) in [("ipv4", prefix.length.ipv4), ("ipv6", prefix.length.ipv6)] {
+            if let Some(bits) = bits {
+                let _ = writeln!(out, "{key} = {bits}");
+            }
+        }
+        limit_set(out, &prefix.limits);
+    }
+}
+
+/// `80, "8000-8010"`.
+fn ports(ranges: &[PortRange]) -> String {
+    let show = |range: &PortRange| {
+        if range.first == range.last { range.show() } else { format!("\"{}\"", range.show()) }
+    };
+    ranges.iter().map(show).collect::<Vec<_>>().join(", ")
 }
 
 fn limit_set(out: &mut String, set: &LimitSet) {

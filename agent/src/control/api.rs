@@ -89,6 +89,9 @@ pub struct Traffic {
     pub dropped: Flow,
     /// Passed, and counted as what `enforce` would have dropped.
     pub observed: Flow,
+    /// Answered from the NIC, with SYN cookies.
+    #[serde(default)]
+    pub replied: Flow,
 }
 
 /// A count and its present rate.
@@ -205,6 +208,8 @@ pub enum Verdict {
     Observed,
     /// Passed.
     Pass,
+    /// Answered from the NIC, with a SYN cookie.
+    Reply,
 }
 
 impl Verdict {
@@ -214,6 +219,7 @@ impl Verdict {
             Self::Drop => "drop",
             Self::Observed => "observed",
             Self::Pass => "pass",
+            Self::Reply => "reply",
         }
     }
 }

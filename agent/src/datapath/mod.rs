@@ -5,6 +5,7 @@
 //! the links as `link_<interface>`. An agent that starts takes over what it finds there.
 
 mod attach;
+mod clock;
 mod error;
 pub mod link;
 mod maps;
@@ -14,7 +15,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, MapData, PerCpuArray, RingBuf, lpm_trie::LpmTrie},
+    maps::{Array, ArrayOfMaps, HashMap, MapData, PerCpuArray, RingBuf, lpm_trie::LpmTrie},
     programs::{Program, TestRun as _, TestRunOptions, Xdp},
 };
 use ipnet::IpNet;
@@ -28,17 +29,18 @@ use stopbank_common::{
 };
 
 pub use attach::{AttachMode, Attached, detach_all};
+pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
 pub use maps::EventReader;
 use maps::Shared;
 use pins::Pins;
 
-use crate::object;
+use crate::{config::source_lines, object};
 
 /// How the programs are loaded.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Lines of per-source rate state, 64 bytes each; a power of two.
+    /// Lines of per-source rate state, 64 bytes each; a power of two. Prefixes and slow limits get another quarter.
     pub source_lines: u32,
     /// What the program itself logs through aya-log, for development: 0 nothing, 1 errors … 5 everything.
     pub kernel_log: u8,
@@ -75,6 +77,8 @@ pub struct Datapath {
     policy: ArrayOfMaps<MapData, Array<MapData, Shared<Policy>>>,
     lists: LpmTrie<MapData, [u8; 16], Shared<ListEntry>>,
     sources: Array<MapData, Shared<Line>>,
+    proven: HashMap<MapData, [u8; 16], u64>,
+    ticks: Ticks,
     counters: PerCpuArray<MapData, Shared<Counters>>,
     events: Option<RingBuf<MapData>>,
     events_lost: PerCpuArray<MapData, u64>,
@@ -92,7 +96,7 @@ impl Datapath {
             return Err(DatapathError::NoObject);
         }
         let pins = Pins::prepare(pins)?;
-        if pins.entries_of(names::SOURCES)?.is_some_and(|lines| lines != options.source_lines) {
+        if pins.entries_of(names::SOURCES)?.is_some_and(|lines| lines != source_lines(options.source_lines)) {
             // Rate state for another table size means nothing in this one.
             pins.remove(names::SOURCES)?;
         }
@@ -112,12 +116,12 @@ impl Datapath {
     }
 
     fn load(pins: Option<Pins>, options: &Options) -> Result<Self, DatapathError> {
-        let mask = options.source_lines - 1;
         let mut loader = EbpfLoader::new();
-        loader
-            .map_max_entries(names::SOURCES, options.source_lines)
-            .override_global(names::SOURCES_MASK, &mask, true)
-            .override_global(names::LOG_LEVEL, &options.kernel_log, true);
+        loader.map_max_entries(names::SOURCES, source_lines(options.source_lines)).override_global(
+            names::LOG_LEVEL,
+            &options.kernel_log,
+            true,
+        );
         if let Some(pins) = &pins {
             for name in names::PINNED_MAPS {
                 loader.map_pin_path(name, pins.path(name));
@@ -127,11 +131,14 @@ impl Datapath {
             .load(object::OBJECT)
             .map_err(|error| DatapathError::kernel("make the BPF maps", &error))?;
         let kept = maps::open_kept(pins.as_ref())?;
+        let ticks = clock::measure(&mut ebpf)?;
         let mut taken = |name: &'static str| maps::take(&mut ebpf, name);
         let mut datapath = Self {
             policy: maps::typed(taken(names::POLICY)?, names::POLICY)?,
             lists: maps::typed(taken(names::LISTS)?, names::LISTS)?,
             sources: maps::typed(taken(names::SOURCES)?, names::SOURCES)?,
+            proven: maps::typed(taken(names::PROVEN)?, names::PROVEN)?,
+            ticks,
             counters: maps::typed(taken(names::COUNTERS)?, names::COUNTERS)?,
             events: Some(maps::typed(taken(names::EVENTS)?, names::EVENTS)?),
             events_lost: maps::typed(taken(names::EVENTS_LOST)?, names::EVENTS_LOST)?,
@@ -167,17 +174,56 @@ impl Datapath {
         self.kept.set(0, Shared(*kept), 0).map_err(|error| DatapathError::kernel("write KEPT", &error))
     }
 
-    /// Puts a policy in force as a whole: written to a map of its own, which then takes the place of the old one. When
+    /// Puts a policy in force as a whole, with this kernel's ticks in it: written to a map of its own, which then takes the place of the old one. When
     /// this returns, no packet is judged by the old policy any more (the kernel waits for programs that run).
     ///
     /// # Errors
     ///
     /// [`DatapathError`]; the old policy stays in force then.
-    pub fn install(&mut self, policy: &Policy) -> Result<(), DatapathError> {
+    pub fn install(&mut self, policy: &mut Policy) -> Result<(), DatapathError> {
+        (policy.tick_ns, policy.tick_offset_ns) = (self.ticks.tick_ns, self.ticks.offset_ns);
         let failed = |error| DatapathError::kernel("put the policy in force", &error);
         let mut fresh = Array::<MapData, Shared<Policy>>::create(1, 0).map_err(failed)?;
         fresh.set(0, Shared::from_ref(policy), 0).map_err(failed)?;
         self.policy.set(0, &fresh, 0).map_err(failed)
+    }
+
+    /// Takes a source (cut to the prefix of the policy's first level) as proven, until a time by [`monotonic_ns`] (0:
+    /// until it is taken back).
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`], when the table is full for instance.
+    pub fn prove(&mut self, source: Address, until_ns: u64) -> Result<(), DatapathError> {
+        self.proven
+            .insert(source.to_bytes(), until_ns, 0)
+            .map_err(|error| DatapathError::kernel("take a source as proven", &error))
+    }
+
+    /// Takes a proof back; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn unprove(&mut self, source: Address) -> Result<bool, DatapathError> {
+        match self.proven.remove(&source.to_bytes()) {
+            Ok(()) => Ok(true),
+            Err(error) if error::errno(&error) == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(DatapathError::kernel("take a proof back", &error)),
+        }
+    }
+
+    /// The proven sources, and until when.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn proven(&self) -> Result<Vec<(Address, u64)>, DatapathError> {
+        let failed = |error| DatapathError::kernel("read the proven sources", &error);
+        self.proven
+            .iter()
+            .map(|item| item.map(|(key, until)| (Address::from_bytes(key), until)).map_err(failed))
+            .collect()
     }
 
     /// Inserts or replaces a list entry.

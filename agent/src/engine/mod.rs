@@ -18,14 +18,14 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    config::{Attach, ClassNumbers, Config, Mode},
+    config::{Attach, ClassNumbers, Config, Host, Mode},
     control::Refused,
     datapath::{AttachMode, Datapath, monotonic_ns},
     events::EventLog,
     lists::{Change, Store},
     rates::{Rates, Snapshot},
 };
-use stopbank_common::policy::{MAX_INTERFACES, Policy};
+use stopbank_common::policy::Policy;
 
 pub use report::Measured;
 pub use start::Start;
@@ -198,12 +198,22 @@ fn put(
 }
 
 /// Interface indices by counter slot, as the policy has them.
-fn slots(interfaces: &[Protected]) -> [u32; MAX_INTERFACES] {
-    let mut slots = [0; MAX_INTERFACES];
+/// This host, as a policy must know it.
+fn host(interfaces: &[Protected]) -> Host {
+    let mut host = Host { forwards: forwards(), ..Host::default() };
     for interface in interfaces {
-        slots[interface.slot] = interface.index;
+        host.interfaces[interface.slot] = interface.index;
     }
-    slots
+    host
+}
+
+/// Whether the host forwards packets of one family or both; containers and virtual machines behind a bridge usually come
+/// with it.
+pub(crate) fn forwards() -> bool {
+    ["ipv4/ip_forward", "ipv6/conf/all/forwarding"].iter().any(|name| {
+        let value = std::fs::read_to_string(format!("/proc/sys/net/{name}"));
+        value.is_ok_and(|value| value.trim() != "0")
+    })
 }
 
 impl From<Attach> for AttachMode {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use stopbank_common::policy::MAX_INTERFACES;
 
-use super::{Engine, Protected, State, slots, start};
+use super::{Engine, Protected, State, host, start};
 use crate::{
     config::{self, Attach, Compiled, Config, ConfiguredLists, compile},
     control::{Refused, Why, api::Reloaded},
@@ -47,7 +47,7 @@ impl Engine {
         let found = start::resolve(&config.interfaces)?;
         let interfaces = state.merge(&config, &found, &mut notes);
         let kept = state.datapath.kept()?;
-        let compiled = compile(&config, &kept, slots(&interfaces)).map_err(|error| {
+        let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Refused::new(Why::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
         state.swap(config, text, interfaces, compiled)?;
@@ -81,7 +81,7 @@ impl State {
                 taken_over: old.is_some_and(|old| old.taken_over),
             });
         }
-        // Where slots are short, the configured come first; the others share slot 0.
+        // Where host are short, the configured come first; the others share slot 0.
         interfaces.sort_by_key(|interface| !interface.configured);
         for i in 0..interfaces.len() {
             if interfaces[i].slot != 0 {

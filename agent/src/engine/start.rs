@@ -13,7 +13,7 @@ use stopbank_common::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Engine, Origin, Protected, State, slots};
+use super::{Engine, Origin, Protected, State, host};
 use crate::{
     config::{Attach, Config, Interface, compile},
     datapath::{Datapath, DatapathError, EventReader, Options, detach_all, link, monotonic_ns},
@@ -55,7 +55,7 @@ impl Engine {
         let kept = datapath.kept()?;
         let left = leftovers(&datapath, &config)?;
         let interfaces = protected(&config, &found, &left);
-        let compiled = compile(&config, &kept, slots(&interfaces)).map_err(|error| {
+        let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
         let (lists, changes) = Store::inherit(&datapath.list_entries()?, &config.lists, monotonic_ns());
@@ -116,7 +116,7 @@ impl State {
     /// without its name.
     pub(super) fn install(&mut self, kept: &Kept) -> Result<(), DatapathError> {
         self.datapath.keep(kept)?;
-        self.datapath.install(&self.policy)
+        self.datapath.install(&mut self.policy)
     }
 
     /// Brings the kernel in line with what is wanted.

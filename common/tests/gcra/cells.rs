@@ -35,10 +35,15 @@ fn every_hash_gets_two_different_cells_of_its_dimension() {
 }
 
 #[test]
-fn a_total_has_a_cell_of_its_dimension() {
-    for dimension in Dimension::ALL {
-        assert!(region(dimension).contains(&dimension.total_cell()));
-    }
+fn every_total_and_every_reserve_has_a_cell_of_its_own() {
+    let mut cells: Vec<usize> = Dimension::ALL
+        .iter()
+        .flat_map(|dimension| [dimension.total_cell(), dimension.reserve_cell()])
+        .collect();
+    cells.sort_unstable();
+    cells.dedup();
+    assert_eq!(cells.len(), 6);
+    assert!(cells.iter().all(|cell| *cell < CELLS));
 }
 
 proptest! {

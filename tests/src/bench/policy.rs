@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use stopbank::{
-    config,
+    config::{self, Host},
     datapath::{Datapath, Entry},
 };
 use stopbank_common::{
@@ -56,7 +56,7 @@ impl fmt::Display for Part {
 
 /// The built-in configuration with these limits, for every class the same.
 fn text(parts: &[Part]) -> String {
-    let mut text = format!("[default]\n{}", limits(parts, true));
+    let mut text = format!("role = \"any\"\n[default]\n{}", limits(parts, true));
     for (name, protocol, ports) in CLASSES {
         let _ = write!(
             text,
@@ -89,11 +89,12 @@ pub(crate) fn install(datapath: &mut Datapath, parts: &[Part]) -> Result<()> {
     let config = config::parse("the benchmark's policy", &text(parts))?;
     let mut interfaces = [0; MAX_INTERFACES];
     interfaces[SLOT as usize] = LOOPBACK;
-    let compiled = match config::compile(&config, &datapath.kept()?, interfaces) {
-        Ok(compiled) => compiled,
-        Err(error) => anyhow::bail!("the benchmark's policy does not compile: {error:?}"),
-    };
-    datapath.install(&compiled.policy)?;
+    let mut compiled =
+        match config::compile(&config, &datapath.kept()?, &Host { interfaces, forwards: false }) {
+            Ok(compiled) => compiled,
+            Err(error) => anyhow::bail!("the benchmark's policy does not compile: {error:?}"),
+        };
+    datapath.install(&mut compiled.policy)?;
     list(datapath)
 }
 

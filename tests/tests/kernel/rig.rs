@@ -13,7 +13,7 @@ use stopbank_common::{
     counters::{Counters, Tally},
     gcra::{Dimension, Limit, MAX_UNITS},
     hash::class_salt,
-    policy::{CLASS_DEFAULT, MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE, Policy},
+    policy::{CLASS_CLOSED, CLASS_DEFAULT, Level, MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE, Policy, Region},
 };
 
 /// `XDP_DROP`.
@@ -23,6 +23,9 @@ pub(crate) const PASS: u32 = 2;
 
 /// Slot in which frames of BPF_PROG_TEST_RUN are counted: they come in on the loopback device, index 1.
 pub(crate) const SLOT: u32 = 1;
+
+/// Lines of the table of sources, as [`Options::default`] has them.
+pub(crate) const LINES: u32 = 1 << 17;
 
 /// A policy in the making.
 pub(crate) struct Rules {
@@ -35,20 +38,25 @@ impl Rules {
         // SAFETY: a Policy is `Plain`: all zeroes are a valid one.
         let mut policy = unsafe { Box::<Policy>::new_zeroed().assume_init() };
         policy.mode = MODE_ENFORCE;
-        policy.mask_v4 = Address::mask(128);
-        policy.mask_v6 = Address::mask(64);
+        policy.levels[0] = Level { mask_v4: Address::mask(128), mask_v6: Address::mask(64) };
+        policy.fragments_class = u32::from(CLASS_DEFAULT);
+        policy.udp_class = u32::from(CLASS_DEFAULT);
+        policy.answers_class = u32::from(CLASS_DEFAULT);
         policy.interfaces[SLOT as usize] = 1;
         policy.by_protocol.fill(CLASS_DEFAULT);
         policy.by_tcp_port.fill(CLASS_DEFAULT);
         policy.by_udp_port.fill(CLASS_DEFAULT);
         for (number, class) in policy.classes.iter_mut().enumerate() {
             class.salt = class_salt(&format!("class {number}"));
+            class.regions =
+                [Region { base: 0, mask: LINES - 1 }, Region { base: LINES, mask: LINES / 8 - 1 }];
         }
         Self { policy }
     }
 
     pub(crate) fn per_source(mut self, class: u8, dimension: Dimension, limit: Limit) -> Self {
-        self.policy.classes[usize::from(class)].per_source[dimension as usize] = limit;
+        self.policy.classes[usize::from(class)].per_source[0][dimension as usize] = limit;
+        self.policy.classes[usize::from(class)].levels |= 0x101;
         self
     }
 
@@ -73,7 +81,7 @@ impl Rules {
     }
 
     pub(crate) fn closed(mut self, class: u8) -> Self {
-        self.policy.classes[usize::from(class)].closed = 1;
+        self.policy.classes[usize::from(class)].flags |= CLASS_CLOSED;
         self
     }
 
@@ -139,7 +147,7 @@ pub(crate) fn map_memory() -> BTreeMap<u32, u64> {
 /// Puts the policy in force, under the key that the maps were made with.
 pub(crate) fn install(datapath: &mut Datapath, mut rules: Rules) {
     rules.policy.key = datapath.kept().unwrap().key;
-    datapath.install(&rules.policy).unwrap();
+    datapath.install(&mut rules.policy).unwrap();
 }
 
 /// Everything that was counted: by interface slot, class and reason, judged and observed.
