@@ -20,6 +20,7 @@ pub mod parse;
 pub mod policy;
 pub mod reason;
 pub mod signature;
+pub mod simulation;
 
 pub use address::Address;
 pub use reason::Reason;
@@ -37,3 +38,6 @@ pub const ABI_VERSION: u32 = 2;
 ///
 /// The type must be `repr(C)`, without implicit padding, and valid for every bit pattern.
 pub unsafe trait Plain: Copy + 'static {}
+
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}

@@ -37,3 +37,10 @@ pub const KEPT: &str = "KEPT";
 
 /// Global of aya-log: the level up to which the program logs, 0 for nothing.
 pub const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
+/// Global of the program: bits of [`crate::simulation`], 0 in a program that protects an interface.
+pub const SIMULATION: &str = "SIMULATION";
+/// `Array<u64, 1>`: the time of a simulation, in nanoseconds.
+pub const SIMULATED_NOW: &str = "SIMULATED_NOW";
+/// `Array<simulation::Trace, 1>`: what became of the latest packet of a simulation.
+pub const TRACE: &str = "TRACE";

@@ -3,6 +3,8 @@
 //! `bpf_ktime_get_ns` reads a hardware counter, which on a virtual machine costs as much as half of everything else. The
 //! number of timer ticks stands in memory; the agent measures how long a tick is and where it counts from (see
 //! [`Policy::tick_ns`]), so that both clocks tell the same time, the rough one up to a tick (1 to 10 ms) late.
+//!
+//! In a simulation the agent tells the time, and that of the policy's ticks is 0, so that there is no rough clock.
 
 use aya_ebpf::{
     btf_maps::Array,
@@ -14,6 +16,8 @@ use stopbank_common::{
     gcra::{TICKS_PER_NS, Ticks},
     policy::Policy,
 };
+
+use crate::simulation;
 
 /// Nanoseconds; 0 until somebody asks.
 #[repr(C)]
@@ -52,8 +56,11 @@ impl Clock {
     #[inline(always)]
     fn exact_ns(&mut self) -> u64 {
         if self.exact == 0 {
-            // SAFETY: a helper without arguments.
-            self.exact = unsafe { bpf_ktime_get_ns() };
+            self.exact = match simulation::now() {
+                Some(now) => now,
+                // SAFETY: a helper without arguments.
+                None => unsafe { bpf_ktime_get_ns() },
+            };
         }
         self.exact
     }

@@ -18,6 +18,7 @@ mod limits;
 mod lists;
 mod policy;
 mod proven;
+mod simulation;
 mod sockets;
 mod verdict;
 
@@ -62,6 +63,7 @@ fn stopbank(ctx: XdpContext) -> u32 {
     let length = (ctx.data_end() - ctx.data()) as u32;
     let Some(policy) = policy::in_force() else {
         counters::count(0, CLASS_NONE, Reason::NoPolicy as u32, true, length);
+        simulation::trace(CLASS_NONE, Reason::NoPolicy as u32, verdict::NONE, xdp_action::XDP_PASS);
         return xdp_action::XDP_PASS;
     };
     let mut packet = MaybeUninit::uninit();
@@ -75,7 +77,7 @@ fn stopbank(ctx: XdpContext) -> u32 {
     if packet.observed != verdict::NONE {
         counters::count(slot, packet.class, packet.observed, false, length);
     }
-    match verdict::kind(reason) {
+    let action = match verdict::kind(reason) {
         Kind::Pass => {
             counters::count(slot, packet.class, reason, true, length);
             xdp_action::XDP_PASS
@@ -90,7 +92,9 @@ fn stopbank(ctx: XdpContext) -> u32 {
             counters::count(slot, packet.class, reason, true, length);
             xdp_action::XDP_TX
         }
-    }
+    };
+    simulation::trace(packet.class, reason, packet.observed, action);
+    action
 }
 
 /// Every step in its order; the first that decides is the reason.

@@ -17,7 +17,7 @@ use stopbank_common::{
     policy::Policy,
 };
 
-use crate::{Packet, verdict};
+use crate::{Packet, simulation, verdict};
 
 /// `BPF_F_CURRENT_NETNS` (include/uapi/linux/bpf.h): the network namespace of the interface.
 const CURRENT_NETNS: u64 = u64::MAX;
@@ -58,6 +58,9 @@ fn reason(ctx: &XdpContext, facts: &Facts, policy: &Policy) -> Option<Reason> {
 #[inline(always)]
 fn tcp(ctx: &XdpContext, facts: &Facts) -> Option<Reason> {
     let nobody = if facts.opens_connection() { Reason::NoListener } else { Reason::NoConnection };
+    if let Some(found) = simulation::socket() {
+        return if found { None } else { Some(nobody) };
+    }
     let (tuple, size) = tuple(facts);
     // SAFETY: the tuple is as long as the size says, and the verifier holds us to giving the socket back.
     let socket = unsafe {
@@ -94,13 +97,17 @@ fn udp(ctx: &XdpContext, facts: &Facts, policy: &Policy) -> Option<Reason> {
     if !amplifier && policy.udp_needs_socket == 0 {
         return None;
     }
+    let nobody = if amplifier { Reason::Amplification } else { Reason::NoSocket };
+    if let Some(found) = simulation::socket() {
+        return if found { None } else { Some(nobody) };
+    }
     let (tuple, size) = tuple(facts);
     // SAFETY: as in `tcp`.
     let socket = unsafe {
         bpf_sk_lookup_udp(ctx.ctx.cast(), (&raw const tuple).cast_mut().cast(), size, CURRENT_NETNS, 0)
     };
     if socket.is_null() {
-        return Some(if amplifier { Reason::Amplification } else { Reason::NoSocket });
+        return Some(nobody);
     }
     // SAFETY: the look-up's reference.
     unsafe { bpf_sk_release(socket.cast::<c_void>()) };

@@ -8,6 +8,7 @@ use stopbank_common::{
     list::{LIST_CAPACITY, ListEntry, ListKey},
     names,
     policy::{MAX_CLASSES, MAX_PROVEN, Policy},
+    simulation::Trace,
 };
 
 /// The object, or nothing (and a line that says so) where it was not built.
@@ -60,9 +61,15 @@ fn the_object_holds_the_maps_that_user_space_knows() {
         let found = (map.map_type(), map.key_size(), map.value_size(), map.max_entries());
         assert_eq!(found, (kind as u32, key, value, entries), "{name}");
     }
+    // Two for simulations, which are loaded with maps of their own and pin nothing.
+    for (name, value) in [(names::SIMULATED_NOW, 8), (names::TRACE, size_of::<Trace>() as u32)] {
+        let map = object.maps.get(name).unwrap_or_else(|| panic!("no map {name}"));
+        let found = (map.map_type(), map.key_size(), map.value_size(), map.max_entries());
+        assert_eq!(found, (BPF_MAP_TYPE_ARRAY as u32, key, value, 1), "{name}");
+    }
     // Beyond these: aya-log's ring, the constants, and what reads the clocks.
     for name in object.maps.keys().filter(|name| !names::PINNED_MAPS.contains(&name.as_str())) {
-        let known = ["AYA_LOGS", names::CLOCKS].contains(&name.as_str());
+        let known = ["AYA_LOGS", names::CLOCKS, names::SIMULATED_NOW, names::TRACE].contains(&name.as_str());
         assert!(known || name.starts_with(".rodata"), "unexpected map {name}");
     }
     let inner = object.maps[names::POLICY].inner().expect("POLICY has an inner map");

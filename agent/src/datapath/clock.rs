@@ -32,6 +32,11 @@ pub struct Ticks {
     pub offset_ns: u64,
 }
 
+impl Ticks {
+    /// None: every time is read to the nanosecond.
+    pub(super) const NONE: Self = Self { tick_ns: 0, offset_ns: 0 };
+}
+
 /// Measures the kernel's ticks.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod error;
 pub mod link;
 mod maps;
 mod pins;
+mod simulation;
 
 use std::{net::IpAddr, path::Path, time::Duration};
 
@@ -34,6 +35,7 @@ pub use error::{DatapathError, Kind};
 pub use maps::EventReader;
 use maps::Shared;
 use pins::Pins;
+pub use simulation::{LONGEST, SHORTEST, Simulation};
 
 use crate::{config::source_lines, object};
 
@@ -44,11 +46,13 @@ pub struct Options {
     pub source_lines: u32,
     /// What the program itself logs through aya-log, for development: 0 nothing, 1 errors … 5 everything.
     pub kernel_log: u8,
+    /// For a capture instead of a network; see [`Datapath::simulate`].
+    pub simulation: Option<Simulation>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { source_lines: 1 << 17, kernel_log: 0 }
+        Self { source_lines: 1 << 17, kernel_log: 0, simulation: None }
     }
 }
 
@@ -83,6 +87,7 @@ pub struct Datapath {
     events: Option<RingBuf<MapData>>,
     events_lost: PerCpuArray<MapData, u64>,
     kept: Array<MapData, Shared<Kept>>,
+    exchange: Option<simulation::Exchange>,
 }
 
 impl Datapath {
@@ -116,12 +121,12 @@ impl Datapath {
     }
 
     fn load(pins: Option<Pins>, options: &Options) -> Result<Self, DatapathError> {
+        let simulation = Simulation::bits(options.simulation);
         let mut loader = EbpfLoader::new();
-        loader.map_max_entries(names::SOURCES, source_lines(options.source_lines)).override_global(
-            names::LOG_LEVEL,
-            &options.kernel_log,
-            true,
-        );
+        loader
+            .map_max_entries(names::SOURCES, source_lines(options.source_lines))
+            .override_global(names::LOG_LEVEL, &options.kernel_log, true)
+            .override_global(names::SIMULATION, &simulation, true);
         if let Some(pins) = &pins {
             for name in names::PINNED_MAPS {
                 loader.map_pin_path(name, pins.path(name));
@@ -131,7 +136,9 @@ impl Datapath {
             .load(object::OBJECT)
             .map_err(|error| DatapathError::kernel("make the BPF maps", &error))?;
         let kept = maps::open_kept(pins.as_ref())?;
-        let ticks = clock::measure(&mut ebpf)?;
+        let exchange = options.simulation.map(|_| simulation::Exchange::open(&mut ebpf)).transpose()?;
+        // A simulation has one clock, which is exact.
+        let ticks = if exchange.is_some() { Ticks::NONE } else { clock::measure(&mut ebpf)? };
         let mut taken = |name: &'static str| maps::take(&mut ebpf, name);
         let mut datapath = Self {
             policy: maps::typed(taken(names::POLICY)?, names::POLICY)?,
@@ -143,6 +150,7 @@ impl Datapath {
             events: Some(maps::typed(taken(names::EVENTS)?, names::EVENTS)?),
             events_lost: maps::typed(taken(names::EVENTS_LOST)?, names::EVENTS_LOST)?,
             kept,
+            exchange,
             pins,
             ebpf,
         };

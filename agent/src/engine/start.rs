@@ -50,7 +50,7 @@ impl Engine {
     pub fn start(start: Start) -> Result<(Self, EventReader), Failure> {
         let Start { config, text, origin, metrics, kernel_log } = start;
         let found = resolve(&config.interfaces)?;
-        let options = Options { source_lines: config.source.lines, kernel_log };
+        let options = Options { source_lines: config.source.lines, kernel_log, ..Options::default() };
         let mut datapath = Datapath::open(&config.agent.pin_dir, &options)?;
         let kept = datapath.kept()?;
         let left = leftovers(&datapath, &config)?;

@@ -7,6 +7,7 @@ mod limits;
 mod lists;
 mod random;
 mod rig;
+mod simulation;
 
 use libtest_mimic::{Arguments, Trial};
 use stopbank_tests::skip;
@@ -22,5 +23,6 @@ fn main() {
     trials.extend(lists::trials());
     trials.extend(limits::trials());
     trials.extend(random::trials());
+    trials.extend(simulation::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
