@@ -23,4 +23,5 @@ pub mod metrics;
 pub mod notify;
 pub mod object;
 pub mod rates;
+pub mod simulate;
 pub mod top;

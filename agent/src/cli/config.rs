@@ -97,7 +97,7 @@ impl Check {
                 }
                 output.print(&checked, |checked| format!("{}: good\n", checked.file))
             }
-            Err(ConfigError::Invalid(invalid)) if output == Output::Json => {
+            Err(ConfigError::Invalid(invalid)) if output != Output::Table => {
                 let errors = invalid.located().map(|(line, column, diagnostic)| CheckError {
                     line,
                     column,
@@ -134,7 +134,7 @@ impl Show {
             None => wait(async { Ok(global.client().get::<ConfigReport>("/v1/config").await?) })?,
         };
         match global.output {
-            Output::Json => global.output.print(&report, |_| String::new()),
+            Output::Json | Output::Jsonl => global.output.print(&report, |_| String::new()),
             Output::Table => print(if self.effective { &report.effective } else { &report.text }),
         }
     }

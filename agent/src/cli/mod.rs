@@ -1,4 +1,4 @@
-//! The command line. Every command but `run`, `config check` and (without an agent) `detach` is a client of the control
+//! The command line. Every command but `run`, `simulate`, `config check` and (without an agent) `detach` is a client of the control
 //! API; with `-o json` it prints the API's own objects.
 
 mod config;
@@ -9,6 +9,7 @@ mod mode;
 mod operator;
 mod output;
 mod run;
+mod simulate;
 mod status;
 mod table;
 mod top;
@@ -40,6 +41,7 @@ Examples:
   stopbank status                                      what is protected, and how
   stopbank drops                                       what is dropped, and why
   stopbank ban add 198.51.100.7 --for 10m              drop a source for ten minutes
+  stopbank simulate --pcap attack.pcap                 what would be dropped of a capture
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 no agent answers, 77 not permitted, 78 configuration.")]
 struct Cli {
@@ -52,7 +54,7 @@ struct Cli {
 /// What every command takes.
 #[derive(Args, Debug)]
 struct Global {
-    /// What to print: a table for people, or the control API's JSON
+    /// What to print: a table for people, or the control API's JSON (jsonl: on one line)
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     output: Output,
     /// Control socket of the agent [default: the configuration's]
@@ -102,6 +104,7 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Reload(config::Reload),
+    Simulate(simulate::Simulate),
     Detach(detach::Detach),
 }
 
@@ -127,6 +130,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Run(run) => run.run(&global),
         Command::Config(command) => command.run(&global),
+        Command::Simulate(simulate) => simulate.run(global.output),
         command => client(command, &global),
     }
 }
@@ -151,7 +155,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Mode(command) => command.run(&client, output).await,
             Command::Reload(reload) => reload.run(&client, output).await,
             Command::Detach(detach) => detach.run(&client, output).await,
-            Command::Run(_) | Command::Config(_) => Ok(()),
+            Command::Run(_) | Command::Config(_) | Command::Simulate(_) => Ok(()),
         }
     })
 }

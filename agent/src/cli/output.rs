@@ -14,6 +14,8 @@ pub(super) enum Output {
     Table,
     /// The control API's objects.
     Json,
+    /// The same, each on one line.
+    Jsonl,
 }
 
 impl Output {
@@ -25,9 +27,13 @@ impl Output {
     ) -> Result<(), Failure> {
         match self {
             Self::Table => print(&table(value)),
-            Self::Json => {
-                let text = serde_json::to_string_pretty(value)
-                    .map_err(|error| Failure::new(Code::Failed, format!("cannot write JSON: {error}")))?;
+            Self::Json | Self::Jsonl => {
+                let text = match self {
+                    Self::Jsonl => serde_json::to_string(value),
+                    _ => serde_json::to_string_pretty(value),
+                };
+                let text =
+                    text.map_err(|error| Failure::new(Code::Failed, format!("cannot write JSON: {error}")))?;
                 print(&format!("{text}\n"))
             }
         }
@@ -37,7 +43,12 @@ impl Output {
 /// Prints text. A reader that has had enough (`| head`) ends the command, quietly.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Ends the command quietly where a reader has had enough.
+pub(super) fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Failure::new(Code::Failed, format!("cannot write to stdout: {error}"))),
