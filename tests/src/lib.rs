@@ -9,6 +9,7 @@ pub mod generator;
 pub mod interrupt;
 pub mod netns;
 pub mod nginx;
+pub mod pcap;
 pub mod process;
 pub mod scratch;
 pub mod skip;

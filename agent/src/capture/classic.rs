@@ -69,7 +69,7 @@ impl Classic {
             return Ok(Found::End);
         }
         let Some(length) = head.get(8..12).and_then(|bytes| bytes.try_into().ok()) else {
-            return Ok(Found::Truncated);
+            return Ok(Found::Truncated(offset));
         };
         let captured = if self.big_endian { u32::from_be_bytes(length) } else { u32::from_le_bytes(length) };
         if captured > self.longest {
@@ -82,7 +82,7 @@ impl Classic {
         let link = Link::numbered(self.link)?;
         let whole = self.record_header + captured as usize;
         let data = window.fill(whole)?;
-        let Ok((_, record)) = (self.parse)(data) else { return Ok(Found::Truncated) };
+        let Ok((_, record)) = (self.parse)(data) else { return Ok(Found::Truncated(offset)) };
         let fraction = i64::from(record.ts_usec) * if self.nanoseconds { 1 } else { 1_000 };
         Ok(Found::Packet(
             whole,

@@ -110,7 +110,7 @@ impl Record<'_> {
             Link::Null | Link::Loop => (of_family(header), 0),
             // Values below 0x600 (802.3, CAN and the like) are told from EtherTypes in the frame as well.
             Link::Sll => (word(14), word(0)),
-            Link::Sll2 => (word(0), word(10) & 0xff),
+            Link::Sll2 => (word(0), word(10) >> 8),
         };
         frame.extend_from_slice(&MADE_UP);
         frame.extend_from_slice(&protocol.to_be_bytes());

@@ -102,8 +102,8 @@ enum Found<'a> {
     Packet(usize, Record<'a>),
     /// Nothing more.
     End,
-    /// A record, but not the whole of it.
-    Truncated,
+    /// A record that begins at this byte, but not the whole of it.
+    Truncated(u64),
 }
 
 impl<'r> Capture<'r> {
@@ -132,7 +132,6 @@ impl<'r> Capture<'r> {
     /// [`CaptureError`]. There is no reading on after one.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, CaptureError> {
         self.window.consume(std::mem::take(&mut self.pending));
-        let offset = self.window.offset();
         let found = match &mut self.format {
             Format::Classic(classic) => classic.next(&mut self.window)?,
             Format::NextGeneration(ng) => ng.next(&mut self.window)?,
@@ -143,7 +142,7 @@ impl<'r> Capture<'r> {
                 Ok(Some(record))
             }
             Found::End => Ok(None),
-            Found::Truncated => {
+            Found::Truncated(offset) => {
                 self.truncated = Some(offset);
                 Ok(None)
             }

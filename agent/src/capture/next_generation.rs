@@ -67,7 +67,7 @@ impl NextGeneration {
             let offset = window.offset();
             let head = match window.fill(12)? {
                 [] => return Ok(Found::End),
-                data if data.len() < 12 => return Ok(Found::Truncated),
+                data if data.len() < 12 => return Ok(Found::Truncated(offset)),
                 data => self.head(data, offset)?,
             };
             let length = head.length as usize;
@@ -75,7 +75,7 @@ impl NextGeneration {
                 SHB_MAGIC | IDB_MAGIC => {
                     let data = window.fill(length)?;
                     if data.len() < length {
-                        return Ok(Found::Truncated);
+                        return Ok(Found::Truncated(offset));
                     }
                     self.describe(&data[..length], offset)?;
                     window.consume(length);
@@ -83,14 +83,14 @@ impl NextGeneration {
                 EPB_MAGIC | SPB_MAGIC => {
                     let data = window.fill(length)?;
                     if data.len() < length {
-                        return Ok(Found::Truncated);
+                        return Ok(Found::Truncated(offset));
                     }
                     return self.packet(&window.fill(length)?[..length], offset);
                 }
                 kind => {
                     self.obsolete += u64::from(kind == OBSOLETE_PACKET);
                     if !window.skip(u64::from(head.length))? {
-                        return Ok(Found::Truncated);
+                        return Ok(Found::Truncated(offset));
                     }
                 }
             }

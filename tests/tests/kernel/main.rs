@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod captures;
 mod fixtures;
 mod limits;
 mod lists;
@@ -24,5 +25,6 @@ fn main() {
     trials.extend(limits::trials());
     trials.extend(random::trials());
     trials.extend(simulation::trials());
+    trials.extend(captures::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
