@@ -1,5 +1,10 @@
 //! Captures through `stopbank simulate`'s engine: what it reports is what the arithmetic promises.
 
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use stopbank::{
@@ -33,7 +38,80 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("a capture's report is the documented object", report),
         crate::trial("a capture's packets are explained", explained),
         crate::trial("a simulation leaves nothing behind", nothing_left),
+        crate::trial("a capture on the command line: tables, JSON, lines, and errors", command_line),
     ]
+}
+
+/// Runs `stopbank simulate` with a capture on standard input: its exit code, output and errors.
+fn command(pcap: &[u8], arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(stopbank_tests::agent::binary().unwrap())
+        .args(["simulate", "--pcap", "-"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(pcap));
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    })
+}
+
+fn command_line() {
+    let pcap = spike_capture();
+    let config = std::env::temp_dir().join(format!("stopbank-simulate-{}.toml", std::process::id()));
+    std::fs::write(&config, DNS).unwrap();
+    let file = config.to_str().unwrap();
+    let good = |arguments: &[&str]| {
+        let (code, out, errors) = command(pcap.bytes(), arguments);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{arguments:?}");
+        out
+    };
+    let lines =
+        |text: &str| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
+
+    let table = good(&["-c", file]);
+    assert!(table.contains("dropped      2651  84.16 %"), "{table}");
+    assert!(table.contains("source-packets  drop        2651  84.16 %"), "{table}");
+    let whole: Value = serde_json::from_str(&good(&["-c", file, "-o", "json"])).unwrap();
+    assert_eq!(
+        (&whole["packets"], &whole["reasons"]),
+        (&json!(3150), &json!({ "passed": 499, "source-packets": 2651 }))
+    );
+    assert_eq!(lines(&good(&["-c", file, "-o", "jsonl"])), [whole.clone()]);
+    let even: Value = serde_json::from_str(&good(&["-c", file, "-o", "json", "--rate", "100/s"])).unwrap();
+    assert_eq!((&even["passed"], &even["rate"]), (&json!(3150), &json!("100/s")));
+
+    let told = lines(&good(&["-c", file, "-o", "jsonl", "--explain", "--only", "dropped"]));
+    assert_eq!(told.len(), 2651);
+    assert!(told.iter().all(|packet| packet["verdict"] == "drop" && packet["source"] == "192.0.2.1"));
+    let told: Value =
+        serde_json::from_str(&good(&["-c", file, "-o", "json", "--explain", "--limit", "3"])).unwrap();
+    assert_eq!(told["explain"].as_array().map(Vec::len), Some(3));
+    assert_eq!(told["packets"], whole["packets"]);
+    let none: Value =
+        serde_json::from_str(&good(&["-o", "json", "--explain", "--only", "observed"])).unwrap();
+    assert_eq!((&none["explain"], &none["config"]), (&json!([]), &json!("built in")));
+    let shown = good(&["-c", file, "--explain", "--limit", "2"]);
+    assert!(
+        shown.starts_with("  PACKET") && shown.lines().nth(2).unwrap().trim().starts_with('2'),
+        "{shown}"
+    );
+    assert!(shown.contains("dropped      2651"), "the summary is of all: {shown}");
+
+    let (code, out, errors) = command(&pcap.bytes()[..500], &["-o", "json"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(out.contains("ends in the middle of a record"), "{out}");
+    let mut corrupt = pcap.bytes()[..500].to_vec();
+    corrupt[24 + 2 * 88 + 11] = 0x7f;
+    let (code, out, errors) = command(&corrupt, &[]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(errors.contains("standard input: the capture is corrupt at byte 200"), "{errors}");
+    std::fs::remove_file(config).unwrap();
 }
 
 fn settings(text: &str, pace: Pace) -> Settings {
