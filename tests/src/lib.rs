@@ -1,6 +1,7 @@
 //! What the tests that need root, the demo and the benchmark share.
 
 pub mod agent;
+pub mod captures;
 pub mod client;
 pub mod cpu;
 pub mod demo;

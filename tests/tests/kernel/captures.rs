@@ -82,7 +82,7 @@ fn command_line() {
         (&whole["packets"], &whole["reasons"]),
         (&json!(3150), &json!({ "passed": 499, "source-packets": 2651 }))
     );
-    assert_eq!(lines(&good(&["-c", file, "-o", "jsonl"])), [whole.clone()]);
+    assert_eq!(lines(&good(&["-c", file, "-o", "jsonl"])), std::slice::from_ref(&whole));
     let even: Value = serde_json::from_str(&good(&["-c", file, "-o", "json", "--rate", "100/s"])).unwrap();
     assert_eq!((&even["passed"], &even["rate"]), (&json!(3150), &json!("100/s")));
 

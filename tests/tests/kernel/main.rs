@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod captures;
+mod default_configuration;
 mod fixtures;
 mod limits;
 mod lists;
@@ -26,5 +27,6 @@ fn main() {
     trials.extend(random::trials());
     trials.extend(simulation::trials());
     trials.extend(captures::trials());
+    trials.extend(default_configuration::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
