@@ -273,9 +273,9 @@ fn table(report: &Report) -> String {
         report.mode,
     );
     let mut verdicts = Table::new(&["VERDICT", ">PACKETS", ">SHARE"]);
-    for (name, packets) in
-        [("dropped", report.dropped), ("observed", report.observed), ("passed", report.passed)]
-    {
+    let replied = (report.replied > 0).then_some(("replied", report.replied));
+    let always = [("dropped", report.dropped), ("observed", report.observed), ("passed", report.passed)];
+    for (name, packets) in always.into_iter().chain(replied) {
         verdicts.row([name.to_owned(), packets.to_string(), share(packets)]);
     }
     let mut reasons = Table::new(&["REASON", "VERDICT", ">PACKETS", ">SHARE", ">BYTES", "MEANING"]);

@@ -10,14 +10,14 @@ use stopbank_common::{
     Reason,
     gcra::Limit,
     list::{VERDICT_ALLOW, VERDICT_DENY},
-    policy::{CLASS_NONE, MAX_INTERFACES},
+    policy::CLASS_NONE,
     reason::Kind,
     simulation::Trace,
 };
 
 use crate::{
     capture::{Capture, CaptureError, Record},
-    config::{ClassNumbers, Config, Mode, compile},
+    config::{ClassNumbers, Config, Host, Mode, compile},
     control::api::Verdict,
     datapath::{self, Datapath, Entry, LONGEST, Options},
     failure::{Code, Failure},
@@ -32,7 +32,9 @@ use report::Tallies;
 /// Headers that a packet may need to be judged by: Ethernet with a VLAN tag, IPv6, TCP.
 const HEADERS: usize = 14 + 4 + 40 + 20;
 /// `XDP_DROP`.
-const DROP: u8 = 1;
+const DROP: u32 = 1;
+/// `XDP_TX`.
+const REPLY: u32 = 3;
 
 /// How a capture is judged.
 #[derive(Clone, Debug)]
@@ -97,7 +99,7 @@ impl Simulation {
             ..Options::default()
         };
         let mut datapath = Datapath::private(&options)?;
-        let mut compiled = compile(config, &datapath.kept()?, [0; MAX_INTERFACES]).map_err(|error| {
+        let mut compiled = compile(config, &datapath.kept()?, &Host::default()).map_err(|error| {
             Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
         // Nobody reads samples.
@@ -109,7 +111,7 @@ impl Simulation {
         for (prefix, verdict) in denied.chain(allowed) {
             datapath.list_insert(prefix, Entry { verdict, expires_ns: 0 })?;
         }
-        datapath.install(&compiled.policy)?;
+        datapath.install(&mut compiled.policy)?;
         Ok(Self {
             datapath,
             numbers: compiled.numbers,
@@ -198,14 +200,17 @@ impl Simulation {
 /// What the program told of a packet.
 fn outcome(trace: Trace) -> Outcome {
     // Numbers that this version does not know cannot come from the object that it embeds.
-    let reason = |number| Reason::from_number(number).unwrap_or(Reason::NoPolicy);
-    let observed = Some(reason(trace.observed)).filter(|observed| observed.kind() == Kind::Drop);
-    let (verdict, reason) = match observed {
-        _ if trace.action == DROP => (Verdict::Drop, reason(trace.reason)),
-        Some(observed) => (Verdict::Observed, observed),
-        None => (Verdict::Pass, reason(trace.reason)),
+    let reason = |number: u32| u8::try_from(number).ok().and_then(Reason::from_number);
+    let judged = reason(trace.reason).unwrap_or(Reason::NoPolicy);
+    let (verdict, reason) = match (trace.action, reason(trace.observed)) {
+        (DROP, _) => (Verdict::Drop, judged),
+        (REPLY, _) => (Verdict::Reply, judged),
+        // The policy as a whole only observes.
+        (_, _) if judged.kind() == Kind::Drop => (Verdict::Observed, judged),
+        (_, Some(observed)) => (Verdict::Observed, observed),
+        (_, None) => (Verdict::Pass, judged),
     };
-    Outcome { class: trace.class, verdict, reason }
+    Outcome { class: trace.class as u8, verdict, reason }
 }
 
 impl From<CaptureError> for Failure {

@@ -11,7 +11,7 @@ use crate::{capture::Capture, config::ClassNumbers, control::api::Verdict};
 /// What became of a capture: the object that `stopbank simulate -o json` prints.
 #[derive(Clone, PartialEq, Default, Debug, Serialize)]
 pub struct Report {
-    /// Packets that were judged; the sum of the next three.
+    /// Packets that were judged; the sum of the next four.
     pub packets: u64,
     /// Packets that pass.
     pub passed: u64,
@@ -19,6 +19,8 @@ pub struct Report {
     pub dropped: u64,
     /// Packets that pass because what would drop them only observes.
     pub observed: u64,
+    /// Packets that are answered from the NIC, with SYN cookies.
+    pub replied: u64,
     /// Packets by reason.
     pub reasons: BTreeMap<&'static str, u64>,
     /// What each class met; `none` is what was judged before it had a class.
@@ -60,6 +62,8 @@ pub struct Flow {
     pub dropped: u64,
     /// Packets that pass because what would drop them only observes.
     pub observed: u64,
+    /// Packets that are answered from the NIC.
+    pub replied: u64,
 }
 
 /// A reason, and what it did.
@@ -77,7 +81,7 @@ pub struct ReasonRow {
     pub description: &'static str,
 }
 
-const VERDICTS: [Verdict; 3] = [Verdict::Drop, Verdict::Observed, Verdict::Pass];
+const VERDICTS: [Verdict; 4] = [Verdict::Drop, Verdict::Observed, Verdict::Reply, Verdict::Pass];
 
 /// Counts while packets are judged.
 pub(super) struct Tallies {
@@ -136,11 +140,11 @@ impl Tallies {
             report.by_reason[first..].sort_by_key(|row| std::cmp::Reverse(row.packets));
         }
         for (number, tallies) in self.by_class.iter().enumerate() {
-            let [drop, observed, pass] = tallies.map(|tally| tally.packets);
-            if drop + observed + pass > 0 {
+            let [dropped, observed, replied, passed] = tallies.map(|tally| tally.packets);
+            let packets = dropped + observed + replied + passed;
+            if packets > 0 {
                 let bytes = tallies.iter().map(|tally| tally.bytes).sum();
-                let packets = drop + observed + pass;
-                let flow = Flow { packets, bytes, passed: pass, dropped: drop, observed };
+                let flow = Flow { packets, bytes, passed, dropped, observed, replied };
                 report.classes.insert(numbers.name(number as u8).to_owned(), flow);
             }
         }
@@ -153,6 +157,7 @@ impl Report {
         match verdict {
             Verdict::Drop => &mut self.dropped,
             Verdict::Observed => &mut self.observed,
+            Verdict::Reply => &mut self.replied,
             Verdict::Pass => &mut self.passed,
         }
     }

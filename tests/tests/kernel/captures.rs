@@ -18,6 +18,8 @@ use stopbank_tests::{
 };
 
 const MS: u64 = 1_000_000;
+/// Judges by limits alone: no rule asks for a socket.
+const ANY: &str = "role = \"any\"\n";
 const DNS: &str = r#"
     [default]
     per_source = {}
@@ -64,7 +66,7 @@ fn command(pcap: &[u8], arguments: &[&str]) -> (Option<i32>, String, String) {
 fn command_line() {
     let pcap = spike_capture();
     let config = std::env::temp_dir().join(format!("stopbank-simulate-{}.toml", std::process::id()));
-    std::fs::write(&config, DNS).unwrap();
+    std::fs::write(&config, format!("{ANY}{DNS}")).unwrap();
     let file = config.to_str().unwrap();
     let good = |arguments: &[&str]| {
         let (code, out, errors) = command(pcap.bytes(), arguments);
@@ -115,7 +117,7 @@ fn command_line() {
 }
 
 fn settings(text: &str, pace: Pace) -> Settings {
-    let config = config::parse("test", text).unwrap_or_else(|error| panic!("{error}"));
+    let config = config::parse("test", &format!("{ANY}{text}")).unwrap_or_else(|error| panic!("{error}"));
     Settings { config, pace, assume_sockets: false }
 }
 
@@ -245,7 +247,7 @@ fn report() {
         ("mode", json!("enforce")),
         (
             "classes",
-            json!({ "dns": { "packets": 2, "bytes": 144, "passed": 2, "dropped": 0, "observed": 0 } }),
+            json!({ "dns": { "packets": 2, "bytes": 144, "passed": 2, "dropped": 0, "observed": 0, "replied": 0 } }),
         ),
     ] {
         assert_eq!(value[key], expected, "{key}");
