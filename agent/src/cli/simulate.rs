@@ -30,6 +30,7 @@ Examples:
   stopbank simulate --pcap attack.pcap                           what the built-in configuration does to it
   stopbank simulate --pcap attack.pcap -c my.toml                what yours does
   stopbank simulate --pcap attack.pcap --rate 200k/s             the same packets, but 200,000 a second
+  stopbank simulate --pcap day.pcap --assume-sockets             an ordinary day, which is for sockets that there are
   stopbank simulate --pcap day.pcapng --explain --only dropped   each packet that is dropped, on a line
   stopbank simulate --pcap day.pcapng --explain -o jsonl         each packet as a JSON object
   tcpdump -i eth0 -Q in -w - -c 100000 | stopbank simulate --pcap -
