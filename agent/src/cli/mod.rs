@@ -4,6 +4,7 @@
 mod config;
 mod detach;
 mod limits;
+mod list_files;
 mod lists;
 mod mode;
 mod operator;
@@ -92,6 +93,9 @@ enum Command {
     /// Sources that the configuration denies
     #[command(subcommand)]
     Deny(lists::ReadOnly),
+    /// Files of prefixes that the configuration names ([[list]])
+    #[command(subcommand)]
+    List(list_files::ListFilesCommand),
     /// Limits of the classes
     #[command(subcommand)]
     Limit(limits::LimitCommand),
@@ -127,6 +131,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Run(run) => run.run(&global),
         Command::Config(command) => command.run(&global),
+        Command::List(command) => command.run(&global),
         command => client(command, &global),
     }
 }
@@ -151,7 +156,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Mode(command) => command.run(&client, output).await,
             Command::Reload(reload) => reload.run(&client, output).await,
             Command::Detach(detach) => detach.run(&client, output).await,
-            Command::Run(_) | Command::Config(_) => Ok(()),
+            Command::Run(_) | Command::Config(_) | Command::List(_) => Ok(()),
         }
     })
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod files;
 mod fixtures;
 mod limits;
 mod lists;
@@ -20,6 +21,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = fixtures::trials();
     trials.extend(lists::trials());
+    trials.extend(files::trials());
     trials.extend(limits::trials());
     trials.extend(random::trials());
     libtest_mimic::run(&arguments, trials).exit();
