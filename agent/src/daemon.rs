@@ -247,7 +247,8 @@ fn background(
             }
         }
     });
-    vec![reading, expiring, sampling]
+    let watching = tokio::spawn(engine.clone().watch_files());
+    vec![reading, expiring, sampling, watching]
 }
 
 /// One line for the log and for `systemctl status`.

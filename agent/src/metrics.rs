@@ -73,6 +73,10 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
     let (packets, bytes) = traffic(measured);
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let labelled = |pairs: &[(&str, &str)], value: f64| gauge_metric(pairs, value);
+    let files = |name, help, value: &dyn Fn(&(String, usize, Option<SystemTime>, bool)) -> f64| {
+        let rows = measured.files.iter().map(|file| labelled(&[("list", &file.0)], value(file)));
+        family(name, help, MetricType::GAUGE, rows.collect())
+    };
     vec![
         family(
             "packets_total",
@@ -96,6 +100,17 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
             "Entries by list.",
             MetricType::GAUGE,
             measured.lists.iter().map(|(list, count)| labelled(&[("list", list)], *count as f64)).collect(),
+        ),
+        files("list_file_entries", "Prefixes in force by list file.", &|(_, count, ..)| *count as f64),
+        files(
+            "list_file_last_read_successful",
+            "1 if the list file as it is now could be read; if not, what it said before is in force.",
+            &|(.., good)| f64::from(u8::from(*good)),
+        ),
+        files(
+            "list_file_last_read_success_timestamp_seconds",
+            "When what is in force of a list file was read; 0 for never.",
+            &|(.., read, _)| read.map_or(0.0, seconds),
         ),
         family(
             "mode",
@@ -238,6 +253,7 @@ mod tests {
             interfaces: vec![("eth0".to_owned(), "native")],
             mode: Mode::Enforce,
             lists: vec![("allow", 1), ("deny", 0), ("ban", 2)],
+            files: vec![("drop".to_owned(), 7, Some(UNIX_EPOCH + std::time::Duration::from_secs(9)), false)],
             events_received: 5,
             events_lost: 0,
             loaded: UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
@@ -253,6 +269,9 @@ mod tests {
             "stopbank_packets_total{interface=\"eth0\",class=\"none\",reason=\"land\",verdict=\"observed\"} 1",
             "stopbank_packets_total{interface=\"eth0\",class=\"default\",reason=\"passed\",verdict=\"pass\"} 0",
             "stopbank_list_entries{list=\"ban\"} 2",
+            "stopbank_list_file_entries{list=\"drop\"} 7",
+            "stopbank_list_file_last_read_successful{list=\"drop\"} 0",
+            "stopbank_list_file_last_read_success_timestamp_seconds{list=\"drop\"} 9",
             "stopbank_mode{mode=\"enforce\"} 1",
             "stopbank_mode{mode=\"observe\"} 0",
             "stopbank_interface_attached{interface=\"eth0\",mode=\"native\"} 1",

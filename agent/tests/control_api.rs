@@ -19,7 +19,8 @@ use stopbank::{
         Control, Refused, Why,
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
-            LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
+            FileReport, LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status,
+            TopReport,
         },
         client::{Client, ClientError},
         lists, server,
@@ -65,6 +66,10 @@ impl Control for Desk {
     fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused> {
         lists::remove(&mut self.lists.lock().unwrap(), list, request, NOW_NS).map(|(_, removed)| removed)
     }
+    fn list_files(&self) -> FileReport {
+        FileReport::default()
+    }
+
     fn limits(&self) -> LimitsReport {
         LimitsReport { classes: Vec::new() }
     }

@@ -14,6 +14,7 @@ pub mod counters;
 pub mod event;
 pub mod gcra;
 pub mod hash;
+pub mod index;
 pub mod list;
 pub mod names;
 pub mod parse;
@@ -29,7 +30,7 @@ pub use reason::Reason;
 ///
 /// Part of the pin path, so that an agent never opens maps whose layout it does not know. Raise it with any change
 /// to a map's key, value, type or flags.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Marks a type whose every bit pattern is valid and that has no padding, so that it may be copied to and from a
 /// map as bytes.

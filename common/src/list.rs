@@ -2,8 +2,10 @@
 
 use crate::{Address, Plain};
 
-/// Entries that the lists can hold.
+/// Dynamic entries that the lists can hold: the configuration's and an operator's.
 pub const LIST_CAPACITY: u32 = 1 << 20;
+/// Entries of list files that the index cannot tell, at most: IPv6 beyond /32, and those within dynamic entries.
+pub const LONGER_CAPACITY: u32 = 1 << 22;
 
 /// The source passes at once.
 pub const VERDICT_ALLOW: u8 = 1;
@@ -31,6 +33,17 @@ pub struct ListEntry {
 unsafe impl Plain for ListEntry {}
 
 const _: () = assert!(size_of::<ListEntry>() == 16);
+
+/// Whether of two entries that contain an address, one of a file and a dynamic one, the file's holds: the longer prefix does,
+/// and of the same prefix allow, then ban, then deny.
+#[inline(always)]
+pub const fn beats(filed: &ListEntry, dynamic: &ListEntry) -> bool {
+    if filed.prefix_bits == dynamic.prefix_bits {
+        // A file has no bans: what it allows beats a ban as it beats a denial.
+        return filed.verdict == VERDICT_ALLOW;
+    }
+    filed.prefix_bits > dynamic.prefix_bits
+}
 
 /// The trie's key: `struct bpf_lpm_trie_key_u8` with sixteen bytes of data (include/uapi/linux/bpf.h).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -9,8 +9,18 @@ pub const CLOCKS: &str = "CLOCKS";
 
 /// `ArrayOfMaps<Array<Policy, 1>, 1>`: slot 0 holds the policy in force. Replaced as a whole.
 pub const POLICY: &str = "POLICY";
-/// `LpmTrie<ListKey, ListEntry>`: allow, deny and ban entries, IPv4 and IPv6 alike.
+/// `LpmTrie<ListKey, ListEntry>`: dynamic allow, deny and ban entries, IPv4 and IPv6 alike.
 pub const LISTS: &str = "LISTS";
+/// `Array<u64, 1>`: what of the lists is in use, bits of [`crate::index`]`::STATE_…`.
+pub const LISTS_STATE: &str = "LISTS_STATE";
+/// `ArrayOfMaps<Array<u64, FILTER_WORDS>, 2>`: where the index has anything, a bit for each /24.
+pub const LISTS_FILTER: &str = "LISTS_FILTER";
+/// `ArrayOfMaps<Array<u64, PIECE_WORDS>, 2 * PIECES>`: two generations of the index over the list files, in pieces.
+pub const LISTS_INDEX: &str = "LISTS_INDEX";
+/// `ArrayOfMaps<Array<Leaf, N>, 2>`: its leaves.
+pub const LISTS_LEAVES: &str = "LISTS_LEAVES";
+/// `ArrayOfMaps<LpmTrie<ListKey, ListEntry>, 2>`: entries of list files that the index cannot tell.
+pub const LISTS_LONGER: &str = "LISTS_LONGER";
 /// `Array<gcra::Line, lines>`: per-source rate state, fixed in size.
 pub const SOURCES: &str = "SOURCES";
 /// `Array<gcra::Line, MAX_CLASSES>`: each class's total budgets.
@@ -28,8 +38,23 @@ pub const DHCP_BUDGET: &str = "DHCP_BUDGET";
 /// `PerCpuArray<u64, 1>`: events that found the ring buffer full.
 pub const EVENTS_LOST: &str = "EVENTS_LOST";
 /// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
-pub const PINNED_MAPS: [&str; 10] =
-    [POLICY, LISTS, SOURCES, TOTALS, PROVEN, COUNTERS, EVENTS, EVENT_BUDGET, DHCP_BUDGET, EVENTS_LOST];
+pub const PINNED_MAPS: [&str; 15] = [
+    POLICY,
+    LISTS,
+    LISTS_STATE,
+    LISTS_FILTER,
+    LISTS_INDEX,
+    LISTS_LEAVES,
+    LISTS_LONGER,
+    SOURCES,
+    TOTALS,
+    PROVEN,
+    COUNTERS,
+    EVENTS,
+    EVENT_BUDGET,
+    DHCP_BUDGET,
+    EVENTS_LOST,
+];
 
 /// `Array<Kept, 1>`: what the agent must find again after a restart. The agent makes and pins it beside the others; the
 /// kernel program does not know it.

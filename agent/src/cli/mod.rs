@@ -4,6 +4,7 @@
 mod config;
 mod detach;
 mod limits;
+mod list_files;
 mod lists;
 mod mode;
 mod operator;
@@ -94,6 +95,9 @@ enum Command {
     /// Sources that the configuration denies
     #[command(subcommand)]
     Deny(lists::ReadOnly),
+    /// Files of prefixes that the configuration names ([[list]])
+    #[command(subcommand)]
+    List(list_files::ListFilesCommand),
     /// Limits of the classes
     #[command(subcommand)]
     Limit(limits::LimitCommand),
@@ -131,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(run) => run.run(&global),
         Command::Config(command) => command.run(&global),
         Command::Simulate(simulate) => simulate.run(global.output),
+        Command::List(command) => command.run(&global),
         command => client(command, &global),
     }
 }
@@ -155,7 +160,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Mode(command) => command.run(&client, output).await,
             Command::Reload(reload) => reload.run(&client, output).await,
             Command::Detach(detach) => detach.run(&client, output).await,
-            Command::Run(_) | Command::Config(_) | Command::Simulate(_) => Ok(()),
+            Command::Run(_) | Command::Config(_) | Command::Simulate(_) | Command::List(_) => Ok(()),
         }
     })
 }

@@ -60,6 +60,17 @@ fn table(status: &api::Status) -> String {
     line("answered", flow(&status.traffic.replied));
     let lists = status.lists;
     line("lists", format!("{} allow, {} deny, {} banned", lists.allow, lists.deny, lists.ban));
+    let files = &status.files;
+    if files.lists > 0 {
+        let bad = match files.errors.len() {
+            0 => String::new(),
+            some => format!("; {some} with errors"),
+        };
+        line("list files", format!("{} with {} prefixes{bad}", files.lists, files.prefixes));
+    }
+    for error in &files.errors {
+        line("list error", printable(error, 200));
+    }
     line("classes", status.policy.classes.join(", "));
     let policy = &status.policy;
     let memory = f64::from(policy.lines) * size_of::<Line>() as f64;

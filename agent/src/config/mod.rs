@@ -11,6 +11,7 @@ mod compile;
 mod document;
 mod error;
 mod limits;
+mod list_files;
 mod model;
 mod rate;
 mod read;
@@ -27,8 +28,8 @@ pub(crate) use compile::mode as mode_number;
 pub use compile::{ClassNumbers, Compiled, Host, compile, source_lines};
 pub use error::{ConfigError, Diagnostic, Invalid};
 pub use model::{
-    Agent, Attach, Claim, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PortRange,
-    PrefixLength, PrefixLimits, Role, Source, dimension_name,
+    Agent, Attach, Claim, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, ListAction,
+    ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, Source, dimension_name,
 };
 pub use rate::{Period, Quantity, Rate, RateLimit, parse_amount, parse_rate, show_amount};
 pub use render::render;
@@ -73,7 +74,7 @@ pub fn read_text(path: &Path) -> Result<String, ConfigError> {
     File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
         return Err(not_a_file(format!(
-            "is larger than {} KiB; long lists go in by `stopbank ban add -` and `stopbank allow add -`",
+            "is larger than {} KiB; long lists go in files of their own, each a [[list]]",
             LARGEST / 1024
         )));
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use stopbank_common::{Reason, gcra::Dimension};
 
 use super::rate::{Period, Rate, RateLimit};
+use crate::lists::feeds::Format;
 
 /// Whether what is judged bad is dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -108,6 +109,8 @@ pub struct Config {
     pub events: Rate,
     /// `[lists]`.
     pub lists: ConfiguredLists,
+    /// `[[list]]`, in the order of the file.
+    pub list_files: Vec<ListFile>,
     /// `[default]`.
     pub default: Class,
     /// `[[class]]`, in the order of the file.
@@ -152,6 +155,43 @@ pub struct ConfiguredLists {
     pub allow: Vec<IpNet>,
     /// Sources that are dropped.
     pub deny: Vec<IpNet>,
+}
+
+/// What becomes of the sources on a list file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListAction {
+    /// They pass at once.
+    Allow,
+    /// They are dropped.
+    Deny,
+}
+
+impl ListAction {
+    /// Its name in the configuration, the API and the CLI.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// One `[[list]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListFile {
+    /// 1 to 32 characters of `a-z`, `0-9`, `-`, `_`.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: Format,
+    /// What becomes of its sources.
+    pub action: ListAction,
+    /// Of a table of countries: these, ISO 3166 codes in upper case.
+    pub countries: Vec<String>,
+    /// Of a table of autonomous systems: these.
+    pub asns: Vec<u32>,
 }
 
 /// What a class claims.
@@ -305,6 +345,7 @@ impl Config {
             source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 17 },
             events: per_second(200),
             lists: ConfiguredLists::default(),
+            list_files: Vec::new(),
             default: Class {
                 per_source: LimitSet {
                     packets: Some(RateLimit { rate: per_second(50_000), burst: 50_000 }),

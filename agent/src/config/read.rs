@@ -17,7 +17,7 @@ use toml::{Spanned, de::DeTable};
 use super::{
     classes,
     document::{Diagnostics, Table, Value},
-    limits,
+    limits, list_files,
     model::{
         Agent, Attach, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PrefixLength,
         Role, Source,
@@ -33,7 +33,7 @@ const LONGEST_SOCKET: usize = 107;
 /// Most events a second: they are read and counted one by one.
 const MOST_EVENTS: u64 = 10_000;
 
-const ROOT_KEYS: [&str; 13] = [
+const ROOT_KEYS: [&str; 14] = [
     "mode",
     "role",
     "fragments",
@@ -45,6 +45,7 @@ const ROOT_KEYS: [&str; 13] = [
     "source",
     "events",
     "lists",
+    "list",
     "default",
     "class",
 ];
@@ -90,6 +91,9 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     }
     if let Some(value) = root.get("lists") {
         config.lists = lists(value, diagnostics);
+    }
+    if let Some(value) = root.get("list") {
+        config.list_files = list_files::read(value, diagnostics);
     }
     if let Some(value) = root.get("default") {
         default_class(value, &mut config.default, diagnostics);
@@ -210,7 +214,12 @@ fn metrics(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) 
 }
 
 /// An absolute path without `..`.
-fn path(what: &str, value: &Value<'_>, help: &str, diagnostics: &mut Diagnostics) -> Option<PathBuf> {
+pub(super) fn path(
+    what: &str,
+    value: &Value<'_>,
+    help: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<PathBuf> {
     let text = diagnostics.string(what, value, help)?;
     let path = Path::new(text);
     let wrong = if text.contains('\0') {
@@ -383,8 +392,8 @@ fn default_class(value: &Value<'_>, class: &mut Class, diagnostics: &mut Diagnos
 mod tests {
     #[test]
     fn every_root_key_is_read() {
-        let text = "mode = 1\nfragments = 1\nagent = 1\ninterface = 1\nsource = 1\nevents = 1\nlists = 1\ndefault = 1\nclass = 1\nrole = 1\nudp_needs_socket = 1\nobserve = 1\namplifiers = 1";
+        let text = "mode = 1\nfragments = 1\nagent = 1\ninterface = 1\nsource = 1\nevents = 1\nlists = 1\nlist = 1\ndefault = 1\nclass = 1\nrole = 1\nudp_needs_socket = 1\nobserve = 1\namplifiers = 1";
         let error = crate::config::parse("f", text).unwrap_err().to_string();
-        assert!(error.ends_with("f: 13 errors"), "{error}");
+        assert!(error.ends_with("f: 14 errors"), "{error}");
     }
 }

@@ -40,6 +40,17 @@ pub fn render(config: &Config) -> String {
         let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("\"{prefix}\"")).collect();
         let _ = writeln!(out, "{key} = [{}]", prefixes.join(", "));
     }
+    for list in &config.list_files {
+        let _ = writeln!(out, "\n[[list]]\nname = \"{}\"", list.name);
+        let _ = writeln!(out, "path = {}", string(&list.path.to_string_lossy()));
+        let _ = writeln!(out, "format = \"{}\"\naction = \"{}\"", list.format.name(), list.action.name());
+        if !list.countries.is_empty() {
+            let _ = writeln!(out, "countries = {:?}", list.countries);
+        }
+        if !list.asns.is_empty() {
+            let _ = writeln!(out, "asns = {:?}", list.asns);
+        }
+    }
     let _ = writeln!(
         out,
         "\n[default]\nclosed = {}\nobserve = {}",
@@ -154,7 +165,7 @@ mod tests {
             .flat_map(|line| [line, "\n"])
             .collect();
         let config = parse("stopbank.toml", &uncommented).unwrap();
-        assert_eq!((config.interfaces.len(), config.classes.len()), (1, 3));
+        assert_eq!((config.interfaces.len(), config.classes.len(), config.list_files.len()), (1, 3, 2));
     }
 
     #[test]
@@ -165,6 +176,17 @@ mod tests {
             agent = { metrics = "off", socket = "/run/a \"b\"\\c/é\u0001.sock" }
             interface = [{ name = "eth0" }, { name = "eth1.100", attach = "generic" }]
             lists = { allow = ["192.0.2.0/24", "::1"], deny = ["2001:db8::/32"] }
+            [[list]]
+            name = "drop"
+            path = "/var/lib/feeds/drop.txt"
+            action = "deny"
+            [[list]]
+            name = "home"
+            path = "/var/lib/feeds/\"country\".mmdb"
+            format = "mmdb"
+            action = "allow"
+            countries = ["NZ", "AU"]
+            asns = [64500, 4294967295]
             [default]
             closed = true
             [[class]]

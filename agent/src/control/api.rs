@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Attach, Mode},
+    config::{Attach, ListAction, Mode},
     lists::Origin,
 };
 
@@ -55,6 +55,9 @@ pub struct Status {
     pub traffic: Traffic,
     /// Entries on the lists.
     pub lists: ListSizes,
+    /// List files.
+    #[serde(default)]
+    pub files: FilesSummary,
     /// The policy.
     pub policy: PolicyStatus,
     /// Sampled drops.
@@ -116,6 +119,49 @@ pub struct ListSizes {
     pub deny: usize,
     /// Bans.
     pub ban: usize,
+}
+
+/// List files, all together.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FilesSummary {
+    /// Lists that the configuration names.
+    pub lists: usize,
+    /// Their prefixes in force.
+    pub prefixes: usize,
+    /// What is wrong with some, each with the list's name.
+    pub errors: Vec<String>,
+}
+
+/// `GET /v1/list-files`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FileReport {
+    /// In the order of the configuration.
+    pub lists: Vec<FileStatus>,
+}
+
+/// A list file, and what of it is in force.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// The list's name.
+    pub name: String,
+    /// The file.
+    pub path: String,
+    /// What becomes of its sources.
+    pub action: ListAction,
+    /// How it is written.
+    pub format: String,
+    /// IPv4 prefixes in force.
+    pub ipv4: usize,
+    /// IPv6 prefixes in force.
+    pub ipv6: usize,
+    /// Entries that were left out: of another kind, country or system, or expired.
+    pub skipped: usize,
+    /// When what is in force was read; left out if the file could never be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<String>,
+    /// What is wrong with the file as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The policy in force, in short.

@@ -9,7 +9,8 @@ pub mod server;
 
 use api::{
     AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, ErrorBody, EventsReport,
-    ItemError, LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
+    FileReport, ItemError, LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status,
+    TopReport,
 };
 
 use crate::{config::Mode, lists::ListName};
@@ -43,6 +44,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// The entries of a list.
     fn list(&self, list: ListName) -> ListReport;
+
+    /// The list files.
+    fn list_files(&self) -> FileReport;
 
     /// Adds entries, all or none.
     ///

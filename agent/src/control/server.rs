@@ -90,6 +90,7 @@ fn router(agent: Agent) -> Router {
         .route("/v1/drops", get(drops))
         .route("/v1/top", get(top))
         .route("/v1/events", get(events))
+        .route("/v1/list-files", get(list_files))
         .route("/v1/limits", get(limits))
         .route("/v1/mode", get(mode).put(set_mode))
         .route("/v1/config", get(config))
@@ -184,6 +185,10 @@ async fn add(State(agent): State<Agent>, list: ListPath, body: Body) -> Response
 async fn remove(State(agent): State<Agent>, list: ListPath, body: Body) -> Response {
     let Ok(UrlPath(list)) = list else { return no_such_list() };
     answer(move || agent.remove(writable(list)?, &read(body)?)).await
+}
+
+async fn list_files(State(agent): State<Agent>) -> Response {
+    answer(move || Ok(agent.list_files())).await
 }
 
 async fn limits(State(agent): State<Agent>) -> Response {

@@ -8,6 +8,7 @@ mod attach;
 mod clock;
 mod error;
 pub mod link;
+mod lists;
 mod maps;
 mod pins;
 mod simulation;
@@ -16,7 +17,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, MapData, PerCpuArray, RingBuf, lpm_trie::LpmTrie},
+    maps::{Array, ArrayOfMaps, HashMap, MapData, PerCpuArray, RingBuf},
     programs::{Program, TestRun as _, TestRunOptions, Xdp},
 };
 use ipnet::IpNet;
@@ -24,7 +25,6 @@ use stopbank_common::{
     Address,
     counters::{Counters, slot},
     gcra::Line,
-    list::ListEntry,
     names,
     policy::{Kept, Policy},
 };
@@ -32,6 +32,8 @@ use stopbank_common::{
 pub use attach::{AttachMode, Attached, detach_all};
 pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
+pub use lists::Generation;
+use lists::Lists;
 pub use maps::EventReader;
 use maps::Shared;
 use pins::Pins;
@@ -79,7 +81,7 @@ pub struct Datapath {
     ebpf: Ebpf,
     pins: Option<Pins>,
     policy: ArrayOfMaps<MapData, Array<MapData, Shared<Policy>>>,
-    lists: LpmTrie<MapData, [u8; 16], Shared<ListEntry>>,
+    lists: Lists,
     sources: Array<MapData, Shared<Line>>,
     proven: HashMap<MapData, [u8; 16], u64>,
     ticks: Ticks,
@@ -139,10 +141,11 @@ impl Datapath {
         let exchange = options.simulation.map(|_| simulation::Exchange::open(&mut ebpf)).transpose()?;
         // A simulation has one clock, which is exact.
         let ticks = if exchange.is_some() { Ticks::NONE } else { clock::measure(&mut ebpf)? };
+        let lists = Lists::take(&mut ebpf)?;
         let mut taken = |name: &'static str| maps::take(&mut ebpf, name);
         let mut datapath = Self {
             policy: maps::typed(taken(names::POLICY)?, names::POLICY)?,
-            lists: maps::typed(taken(names::LISTS)?, names::LISTS)?,
+            lists,
             sources: maps::typed(taken(names::SOURCES)?, names::SOURCES)?,
             proven: maps::typed(taken(names::PROVEN)?, names::PROVEN)?,
             ticks,
@@ -234,51 +237,31 @@ impl Datapath {
             .collect()
     }
 
-    /// Inserts or replaces a list entry.
+    /// Inserts or replaces a dynamic list entry.
     ///
     /// # Errors
     ///
     /// [`DatapathError`], when the lists are full for instance.
     pub fn list_insert(&mut self, prefix: IpNet, entry: Entry) -> Result<(), DatapathError> {
-        let key = list_key(prefix);
-        let value = ListEntry {
-            expires_ns: entry.expires_ns,
-            verdict: entry.verdict,
-            prefix_bits: key.prefix_len() as u8,
-            reserved: [0; 6],
-        };
-        self.lists
-            .insert(&key, Shared(value), 0)
-            .map_err(|error| DatapathError::kernel(format!("put {prefix} on the lists"), &error))
+        self.lists.insert(prefix, entry)
     }
 
-    /// Removes a list entry; whether there was one.
+    /// Removes a dynamic list entry; whether there was one.
     ///
     /// # Errors
     ///
     /// [`DatapathError`].
     pub fn list_remove(&mut self, prefix: IpNet) -> Result<bool, DatapathError> {
-        match self.lists.remove(&list_key(prefix)) {
-            Ok(()) => Ok(true),
-            Err(error) if error::errno(&error) == Some(libc::ENOENT) => Ok(false),
-            Err(error) => Err(DatapathError::kernel(format!("take {prefix} off the lists"), &error)),
-        }
+        self.lists.remove(prefix)
     }
 
-    /// Every entry of the lists, as an earlier agent may have left them.
+    /// Every dynamic entry of the lists, as an earlier agent may have left them.
     ///
     /// # Errors
     ///
     /// [`DatapathError`].
     pub fn list_entries(&self) -> Result<Vec<(IpNet, Entry)>, DatapathError> {
-        let failed = |error| DatapathError::kernel("read the lists", &error);
-        self.lists
-            .iter()
-            .map(|item| {
-                let (key, Shared(value)) = item.map_err(failed)?;
-                Ok((prefix_of(&key), Entry { verdict: value.verdict, expires_ns: value.expires_ns }))
-            })
-            .collect()
+        self.lists.entries()
     }
 
     /// The counters of an interface slot and a class, all CPUs together.

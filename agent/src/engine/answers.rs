@@ -7,7 +7,8 @@ use crate::{
         Control, Refused,
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
-            LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status, TopReport,
+            FileReport, LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status,
+            TopReport,
         },
         lists::list_entry,
     },
@@ -35,6 +36,10 @@ impl Control for Engine {
     fn list(&self, list: ListName) -> ListReport {
         let now = monotonic_ns();
         ListReport { entries: self.lock().lists.list(list).map(|listed| list_entry(listed, now)).collect() }
+    }
+
+    fn list_files(&self) -> FileReport {
+        self.report_files()
     }
 
     fn add(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused> {

@@ -5,6 +5,7 @@
 
 mod answers;
 mod changes;
+mod files;
 mod reload;
 mod report;
 mod start;
@@ -22,7 +23,7 @@ use crate::{
     control::Refused,
     datapath::{AttachMode, Datapath, monotonic_ns},
     events::EventLog,
-    lists::{Change, Store},
+    lists::{Change, Store, feeds::Files},
     rates::{Rates, Snapshot},
 };
 use stopbank_common::policy::Policy;
@@ -33,6 +34,8 @@ pub use start::Start;
 /// A running agent.
 pub struct Engine {
     state: Mutex<State>,
+    /// Held while list files are read, which takes longer than anybody should wait for the state.
+    reading: Mutex<()>,
     events: Arc<EventLog>,
     origin: Origin,
     metrics: Option<std::net::SocketAddr>,
@@ -63,6 +66,7 @@ struct State {
     mode: Mode,
     numbers: ClassNumbers,
     lists: Store,
+    files: Files,
     interfaces: Vec<Protected>,
     rates: Rates,
 }

@@ -1,10 +1,10 @@
 //! A new configuration in the place of the one in force, as a whole or not at all.
 
-use std::time::SystemTime;
+use std::{sync::PoisonError, time::SystemTime};
 
 use stopbank_common::policy::MAX_INTERFACES;
 
-use super::{Engine, Protected, State, host, start};
+use super::{Engine, Protected, State, files::Prepared, host, start};
 use crate::{
     config::{self, Attach, Compiled, Config, ConfiguredLists, compile},
     control::{Refused, Why, api::Reloaded},
@@ -13,8 +13,10 @@ use crate::{
 impl Engine {
     /// Reads the file again. What cannot change while the agent runs stays as it is, and is named in the answer.
     pub(super) fn reload_file(&self) -> Result<Reloaded, Refused> {
+        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let prepared = self.prepare();
         let mut state = self.lock();
-        let outcome = self.reload_into(&mut state);
+        let outcome = prepared.and_then(|prepared| self.reload_into(&mut state, prepared));
         state.reload_error = outcome.as_ref().err().map(|refused| refused.body.error.clone());
         match &outcome {
             Ok(reloaded) => {
@@ -32,7 +34,8 @@ impl Engine {
         outcome
     }
 
-    fn reload_into(&self, state: &mut State) -> Result<Reloaded, Refused> {
+    /// Reads the configuration and its list files, which may take a second: nobody waits for it but who asked.
+    fn prepare(&self) -> Result<(String, Config, Prepared), Refused> {
         let text = config::read_text(&self.origin.file).map_err(|error| refuse(&error))?;
         let mut config =
             config::parse(&self.origin.file.display().to_string(), &text).map_err(|error| refuse(&error))?;
@@ -43,6 +46,16 @@ impl Engine {
         if let Some(socket) = &self.origin.socket {
             config.agent.socket.clone_from(socket);
         }
+        let before = self.lock().files.clone();
+        let prepared = Prepared::read(&config, Some(&before))?;
+        Ok((text, config, prepared))
+    }
+
+    fn reload_into(
+        &self,
+        state: &mut State,
+        (text, mut config, prepared): (String, Config, Prepared),
+    ) -> Result<Reloaded, Refused> {
         let mut notes = keep_what_needs_a_restart(&mut config, &state.config);
         let found = start::resolve(&config.interfaces)?;
         let interfaces = state.merge(&config, &found, &mut notes);
@@ -50,7 +63,7 @@ impl Engine {
         let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Refused::new(Why::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
-        state.swap(config, text, interfaces, compiled)?;
+        state.swap(config, text, interfaces, compiled, prepared)?;
         Ok(Reloaded { notes })
     }
 }
@@ -106,10 +119,15 @@ impl State {
         text: String,
         interfaces: Vec<Protected>,
         compiled: Compiled,
+        prepared: Prepared,
     ) -> Result<(), Refused> {
         let Compiled { policy, kept, numbers } = compiled;
         let changed = self.attach_changed(&interfaces)?;
-        let mut taken = self.swap_lists(&config.lists);
+        let installed = match prepared.generation {
+            Some(generation) => self.datapath.install_lists(generation).map_err(Refused::from),
+            None => Ok(()),
+        };
+        let mut taken = installed.and_then(|()| self.swap_lists(&config.lists));
         if taken.is_ok() {
             let before = std::mem::replace(&mut self.policy, policy);
             if let Err(error) = self.install(&kept) {
@@ -122,9 +140,14 @@ impl State {
             }
         }
         if let Err(refused) = taken {
+            if let Err(error) = self.datapath.revert_lists() {
+                tracing::error!("cannot take the list files back: {error}");
+            }
             self.put_back(&changed);
             return Err(refused);
         }
+        self.settle_lists();
+        self.files = prepared.files;
         self.mode = config.mode;
         self.config = config;
         self.text = text;

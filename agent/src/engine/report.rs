@@ -40,6 +40,8 @@ pub struct Measured {
     pub mode: Mode,
     /// Entries by list.
     pub lists: Vec<(&'static str, usize)>,
+    /// List files: name, prefixes, when they were read, whether the file is good.
+    pub files: Vec<(String, usize, Option<SystemTime>, bool)>,
     /// Events read.
     pub events_received: u64,
     /// Events lost.
@@ -73,6 +75,11 @@ impl Engine {
             interfaces: state.interfaces.iter().map(|i| (i.name.clone(), i.attach.name())).collect(),
             mode: state.mode,
             lists: ListName::ALL.iter().map(|&list| (list.name(), state.lists.count(list))).collect(),
+            files: state
+                .files
+                .iter()
+                .map(|one| (one.list.name.clone(), one.set.len(), one.read, one.error.is_none()))
+                .collect(),
             events_received: self.events.received(),
             events_lost: state.datapath.events_lost()?,
             loaded: state.loaded,
@@ -110,6 +117,7 @@ impl Engine {
                 deny: state.lists.count(ListName::Deny),
                 ban: state.lists.count(ListName::Ban),
             },
+            files: state.files_summary(),
             policy: PolicyStatus {
                 classes: state.config.all_classes().map(|class| class.name.clone()).collect(),
                 ipv4_prefix: state.config.source.ipv4_prefix,

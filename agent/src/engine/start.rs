@@ -13,10 +13,10 @@ use stopbank_common::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Engine, Origin, Protected, State, host};
+use super::{Engine, Origin, Protected, State, files::Prepared, host};
 use crate::{
     config::{Attach, Config, Interface, compile},
-    datapath::{Datapath, DatapathError, EventReader, Options, detach_all, link, monotonic_ns},
+    datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, link, monotonic_ns},
     failure::{Code, Failure},
     lists::{Change, ListName, Store},
     rates::Rates,
@@ -58,6 +58,7 @@ impl Engine {
         let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
+        let prepared = Prepared::read(&config, None)?;
         let (lists, changes) = Store::inherit(&datapath.list_entries()?, &config.lists, monotonic_ns());
         tracing::info!(
             allow = lists.count(ListName::Allow),
@@ -80,11 +81,12 @@ impl Engine {
             policy: compiled.policy,
             numbers: compiled.numbers,
             lists,
+            files: prepared.files,
             interfaces,
             rates: Rates::default(),
         };
         let first = kept.salts[usize::from(CLASS_DEFAULT)] != class_salt(Config::DEFAULT_CLASS);
-        if let Err(failure) = state.take_hold(first, changes, &compiled.kept) {
+        if let Err(failure) = state.take_hold(first, prepared.generation.flatten(), changes, &compiled.kept) {
             if first {
                 // Nothing was here before: nothing stays.
                 let pins = state.config.agent.pin_dir.clone();
@@ -100,6 +102,7 @@ impl Engine {
         }
         let engine = Self {
             state: Mutex::new(state),
+            reading: Mutex::default(),
             events: Arc::default(),
             origin,
             metrics,
@@ -123,15 +126,24 @@ impl State {
     ///
     /// Where an earlier agent's policy is in force, it stays so until all interfaces are attached: a start that fails then
     /// has changed nothing. On the `first` start, the first packet already meets the policy.
-    fn take_hold(&mut self, first: bool, changes: Vec<Change>, kept: &Kept) -> Result<(), Failure> {
+    fn take_hold(
+        &mut self,
+        first: bool,
+        generation: Option<Generation>,
+        changes: Vec<Change>,
+        kept: &Kept,
+    ) -> Result<(), Failure> {
         if first {
+            self.datapath.install_lists(generation)?;
+            self.settle_lists();
             self.apply(changes)?;
             self.install(kept)?;
             return self.attach_all().map(|_| ());
         }
         let fresh = self.attach_all()?;
         let back: Vec<Change> = changes.iter().rev().map(Change::reversed).collect();
-        let outcome = self.apply(changes).map_err(Failure::from).and_then(|()| {
+        let installed = self.datapath.install_lists(generation).map_err(Failure::from);
+        let outcome = installed.and_then(|()| self.apply(changes).map_err(Failure::from)).and_then(|()| {
             self.install(kept).map_err(|error| {
                 if let Err(refused) = self.apply(back) {
                     tracing::error!("cannot take the lists back: {}", refused.body.error);
@@ -140,7 +152,12 @@ impl State {
             })
         });
         if outcome.is_err() {
+            if let Err(error) = self.datapath.revert_lists() {
+                tracing::error!("cannot take the list files back: {error}");
+            }
             self.detach_all_of(&fresh);
+        } else {
+            self.settle_lists();
         }
         outcome
     }

@@ -3,6 +3,7 @@
 //! [`Store`] knows what is wanted and why, and what follows for the kernel; it touches nothing. Texts become prefixes
 //! in [`parse_prefix`], and [`objection`] says what had better be thought over.
 
+pub mod feeds;
 mod guard;
 mod prefix;
 mod store;

@@ -93,7 +93,7 @@ fn measure(
     Ok(all.iter().enumerate().map(outcome).collect())
 }
 
-fn median(values: Vec<f64>) -> f64 {
+pub(crate) fn median(values: Vec<f64>) -> f64 {
     quantile(values, 0.5)
 }
 

@@ -194,6 +194,24 @@ impl Programs {
         Ok(Turn { ns, dropped: Some(limited as f64 / f64::from(repeat)) })
     }
 
+    /// One turn of ours whatever becomes of the packets, and what was counted.
+    pub(crate) fn ours(&mut self, packet: Packet, sources: Sources, repeat: u32) -> Result<(f64, Counters)> {
+        self.source_bits.set(0, sources.bits(), 0)?;
+        self.target_frags.set(0, &self.ours, 0)?;
+        let before = self.counted()?;
+        let (ns, _) = self.time(packet, true, repeat)?;
+        let mut counted = self.counted()?;
+        for (now, before) in counted.judged.iter_mut().zip(&before.judged) {
+            now.packets -= before.packets;
+        }
+        Ok((ns, counted))
+    }
+
+    /// Where lists and policy are.
+    pub(crate) fn datapath(&mut self) -> &mut Datapath {
+        &mut self.datapath
+    }
+
     fn lru_limiter(&mut self, packet: Packet, sources: Sources, repeat: u32) -> Result<Turn> {
         self.target_frags.set(0, xdp(&self.peers, "lru_limiter")?.fd()?, 0)?;
         let (ns, action) = self.time(packet, true, repeat)?;

@@ -3,6 +3,8 @@
 //! Every program runs over the same frames in the kernel (BPF_PROG_TEST_RUN), in turns, so that whatever else the machine
 //! does hits all of them; medians count. Figures of one run compare with each other, not with those of another machine.
 
+#[path = "../bench/lists.rs"]
+mod lists;
 #[path = "../bench/measure.rs"]
 mod measure;
 #[path = "../bench/memory.rs"]
@@ -68,6 +70,10 @@ struct Arguments {
     #[arg(long, value_name = "PART", value_delimiter = ',', default_values_t = Part::USUAL)]
     limits: Vec<Part>,
 
+    /// Only what lists cost
+    #[arg(long)]
+    lists: bool,
+
     /// The BPF object of xdp-filter in its deny mode
     #[arg(long, value_name = "FILE", default_value = programs::XDP_FILTER)]
     xdp_filter: PathBuf,
@@ -85,6 +91,10 @@ fn main() -> Result<()> {
         rounds: arguments.rounds,
         repeat: arguments.repeat,
     };
+    if arguments.lists {
+        print!("{}", lists::run(load, &plan)?);
+        return Ok(());
+    }
     let (outcomes, memory) = measure::run(load, &plan)?;
     print!("{}", report::markdown(&outcomes, &plan));
     print!("{}", memory::markdown(&memory));

@@ -4,6 +4,7 @@
 
 mod captures;
 mod default_configuration;
+mod files;
 mod fixtures;
 mod limits;
 mod lists;
@@ -23,6 +24,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = fixtures::trials();
     trials.extend(lists::trials());
+    trials.extend(files::trials());
     trials.extend(limits::trials());
     trials.extend(random::trials());
     trials.extend(simulation::trials());

@@ -1,10 +1,11 @@
 //! Bans and allow entries, as an operator makes them and as packets feel them.
 
-use std::time::Duration;
+use std::{fs, net::Ipv4Addr, time::Duration};
 
 use libtest_mimic::Trial;
 use stopbank_tests::{
     nginx::Nginx,
+    scratch::Scratch,
     topology::{CLIENT, Topology},
 };
 
@@ -17,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("bans come from stdin, all or none", ban_from_stdin),
         trial("allow beats a ban of the same prefix, and a longer prefix a shorter", allow),
         trial("an allowed source has no limits", allowed_source_has_no_limits),
+        trial("a list file is heeded when it changes, and what it said holds when it goes bad", list_file),
     ]
 }
 
@@ -99,4 +101,55 @@ fn allowed_source_has_no_limits(topology: &Topology) {
             assert!(counts.reason("source-packets") > offered * 9 / 10, "{counts:?}");
         }
     }
+}
+
+fn list_file(topology: &Topology) {
+    let _nginx = Nginx::start(&topology.server).unwrap();
+    let directory = Scratch::new().unwrap();
+    let path = directory.file("drop");
+    let put = |text: &str| {
+        // As updaters do it: written beside, then renamed.
+        fs::write(directory.file("new"), text).unwrap();
+        fs::rename(directory.file("new"), &path).unwrap();
+    };
+    put("198.51.100.7\n");
+    let block = format!("[[list]]\nname = \"drop\"\npath = {path:?}\naction = \"deny\"\n");
+    let site = site(topology, &enforcing(&block));
+    let agent = site.start().unwrap();
+    assert!(served(topology, false), "not on the list");
+    let soon = Duration::from_secs(10);
+    put(&format!("{}/24\n2001:db8:bad::/48\n", Ipv4Addr::from(u32::from(CLIENT.0) & !255)));
+    let status = || site.ask(&["list", "ls"]).unwrap()["lists"][0].clone();
+    assert!(eventually(soon, || status()["ipv6"] == 1), "{}", status());
+    assert_eq!(status()["ipv4"], 1, "{}", status());
+    assert!(!served(topology, false), "the file denies it");
+
+    put("<html>502 Bad Gateway</html>\n");
+    assert!(eventually(soon, || status()["error"].is_string()), "{}", status());
+    assert!(status()["error"].as_str().unwrap().contains("line 1: `<html>"), "{}", status());
+    assert!(!served(topology, false), "what it said before holds");
+    let shown = site.cli(&["status"]).unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("1 with errors") && shown.contains("line 1"), "{shown}");
+    succeed(&site, &["reload"]);
+    assert!(!served(topology, false), "a reload changes nothing of that");
+    let checked = site.cli(&["list", "check", path.to_str().unwrap()]).unwrap();
+    assert_eq!(checked.status.code(), Some(78), "{}", said(&checked));
+
+    succeed(&site, &["allow", "add", &CLIENT.0.to_string()]);
+    assert!(served(topology, false), "an operator's longer prefix wins");
+    succeed(&site, &["allow", "rm", &CLIENT.0.to_string()]);
+    assert!(!served(topology, false));
+    put(&format!("{}/24\n", Ipv4Addr::from(u32::from(CLIENT.0) & !255)));
+    assert!(eventually(soon, || status()["error"].is_null()), "{}", status());
+
+    // Another agent takes over, and the list with it; one without the list gives it up.
+    agent.kill().unwrap();
+    assert!(!served(topology, false), "without an agent");
+    let agent = site.start().unwrap();
+    assert!(!served(topology, false), "with the next one");
+    agent.stop().unwrap();
+    site.configure(&enforcing("")).unwrap();
+    let _agent = site.start().unwrap();
+    assert!(served(topology, false), "the configuration has no list any more");
 }

@@ -1,0 +1,174 @@
+//! One generation of the index over the list files: made off to the side, and put in force as a whole.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+use stopbank_common::{
+    index::{FILTER_WORDS, Leaf, PIECE_WORDS, PIECES, Place, Word},
+    list::{LONGER_CAPACITY, ListEntry, ListKey},
+};
+
+use super::{
+    dynamic::Range,
+    sys::{self, ANY_SIZE, ARRAY, LPM_TRIE, MAPPED, Mapping, NO_PREALLOC},
+};
+use crate::{
+    datapath::DatapathError,
+    lists::feeds::{Painted, PrefixSet, leaves, paint, word_at},
+};
+
+/// An index, its leaves, and what neither can tell; not in force yet.
+pub struct Generation {
+    /// The filter and the map that holds it.
+    bits: Box<[u64]>,
+    pub(super) filter: OwnedFd,
+    /// The index as the kernel has it, so that its words can be written anew with other marks.
+    words: Box<[u64]>,
+    /// Its pieces; `None` for those in which there is nothing.
+    pieces: Vec<Option<OwnedFd>>,
+    /// Stands for all of those.
+    blank: OwnedFd,
+    pub(super) leaves: OwnedFd,
+    pub(super) longer: OwnedFd,
+    entries: Arc<PrefixSet>,
+    /// Entries of files lie within dynamic ones.
+    pub(super) inside: bool,
+}
+
+impl Generation {
+    /// Makes the maps and fills them. Touches nothing that is in force, and may take a second for a million prefixes.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`] when the kernel has no memory for it, for instance.
+    pub fn build(entries: Arc<PrefixSet>) -> Result<Self, DatapathError> {
+        let count = entries.len();
+        Self::make(entries)
+            .map_err(|error| DatapathError::kernel(format!("make an index of {count} list entries"), &error))
+    }
+
+    fn make(entries: Arc<PrefixSet>) -> io::Result<Self> {
+        let count = leaves(&entries).max(1);
+        let leaf = (size_of::<u32>(), size_of::<Leaf>());
+        let leaves = sys::create("lists_leaves", ARRAY, leaf, count as u32, MAPPED | ANY_SIZE)?;
+        let entry = (size_of::<ListKey>(), size_of::<ListEntry>());
+        let longer = sys::create("lists_longer", LPM_TRIE, entry, LONGER_CAPACITY, NO_PREALLOC)?;
+        let Painted { index: words, longer: beyond } = {
+            let lines = Mapping::new(&leaves, count * 8)?;
+            paint(&entries, lines.words())
+        };
+        sys::insert_all(longer.as_fd(), beyond.into_iter())?;
+        let pieces = (0..PIECES).map(|_| None).collect();
+        let blank = new_piece()?;
+        let word = (size_of::<u32>(), size_of::<u64>());
+        let filter = sys::create("lists_filter", ARRAY, word, FILTER_WORDS as u32, 0)?;
+        let bits = vec![0; FILTER_WORDS].into_boxed_slice();
+        let mut generation =
+            Self { bits, filter, words, pieces, blank, leaves, longer, entries, inside: false };
+        for number in 0..PIECES {
+            if generation.piece(number).iter().any(|word| *word != 0) {
+                generation.write_piece(number)?;
+            }
+        }
+        for family in [0, 1] {
+            generation.write_filter(&Range { family, first: 0, last: 0x00ff_ffff })?;
+        }
+        Ok(generation)
+    }
+
+    /// What it was made of.
+    pub fn entries(&self) -> &Arc<PrefixSet> {
+        &self.entries
+    }
+
+    /// The pieces of the index in their order.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.pieces.iter().map(|piece| piece.as_ref().unwrap_or(&self.blank).as_fd())
+    }
+
+    /// Makes known what lies within a dynamic entry, so that the longer one can be told.
+    pub(super) fn enter(&mut self, prefix: IpNet) -> io::Result<()> {
+        let mut within = self.entries.within(prefix).peekable();
+        if within.peek().is_some() {
+            sys::insert_all(self.longer.as_fd(), within)?;
+            self.inside = true;
+        }
+        Ok(())
+    }
+
+    /// Writes the marks of a range of /24s, and gives the pieces that there are only now.
+    ///
+    /// The kernel may copy a word by bytes: a packet then meets some bytes of the old word and some of the new one. They
+    /// differ in marks only, and each of those is right, before or after.
+    pub(super) fn mark(&mut self, range: &Range, marks: &[u16]) -> io::Result<Vec<usize>> {
+        let (mut fresh, mut changed) = (Vec::new(), Vec::new());
+        let mut current = None;
+        for (group, marks) in (range.first >> 4..).zip(marks) {
+            let place = Place { top: group << 12, family: range.family };
+            let (number, word) = (place.piece() as usize, &mut self.words[word_at(place)]);
+            let after = Word(*word).with_marks(*marks).0;
+            if *word == after {
+                continue;
+            }
+            *word = after;
+            if current.is_some_and(|current| current != number) {
+                fresh.extend(self.write(current, &mut changed)?);
+            }
+            current = Some(number);
+            changed.push((place.word(), after));
+        }
+        fresh.extend(self.write(current, &mut changed)?);
+        self.write_filter(range)?;
+        Ok(fresh)
+    }
+
+    /// Brings the filter in line with the index in a range.
+    fn write_filter(&mut self, range: &Range) -> io::Result<()> {
+        let mut changed = Vec::new();
+        let groups =
+            |word: u32| (0..4).map(move |i| (i, Place { top: (word << 2 | i) << 12, family: range.family }));
+        for word in range.first >> 6..=range.last >> 6 {
+            let at = Place { top: word << 14, family: range.family }.filter_word();
+            let bits = groups(word)
+                .map(|(i, place)| u64::from(Word(self.words[word_at(place)]).filter()) << (16 * i))
+                .fold(0, |all, bits| all | bits);
+            if self.bits[at as usize] != bits {
+                self.bits[at as usize] = bits;
+                changed.push((at, bits));
+            }
+        }
+        sys::insert_all(self.filter.as_fd(), changed.into_iter())
+    }
+
+    /// Writes words of a piece; its number if it had to be made.
+    fn write(&mut self, number: Option<usize>, words: &mut Vec<(u32, u64)>) -> io::Result<Option<usize>> {
+        let (Some(number), words) = (number, std::mem::take(words)) else { return Ok(None) };
+        if let Some(piece) = &self.pieces[number] {
+            sys::insert_all(piece.as_fd(), words.into_iter())?;
+            return Ok(None);
+        }
+        self.write_piece(number)?;
+        Ok(Some(number))
+    }
+
+    fn piece(&self, number: usize) -> &[u64] {
+        &self.words[number * PIECE_WORDS..][..PIECE_WORDS]
+    }
+
+    /// Makes a piece. It is all zeroes at first.
+    fn write_piece(&mut self, number: usize) -> io::Result<()> {
+        let piece = new_piece()?;
+        let words = (0..).zip(self.piece(number)).filter(|(_, word)| **word != 0);
+        sys::insert_all(piece.as_fd(), words.map(|(at, word)| (at, *word)))?;
+        self.pieces[number] = Some(piece);
+        Ok(())
+    }
+}
+
+pub(super) fn new_piece() -> io::Result<OwnedFd> {
+    sys::create("lists_index", ARRAY, (size_of::<u32>(), size_of::<u64>()), PIECE_WORDS as u32, 0)
+}

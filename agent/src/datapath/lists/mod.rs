@@ -1,0 +1,324 @@
+//! The lists in the kernel: dynamic entries one at a time, and those of files a generation at a time.
+//!
+//! Whatever is changed, a packet at any moment is judged as before the change or as after it: what a mark points to is
+//! there before the mark, a generation is complete before it is in force, and goes when no program that runs has it.
+
+mod dynamic;
+mod generation;
+mod sys;
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+    sync::Arc,
+};
+
+use aya::{
+    Ebpf,
+    maps::{Array, Map, MapData, lpm_trie::LpmTrie},
+};
+use ipnet::IpNet;
+use stopbank_common::{
+    index::{PIECES, STATE_DYNAMIC, STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT},
+    list::{ListEntry, ListKey},
+    names,
+};
+
+use super::{
+    DatapathError, Entry,
+    error::errno,
+    list_key,
+    maps::{self, Shared},
+    prefix_of,
+};
+use crate::lists::feeds::PrefixSet;
+use dynamic::Dynamic;
+pub use generation::Generation;
+
+/// Dynamic entries that are looked up without an index: as few as this cost less than its cache miss.
+const DIRECT: usize = 64;
+
+/// The maps of the lists.
+pub(super) struct Lists {
+    trie: LpmTrie<MapData, [u8; 16], Shared<ListEntry>>,
+    state_map: Array<MapData, u64>,
+    filter: MapData,
+    index: MapData,
+    leaves: MapData,
+    longer: MapData,
+    dynamic: Dynamic,
+    /// What the state map holds.
+    state: u64,
+    /// The generation in force, if this agent has made it.
+    current: Option<Generation>,
+    /// What was in force before the last [`Lists::install`], until that is settled.
+    before: Option<(u64, Option<Generation>)>,
+}
+
+impl Lists {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DatapathError> {
+        raise_descriptor_limit();
+        let state_map: Array<MapData, u64> =
+            maps::typed(maps::take(ebpf, names::LISTS_STATE)?, names::LISTS_STATE)?;
+        let state =
+            state_map.get(&0, 0).map_err(|error| DatapathError::kernel("read LISTS_STATE", &error))?;
+        let mut lists = Self {
+            trie: maps::typed(maps::take(ebpf, names::LISTS)?, names::LISTS)?,
+            state_map,
+            filter: outer(ebpf, names::LISTS_FILTER)?,
+            index: outer(ebpf, names::LISTS_INDEX)?,
+            leaves: outer(ebpf, names::LISTS_LEAVES)?,
+            longer: outer(ebpf, names::LISTS_LONGER)?,
+            dynamic: Dynamic::default(),
+            state,
+            current: None,
+            before: None,
+        };
+        for (prefix, _) in lists.entries()? {
+            lists.dynamic.insert(prefix);
+        }
+        Ok(lists)
+    }
+
+    pub(super) fn insert(&mut self, prefix: IpNet, entry: Entry) -> Result<(), DatapathError> {
+        let prefix = prefix.trunc();
+        let failed = |error: io::Error| DatapathError::kernel(format!("put {prefix} on the lists"), &error);
+        self.own_index()?;
+        if self.current.is_none() && self.before.is_none() && self.dynamic.len() >= DIRECT {
+            self.install(Some(Generation::build(Arc::default())?))?;
+            self.settle()?;
+        }
+        if let Some(generation) = &mut self.current {
+            generation.enter(prefix).map_err(failed)?;
+        }
+        // What lies within is compared with before the entry is found.
+        self.set_state(self.wanted(self.dynamic.len() + 1))?;
+        let key = list_key(prefix);
+        let value = ListEntry {
+            expires_ns: entry.expires_ns,
+            verdict: entry.verdict,
+            prefix_bits: key.prefix_len() as u8,
+            reserved: [0; 6],
+        };
+        self.trie
+            .insert(&key, Shared(value), 0)
+            .map_err(|error| DatapathError::kernel(format!("put {prefix} on the lists"), &error))?;
+        self.dynamic.insert(prefix);
+        self.mark(prefix).map_err(failed)
+    }
+
+    pub(super) fn remove(&mut self, prefix: IpNet) -> Result<bool, DatapathError> {
+        let prefix = prefix.trunc();
+        let failed = |error: io::Error| DatapathError::kernel(format!("take {prefix} off the lists"), &error);
+        self.own_index()?;
+        match self.trie.remove(&list_key(prefix)) {
+            Ok(()) => {}
+            Err(error) if errno(&error) == Some(libc::ENOENT) => return Ok(false),
+            Err(error) => {
+                return Err(DatapathError::kernel(format!("take {prefix} off the lists"), &error));
+            }
+        }
+        self.dynamic.remove(prefix);
+        self.mark(prefix).map_err(failed)?;
+        self.set_state(self.wanted(self.dynamic.len()))?;
+        Ok(true)
+    }
+
+    pub(super) fn entries(&self) -> Result<Vec<(IpNet, Entry)>, DatapathError> {
+        let failed = |error| DatapathError::kernel("read the lists", &error);
+        self.trie
+            .iter()
+            .map(|item| {
+                let (key, Shared(value)) = item.map_err(failed)?;
+                Ok((prefix_of(&key), Entry { verdict: value.verdict, expires_ns: value.expires_ns }))
+            })
+            .collect()
+    }
+
+    /// Puts the entries of files in force as a whole, in the place of those there were; `None`: there are none. Until
+    /// [`Lists::settle`], [`Lists::revert`] goes back.
+    pub(super) fn install(&mut self, generation: Option<Generation>) -> Result<(), DatapathError> {
+        let failed = |error: io::Error| DatapathError::kernel("put the list files in force", &error);
+        self.settle()?;
+        let generation = match generation {
+            None if self.dynamic.len() > DIRECT => Some(Generation::build(Arc::default())?),
+            other => other.filter(|made| !made.entries().is_empty() || self.dynamic.len() >= DIRECT),
+        };
+        let slot = !self.state & STATE_SLOT;
+        let generation = match generation {
+            None => None,
+            Some(mut made) => {
+                let mut covered: Option<IpNet> = None;
+                for prefix in self.dynamic.iter() {
+                    // What contains others comes before them.
+                    if covered.is_none_or(|outer| !outer.contains(&prefix)) {
+                        made.enter(prefix).map_err(failed)?;
+                        covered = Some(prefix);
+                    }
+                }
+                for range in self.dynamic.families() {
+                    made.mark(&range, &self.dynamic.marks(&range)).map_err(failed)?;
+                }
+                self.put_pieces(slot, made.pieces()).map_err(failed)?;
+                sys::put(self.filter.fd().as_fd(), slot as u32, made.filter.as_fd()).map_err(failed)?;
+                sys::put(self.leaves.fd().as_fd(), slot as u32, made.leaves.as_fd()).map_err(failed)?;
+                sys::put(self.longer.fd().as_fd(), slot as u32, made.longer.as_fd()).map_err(failed)?;
+                Some(made)
+            }
+        };
+        let before = (self.state, std::mem::replace(&mut self.current, generation));
+        let state = slot | self.wanted(self.dynamic.len()) & !STATE_SLOT;
+        if let Err(error) = self.set_state(state) {
+            self.current = before.1;
+            return Err(error);
+        }
+        self.before = Some(before);
+        Ok(())
+    }
+
+    /// Gives up what was in force before the last install.
+    pub(super) fn settle(&mut self) -> Result<(), DatapathError> {
+        let failed = |error: io::Error| DatapathError::kernel("give up the list files of before", &error);
+        let Some((before, generation)) = self.before.take() else { return Ok(()) };
+        if before & STATE_INDEXED != 0 {
+            self.wait_for_programs().map_err(failed)?;
+            let slot = before & STATE_SLOT;
+            // No call empties many slots at a time; one map of nothing in all of them takes no memory.
+            let blank = generation::new_piece().map_err(failed)?;
+            self.put_pieces(slot, (0..PIECES).map(|_| blank.as_fd())).map_err(failed)?;
+            for outer in [&self.filter, &self.leaves, &self.longer] {
+                sys::empty(outer.fd().as_fd(), slot as u32).map_err(failed)?;
+            }
+        }
+        drop(generation);
+        Ok(())
+    }
+
+    /// Goes back to what was in force before the last install. The dynamic entries must be those of then.
+    pub(super) fn revert(&mut self) -> Result<(), DatapathError> {
+        let Some((state, generation)) = self.before.take() else { return Ok(()) };
+        self.set_state(state)?;
+        self.current = generation;
+        Ok(())
+    }
+
+    fn put_pieces<'f>(&self, slot: u64, pieces: impl Iterator<Item = BorrowedFd<'f>>) -> io::Result<()> {
+        let first = slot as u32 * PIECES as u32;
+        let descriptors = pieces.map(|piece| piece.as_raw_fd() as u32);
+        sys::insert_all(self.index.fd().as_fd(), (first..).zip(descriptors))
+    }
+
+    /// Returns when no program runs that began before.
+    fn wait_for_programs(&self) -> io::Result<()> {
+        // The kernel waits whenever a slot is filled; this slot is the one in force now, or of no use to anybody.
+        let slot = (self.state & STATE_SLOT) as u32;
+        match &self.current {
+            Some(generation) => sys::put(self.longer.fd().as_fd(), slot, generation.longer.as_fd()),
+            None => {
+                let entry = (size_of::<ListKey>(), size_of::<ListEntry>());
+                let nothing = sys::create("lists_longer", sys::LPM_TRIE, entry, 1, sys::NO_PREALLOC)?;
+                sys::put(self.longer.fd().as_fd(), slot, nothing.as_fd())
+            }
+        }
+    }
+
+    /// What the state map shall hold with so many dynamic entries.
+    fn wanted(&self, dynamic: usize) -> u64 {
+        let indexed = match &self.current {
+            Some(generation) if generation.inside => STATE_INDEXED | STATE_INSIDE,
+            Some(_) => STATE_INDEXED,
+            None => STATE_EMPTY,
+        };
+        let dynamic = if dynamic > 0 { STATE_DYNAMIC } else { STATE_EMPTY };
+        self.state & STATE_SLOT | indexed | dynamic
+    }
+
+    fn set_state(&mut self, state: u64) -> Result<(), DatapathError> {
+        // "Empty" is one value, whichever slot was used last; that is remembered here.
+        let kernel = if state & !STATE_SLOT == 0 { STATE_EMPTY } else { state };
+        // All of it is in one byte: no packet reads half of it.
+        self.state_map
+            .set(0, kernel, 0)
+            .map_err(|error| DatapathError::kernel("write LISTS_STATE", &error))?;
+        self.state = state;
+        Ok(())
+    }
+
+    fn mark(&mut self, prefix: IpNet) -> io::Result<()> {
+        let Some(generation) = &mut self.current else { return Ok(()) };
+        let range = Dynamic::groups(prefix);
+        let fresh = generation.mark(&range, &self.dynamic.marks(&range))?;
+        let first = (self.state & STATE_SLOT) as usize * PIECES;
+        let fresh: Vec<_> =
+            generation.pieces().enumerate().filter(|(number, _)| fresh.contains(number)).collect();
+        let elements =
+            fresh.iter().map(|(number, piece)| ((first + number) as u32, piece.as_raw_fd() as u32));
+        sys::insert_all(self.index.fd().as_fd(), elements)
+    }
+
+    /// Entries are marked in an index that this agent has made; an earlier agent's only serves until then.
+    fn own_index(&self) -> Result<(), DatapathError> {
+        if self.state & STATE_INDEXED != 0 && self.current.is_none() {
+            return Err(DatapathError::Kernel {
+                tried: "change the lists".to_owned(),
+                why: "the index is still an earlier agent's: list files come first".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl super::Datapath {
+    /// Puts the entries of list files in force as a whole, in the place of those there were. A packet is judged by the
+    /// old ones or by the new ones. [`super::Datapath::revert_lists`] goes back, until [`super::Datapath::settle_lists`].
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`]; what was in force stays so then.
+    pub fn install_lists(&mut self, generation: Option<Generation>) -> Result<(), DatapathError> {
+        self.lists.install(generation)
+    }
+
+    /// Gives up what was in force before the last [`super::Datapath::install_lists`], and its memory.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`]; the new ones are in force all the same.
+    pub fn settle_lists(&mut self) -> Result<(), DatapathError> {
+        self.lists.settle()
+    }
+
+    /// Goes back to what was in force before the last [`super::Datapath::install_lists`]. Dynamic entries must have been taken
+    /// back before.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn revert_lists(&mut self) -> Result<(), DatapathError> {
+        self.lists.revert()
+    }
+
+    /// The entries of list files in force.
+    pub fn filed(&self) -> Option<&Arc<PrefixSet>> {
+        self.lists.current.as_ref().map(Generation::entries)
+    }
+}
+
+/// An outer map.
+fn outer(ebpf: &mut Ebpf, name: &str) -> Result<MapData, DatapathError> {
+    match maps::take(ebpf, name)? {
+        Map::ArrayOfMaps(data) => Ok(data),
+        _ => Err(DatapathError::Kernel {
+            tried: format!("use map {name}"),
+            why: "it is not an array of maps".to_owned(),
+        }),
+    }
+}
+
+/// Two generations may have more maps than the usual 1024 descriptors. Where this is refused, making an index says so.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,208 @@
+//! The list files of a configuration: what of each is in force, and what is wrong with it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::{FeedError, Format, LARGEST, Parsed, PrefixSet, Wanted, parse};
+use crate::config::ListFile;
+
+/// What tells one version of a file from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// Of the file that has this name now; `None` if there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&fs::Metadata> for Stamp {
+    fn from(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+/// Why a list file is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system refused.
+    #[error("cannot read it: {0}")]
+    Io(#[from] io::Error),
+    /// It is no regular file, or too large.
+    #[error("{0}")]
+    NotAList(String),
+    /// What it says is not understood.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+}
+
+/// Reads a list file.
+///
+/// # Errors
+///
+/// [`ReadError`].
+pub fn read(list: &ListFile, now: SystemTime) -> Result<(Parsed, Format, Stamp), ReadError> {
+    // Looked at before it is opened: opening a FIFO would wait for a writer.
+    if !fs::metadata(&list.path)?.is_file() {
+        return Err(ReadError::NotAList("it is not a regular file".to_owned()));
+    }
+    let file = File::open(&list.path)?;
+    let metadata = file.metadata()?;
+    let mut bytes = Vec::with_capacity(metadata.len().min(LARGEST) as usize + 1);
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(ReadError::NotAList(format!("it is larger than {} MiB", LARGEST >> 20)));
+    }
+    let written = metadata.modified().unwrap_or(now);
+    let (parsed, format) = parse(&bytes, list.format, &Wanted::by(list, written, now))?;
+    Ok((parsed, format, Stamp::from(&metadata)))
+}
+
+/// A list file, and what of it is in force.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the configuration says.
+    pub list: ListFile,
+    /// How it is written, where that is known.
+    pub format: Option<Format>,
+    /// Its prefixes.
+    pub set: Arc<PrefixSet>,
+    /// Entries that were left out.
+    pub skipped: usize,
+    /// When that was read; `None`: never.
+    pub read: Option<SystemTime>,
+    /// What is wrong with the file as it is now; what stood in it before holds.
+    pub error: Option<String>,
+    /// The version that was looked at last, good or bad.
+    seen: Option<Stamp>,
+    /// When the first of its entries expires.
+    expires: Option<SystemTime>,
+}
+
+impl Loaded {
+    fn new(list: ListFile) -> Self {
+        let set = Arc::default();
+        Self { list, format: None, set, skipped: 0, read: None, error: None, seen: None, expires: None }
+    }
+
+    /// Reads the file again.
+    fn refresh(&mut self, now: SystemTime) {
+        self.seen = Stamp::of(&self.list.path);
+        match read(&self.list, now) {
+            Ok((parsed, format, stamp)) => {
+                self.set = Arc::new(parsed.set);
+                self.format = Some(format);
+                self.skipped = parsed.skipped;
+                self.expires = parsed.expires;
+                self.read = Some(now);
+                self.seen = Some(stamp);
+                self.error = None;
+            }
+            Err(error) => {
+                self.expires = None;
+                self.error = Some(format!("{}: {error}", self.list.path.display()));
+            }
+        }
+    }
+
+    /// Whether this is of the same version of the file.
+    pub fn is_same_version(&self, other: &Self) -> bool {
+        self.seen == other.seen && self.read == other.read
+    }
+
+    fn is_due(&self, now: SystemTime) -> bool {
+        self.seen != Stamp::of(&self.list.path) || self.expires.is_some_and(|end| end <= now)
+    }
+}
+
+/// All list files.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    all: Vec<Loaded>,
+}
+
+impl Files {
+    /// Reads the files of a configuration. What `before` had of one that is now bad stays in force.
+    #[must_use]
+    pub fn read(lists: &[ListFile], before: &Self, now: SystemTime) -> Self {
+        let all = lists.iter().map(|list| {
+            let same = |old: &&Loaded| old.list == *list;
+            let mut loaded =
+                before.all.iter().find(same).cloned().unwrap_or_else(|| Loaded::new(list.clone()));
+            loaded.refresh(now);
+            loaded
+        });
+        Self { all: all.collect() }
+    }
+
+    /// Reads those that have changed, or of which something expired; `None` if there are none. A file that is still being
+    /// written (it has changed since `steady` was taken) is left for the next time.
+    #[must_use]
+    pub fn reread(&self, steady: &[Option<Stamp>], now: SystemTime) -> Option<Self> {
+        let mut new = self.clone();
+        let mut any = false;
+        for (loaded, steady) in new.all.iter_mut().zip(steady) {
+            if loaded.is_due(now) && Stamp::of(&loaded.list.path) == *steady {
+                loaded.refresh(now);
+                any = true;
+            }
+        }
+        any.then_some(new)
+    }
+
+    /// Puts back what the kernel did not take, and says why.
+    pub fn take_back(&mut self, before: &Self, why: &str) {
+        for (new, old) in self.all.iter_mut().zip(&before.all) {
+            if !Arc::ptr_eq(&new.set, &old.set) {
+                new.set = old.set.clone();
+                new.error = Some(why.to_owned());
+            }
+        }
+    }
+
+    /// What the files look like now.
+    pub fn stamps(&self) -> Vec<Option<Stamp>> {
+        self.all.iter().map(|loaded| Stamp::of(&loaded.list.path)).collect()
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
+        self.all.iter()
+    }
+
+    /// Whether two have the same prefixes in force.
+    pub fn same_prefixes(&self, other: &Self) -> bool {
+        self.all.len() == other.all.len()
+            && self
+                .all
+                .iter()
+                .zip(&other.all)
+                .all(|(one, other)| Arc::ptr_eq(&one.set, &other.set) || one.set == other.set)
+    }
+
+    /// What is in force of all of them together.
+    pub fn merged(&self) -> Arc<PrefixSet> {
+        match self.all.as_slice() {
+            [] => Arc::default(),
+            [one] => one.set.clone(),
+            all => Arc::new(PrefixSet::merge(all.iter().map(|loaded| &*loaded.set))),
+        }
+    }
+}
