@@ -9,6 +9,8 @@ use stopbank_common::{
     policy::{MAX_INTERFACES, Policy},
 };
 
+use crate::bound::masked;
+
 /// Slot 0 holds the map with the policy; user space replaces that map.
 #[btf_map]
 static POLICY: ArrayOfMaps<Array<Policy, 1>, 1> = ArrayOfMaps::new();
@@ -37,16 +39,16 @@ pub(crate) fn class_of(policy: &Policy, facts: &Facts) -> u8 {
     let class = match facts.protocol {
         // A later fragment has no port to go by.
         _ if facts.fragment == Fragment::Later => policy.fragments_class as u8,
-        protocol::TCP => policy.by_tcp_port[usize::from(facts.destination_port)],
+        protocol::TCP => policy.by_tcp_port[masked::<0xffff>(facts.destination_port.into())],
         protocol::UDP => {
-            let class = policy.by_udp_port[usize::from(facts.destination_port)];
+            let class = policy.by_udp_port[masked::<0xffff>(facts.destination_port.into())];
             if u32::from(class) == policy.udp_class && policy.is_amplifier(facts.source_port) {
                 policy.answers_class as u8
             } else {
                 class
             }
         }
-        other => policy.by_protocol[usize::from(other)],
+        other => policy.by_protocol[masked::<0xff>(other.into())],
     };
     class & (stopbank_common::policy::MAX_CLASSES as u8 - 1)
 }

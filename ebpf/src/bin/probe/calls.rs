@@ -82,7 +82,8 @@ fn plain_loop(ctx: XdpContext) -> u32 {
         return FAILED;
     }
     // SAFETY: the byte is within the frame.
-    let bound = u32::from(unsafe { core::ptr::with_exposed_provenance::<u8>(data + 14).read_volatile() }) & 63;
+    let bound =
+        u32::from(unsafe { core::ptr::with_exposed_provenance::<u8>(data + 14).read_volatile() }) & 63;
     let mut sum = 0_u32;
     let mut round = 0;
     while round < bound {
