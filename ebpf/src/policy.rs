@@ -12,14 +12,17 @@ use stopbank_common::{
 use crate::bound::masked;
 
 /// Slot 0 holds the map with the policy; user space replaces that map.
+///
+/// The value is an array of one policy, because Linux 6.1 takes no inner map whose maker gave no BTF in place of one with a
+/// structure for a value: only the latter was searched for a timer, and "none found" is not "not searched".
 #[btf_map]
-static POLICY: ArrayOfMaps<Array<Policy, 1>, 1> = ArrayOfMaps::new();
+static POLICY: ArrayOfMaps<Array<[Policy; 1], 1>, 1> = ArrayOfMaps::new();
 
 /// The policy that this packet is judged by, from the first step to the last.
 #[inline(always)]
 pub(crate) fn in_force<'p>() -> Option<&'p Policy> {
     // A fresh map is filled before it is swapped in and never written afterwards.
-    POLICY.get_value(0, &0)
+    POLICY.get_value(0, &0).map(|[policy]| policy)
 }
 
 /// Where packets of this interface are counted; 0 for one that the policy does not name.

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod command;
 mod demo;
+mod kernels;
 mod llvm;
 mod packages;
 mod run;
@@ -86,6 +87,12 @@ enum Task {
     /// Runs every test, those that need root included, and closes with the totals
     Test(test::Options),
 
+    /// Runs the packet tests on Debian's kernels 6.1 and 6.12 in virtual machines, and closes with the totals
+    ///
+    /// Kernels are downloaded from the mirror that apt has, into ~/.cache/stopbank/kernels; without a network those that are
+    /// there are taken. KVM is used where it works, otherwise the processor is emulated, at some minutes a kernel. Needs no root.
+    Kernels(kernels::Options),
+
     /// Checks format, lints (of the BPF programs too), dependencies, documentation, and the build without BPF tools
     Check(check::Options),
 }
@@ -100,6 +107,7 @@ fn main() -> ExitCode {
         Task::Demo { arguments } => demo::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
         Task::Test(options) => test::run(&options),
+        Task::Kernels(options) => kernels::run(&options),
         Task::Check(options) => check::run(&options),
     };
     match outcome {
