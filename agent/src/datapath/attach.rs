@@ -8,7 +8,7 @@ use aya::programs::{
     xdp::{XdpLink, XdpLinkId},
 };
 
-use super::{Datapath, DatapathError, error::errno, link, pins::Pins};
+use super::{Datapath, DatapathError, device, error::errno, link, pins::Pins};
 
 /// How to attach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -171,7 +171,9 @@ fn attach_anew(
             Some(code @ (libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG))
                 if mode == AttachMode::Native =>
             {
-                DatapathError::DriverRefused { name, mtu: found.mtu, source: source(code) }
+                let driver = device::driver(&name).unwrap_or_else(|| "unknown".to_owned());
+                let advice = device::advice(&name, &driver, found.mtu, code);
+                DatapathError::DriverRefused { name, driver, advice, source: source(code) }
             }
             _ => DatapathError::kernel(format!("attach to {name:?}"), &error),
         }

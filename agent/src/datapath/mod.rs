@@ -6,6 +6,7 @@
 
 mod attach;
 mod clock;
+pub mod device;
 mod error;
 pub mod link;
 mod maps;

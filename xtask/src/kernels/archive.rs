@@ -36,7 +36,8 @@ impl<W: Write> Archive<W> {
 
     fn entry(&mut self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
         self.entries += 1;
-        let size = u32::try_from(content.len()).map_err(|_| io::Error::other(format!("{name} is too large")))?;
+        let size =
+            u32::try_from(content.len()).map_err(|_| io::Error::other(format!("{name} is too large")))?;
         let length = name.len() as u32 + 1;
         write!(self.out, "070701")?;
         // Inode, mode, owner, group, links, time, size, device and device's device twice two, length of the name, check.

@@ -207,7 +207,8 @@ mod tests {
 
     /// A shell in the machine's place.
     fn watched(script: &str, seconds: u64) -> Ran {
-        let log = std::env::temp_dir().join(format!("stopbank-xtask-{}-{}", std::process::id(), script.len()));
+        let log =
+            std::env::temp_dir().join(format!("stopbank-xtask-{}-{}", std::process::id(), script.len()));
         let mut shell = Command::new("sh");
         shell.args(["-c", script]);
         let mut watch = Watch::start(&mut shell, &log, seconds).expect("a shell runs");

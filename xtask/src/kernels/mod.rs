@@ -65,7 +65,9 @@ struct Kernel {
 /// Sets up, builds, runs the tests on each kernel and closes with the totals, alone on the last line.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if std::env::consts::ARCH != "x86_64" {
-        bail!("the kernel matrix boots x86-64 kernels, and this machine's programs are for another processor");
+        bail!(
+            "the kernel matrix boots x86-64 kernels, and this machine's programs are for another processor"
+        );
     }
     packages::require(&PACKAGES)?;
     let kernels = kernels(&options.kernels)?;
@@ -82,7 +84,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let start = Instant::now();
         let ran = on(kernel, &payload, options, &mut accelerator)?;
         let its = &ran.totals;
-        lines.push(format!("Linux {} ({}): {its}, {} s", kernel.release, kernel.name, start.elapsed().as_secs()));
+        lines.push(format!(
+            "Linux {} ({}): {its}, {} s",
+            kernel.release,
+            kernel.name,
+            start.elapsed().as_secs()
+        ));
         totals.passed += its.passed;
         totals.failed += its.failed;
         totals.skipped += its.skipped;
@@ -116,7 +123,9 @@ fn on(
     let directory = crate::workspace::root().join("target/kernels").join(&kernel.release);
     fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
     let disk = directory.join("initrd");
-    payload.write(kernel, &disk).with_context(|| format!("making the initial RAM disk {}", disk.display()))?;
+    payload
+        .write(kernel, &disk)
+        .with_context(|| format!("making the initial RAM disk {}", disk.display()))?;
     say(&format!("Linux {} ({}): booting", kernel.release, kernel.name));
     let ran = machine::run(kernel, &disk, &directory.join("output"), options.time_limit, accelerator)?;
     if let Some(why) = &ran.broken {

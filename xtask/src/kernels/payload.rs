@@ -22,7 +22,10 @@ const PROGRAMS: [&str; 3] = ["features", "kernel", "attach"];
 pub(super) const LEFT_OUT: [(&str, &str); 4] = [
     ("a million random frames", "twenty minutes of an emulated processor"),
     ("a flood of random sources", "two million frames in real time"),
-    ("ten times the limit for 10 s", "its one per cent is of a clock that an emulated processor falls behind"),
+    (
+        "ten times the limit for 10 s",
+        "its one per cent is of a clock that an emulated processor falls behind",
+    ),
     ("two CPUs at full speed", "fifteen million frames on each of two processors"),
 ];
 
@@ -209,7 +212,8 @@ fn module(path: &Path) -> Result<Vec<u8>> {
         return fs::read(path).with_context(|| format!("reading {}", path.display()));
     }
     let mut xz: Command = program("xz")?;
-    let unpacked = xz.arg("-dc").arg(path).output().with_context(|| format!("unpacking {}", path.display()))?;
+    let unpacked =
+        xz.arg("-dc").arg(path).output().with_context(|| format!("unpacking {}", path.display()))?;
     if !unpacked.status.success() {
         bail!("unpacking {}: {}", path.display(), String::from_utf8_lossy(&unpacked.stderr).trim());
     }
