@@ -1,8 +1,9 @@
-//! The command line. Every command but `run`, `config check` and (without an agent) `detach` is a client of the control
+//! The command line. Every command but `run`, `config check`, `doctor` and (without an agent) `detach` is a client of the control
 //! API; with `-o json` it prints the API's own objects.
 
 mod config;
 mod detach;
+mod doctor;
 mod limits;
 mod lists;
 mod mode;
@@ -103,6 +104,7 @@ enum Command {
     Config(config::ConfigCommand),
     Reload(config::Reload),
     Detach(detach::Detach),
+    Doctor(doctor::Doctor),
 }
 
 /// Entry point of the binary.
@@ -127,6 +129,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Run(run) => run.run(&global),
         Command::Config(command) => command.run(&global),
+        Command::Doctor(doctor) => doctor.run(global.output),
         command => client(command, &global),
     }
 }
@@ -151,7 +154,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Mode(command) => command.run(&client, output).await,
             Command::Reload(reload) => reload.run(&client, output).await,
             Command::Detach(detach) => detach.run(&client, output).await,
-            Command::Run(_) | Command::Config(_) => Ok(()),
+            Command::Run(_) | Command::Config(_) | Command::Doctor(_) => Ok(()),
         }
     })
 }

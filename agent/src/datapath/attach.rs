@@ -110,6 +110,15 @@ pub fn detach_all(pins: &Path) -> Result<Vec<String>, DatapathError> {
     Ok(interfaces)
 }
 
+/// The interfaces whose links are pinned below `pins`: those that stopbank protects, whether or not an agent runs.
+///
+/// # Errors
+///
+/// [`DatapathError`] when the directory cannot be read.
+pub fn protected(pins: &Path) -> Result<Vec<String>, DatapathError> {
+    Pins::at(pins).linked_interfaces()
+}
+
 /// Replaces the program of a pinned link. False if the link is of no use any more and its pin is gone.
 fn take_over(
     program: &mut Xdp,
@@ -183,10 +192,15 @@ fn attach_anew(
 fn index_of(interface: &str) -> Result<u32, DatapathError> {
     let missing = || DatapathError::NoSuchInterface { name: interface.to_owned(), existing: existing() };
     let name = std::ffi::CString::new(interface).map_err(|_| missing())?;
+    interface_index(&name).ok_or_else(missing)
+}
+
+/// The index of an interface of this network namespace.
+pub fn interface_index(name: &std::ffi::CStr) -> Option<u32> {
     // SAFETY: `name` is a C string that lives through the call.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => Err(missing()),
-        index => Ok(index),
+        0 => None,
+        index => Some(index),
     }
 }
 

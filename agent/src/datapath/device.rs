@@ -8,6 +8,10 @@ const GET_FLAGS: u32 = 0x25;
 /// `ETH_FLAG_LRO` in what the latter returns.
 const FLAG_LRO: u32 = 1 << 15;
 
+/// The MTU, bytes, up to which every virtio_net takes native XDP: a page, less the room that XDP and the network stack keep
+/// for themselves. From Linux 6.3 on it takes larger ones.
+pub const VIRTIO_MTU: u32 = 3_000;
+
 /// `struct ethtool_drvinfo`.
 #[repr(C)]
 struct DriverInfo {
@@ -63,8 +67,7 @@ fn ethtool<T>(interface: &str, request: &mut T) -> io::Result<()> {
 /// What to do when the driver refuses native XDP with this error, as the interface is set up.
 pub fn advice(interface: &str, driver: &str, mtu: u32, code: i32) -> String {
     let generic = "or set attach = \"generic\" for it, at a third of the speed";
-    // One page, less the room that XDP and the network stack keep for themselves.
-    if driver == "virtio_net" && mtu > 3_000 {
+    if driver == "virtio_net" && mtu > VIRTIO_MTU {
         return format!(
             "Its MTU is {mtu}, and before Linux 6.3 virtio_net takes one page a packet with XDP: ip link set dev {interface} mtu 1500, use a newer kernel, {generic}"
         );

@@ -31,10 +31,12 @@ use stopbank_common::{
 
 pub use attach::{AttachMode, Attached, detach_all};
 pub use clock::Ticks;
+pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
 pub use error::{DatapathError, Kind};
 pub use maps::EventReader;
 use maps::Shared;
 use pins::Pins;
+pub use pins::is_bpf_filesystem;
 
 use crate::{config::source_lines, object};
 
