@@ -17,6 +17,19 @@ const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::PERFMON, "CAP_PERFMON"),
 ];
 
+/// Judges the value of a setting.
+type Judge = fn(&str) -> Finding;
+
+/// Settings by their path below /proc/sys.
+const SETTINGS: [(&str, Judge); 6] = [
+    ("net/core/bpf_jit_enable", jit),
+    ("net/core/bpf_jit_harden", hardening),
+    ("kernel/unprivileged_bpf_disabled", unprivileged),
+    ("net/core/netdev_max_backlog", backlog),
+    ("net/ipv4/tcp_syncookies", cookies),
+    ("net/ipv4/tcp_timestamps", timestamps),
+];
+
 pub(super) fn findings() -> Vec<Finding> {
     let mut findings = vec![
         kernel(&read("/proc/sys/kernel/osrelease").unwrap_or_default()),
@@ -24,15 +37,7 @@ pub(super) fn findings() -> Vec<Finding> {
         filesystem(is_bpf_filesystem(Path::new("/sys/fs/bpf"))),
         privileges(),
     ];
-    let settings: [(&str, fn(&str) -> Finding); 6] = [
-        ("net/core/bpf_jit_enable", jit),
-        ("net/core/bpf_jit_harden", hardening),
-        ("kernel/unprivileged_bpf_disabled", unprivileged),
-        ("net/core/netdev_max_backlog", backlog),
-        ("net/ipv4/tcp_syncookies", cookies),
-        ("net/ipv4/tcp_timestamps", timestamps),
-    ];
-    for (name, check) in settings {
+    for (name, check) in SETTINGS {
         // One that the kernel does not have, or this namespace does not show, is nothing to judge.
         if let Some(value) = read(&format!("/proc/sys/{name}")) {
             findings.push(check(&value));

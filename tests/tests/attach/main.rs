@@ -15,6 +15,7 @@ use std::{
 
 use libtest_mimic::{Arguments, Trial};
 use pair::{INTERFACE, Pair};
+use serde_json::Value;
 use stopbank_tests::{
     agent::{Settings, Site},
     skip,
@@ -109,6 +110,9 @@ fn protects(pair: &Pair, mtu: u32) {
     let site = Site::new(&pair.server).unwrap();
     site.configure(&settings()).unwrap();
     let agent = site.start().unwrap();
+    let program = format!("interface {INTERFACE}: program");
+    let seen = finding(&site, &program);
+    assert!(seen["state"] == "ok" && seen["found"].as_str().unwrap().contains("native"), "{seen}");
     let status = site.ask(&["status"]).unwrap();
     assert_eq!(status["interfaces"][0]["attach"], "native", "{status}");
     for size in sizes {
@@ -126,6 +130,16 @@ fn protects(pair: &Pair, mtu: u32) {
     }
 }
 
+/// What `stopbank doctor` finds of one thing.
+fn finding(site: &Site<'_>, check: &str) -> Value {
+    let configuration = site.configuration().display().to_string();
+    let output = site.cli(&["doctor", "--config", &configuration, "-o", "json"]).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.success(), report["state"] != "fail", "{report}");
+    let findings = report["findings"].as_array().unwrap();
+    findings.iter().find(|finding| finding["check"] == check).unwrap().clone()
+}
+
 /// virtio_net takes frames of several buffers with XDP from 6.3 on.
 fn jumbo(pair: &Pair) {
     if kernel() >= (6, 3) {
@@ -133,6 +147,8 @@ fn jumbo(pair: &Pair) {
     }
     let site = Site::new(&pair.server).unwrap();
     site.configure(&settings()).unwrap();
+    let mtu = finding(&site, &format!("interface {INTERFACE}: MTU"));
+    assert_eq!(mtu["state"], "fail", "{mtu}");
     let mut agent = site.spawn().unwrap();
     assert_ne!(agent.ended().unwrap(), 0, "{}", agent.log());
     let said = agent.log();

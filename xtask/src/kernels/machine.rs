@@ -75,8 +75,9 @@ fn qemu(kernel: &Kernel, disk: &Path, accelerator: Accelerator) -> Command {
     qemu.args(["-machine", "q35", "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     match accelerator {
         Accelerator::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
+        // qemu 7.2 at times leaves rubbish in the flags after cmpxchg16b, which brings a kernel down that has no other fault.
         Accelerator::Untried | Accelerator::Emulated => {
-            qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max"])
+            qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max,-cx16"])
         }
     };
     qemu.args(["-smp", "2", "-m", MEMORY]);
