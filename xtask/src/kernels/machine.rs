@@ -55,17 +55,17 @@ pub(super) fn run(
         *accelerator = if usable { Accelerator::Kvm } else { Accelerator::Emulated };
         if usable {
             let mut watch = Watch::start(&mut qemu(kernel, disk, Accelerator::Kvm), log, seconds)?;
-            watch.to_the_end();
+            watch.follow();
             if watch.up {
-                return Ok(watch.ran(qemu(kernel, disk, Accelerator::Kvm)));
+                return Ok(watch.ran(&qemu(kernel, disk, Accelerator::Kvm)));
             }
             say("KVM starts no kernel here (see the output above): emulating the processor, which is slower");
             *accelerator = Accelerator::Emulated;
         }
     }
     let mut watch = Watch::start(&mut qemu(kernel, disk, *accelerator), log, seconds)?;
-    watch.to_the_end();
-    Ok(watch.ran(qemu(kernel, disk, *accelerator)))
+    watch.follow();
+    Ok(watch.ran(&qemu(kernel, disk, *accelerator)))
 }
 
 /// The command that starts the machine: two processors, two network cards on one wire, a serial line.
@@ -144,7 +144,7 @@ impl Watch {
     }
 
     /// Until it is off, or its time is over; then it is ended.
-    fn to_the_end(&mut self) {
+    fn follow(&mut self) {
         loop {
             match self.lines.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.line(&line),
@@ -180,7 +180,7 @@ impl Watch {
         }
     }
 
-    fn ran(self, command: Command) -> Ran {
+    fn ran(self, command: &Command) -> Ran {
         let mut totals = self.summary.totals(true);
         totals.failed += self.died.len() as u32;
         let mut broken = Vec::new();
@@ -198,7 +198,7 @@ impl Watch {
             totals.failed += 1;
         }
         let broken = (!broken.is_empty()).then(|| broken.join("; "));
-        Ran { totals, broken, command: command::describe(&command) }
+        Ran { totals, broken, command: command::describe(command) }
     }
 }
 
@@ -213,9 +213,9 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]);
         let mut watch = Watch::start(&mut shell, &log, seconds).expect("a shell runs");
-        watch.to_the_end();
+        watch.follow();
         std::fs::remove_file(&log).expect("it was written");
-        watch.ran(shell)
+        watch.ran(&shell)
     }
 
     const OK: &str =
