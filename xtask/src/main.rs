@@ -39,13 +39,15 @@ Start here:
   cargo xtask demo               a flood dropped in the driver while a client keeps its service
   cargo xtask test               every test, those that need root included
   cargo xtask test gcra          only the tests whose name contains `gcra`
+  cargo xtask kernels            the packet tests on Linux 6.1 and 6.12, in virtual machines
   cargo xtask run -- --help      the agent from this tree
 
 Where things end up:
   target/ebpf/bpfel-unknown-none/bpf/   the BPF objects, which the agent embeds
   target/release/                       stopbank, demo, bench
   target/tools/                         bpf-linker, cargo-deny; toolchain.json: what setup picked
-  ~/.cache/stopbank/tools/              the same tools, kept for the next clone";
+  ~/.cache/stopbank/tools/              the same tools, kept for the next clone
+  ~/.cache/stopbank/kernels/            kernels that `kernels` boots";
 
 #[derive(Subcommand)]
 enum Task {

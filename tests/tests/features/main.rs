@@ -5,12 +5,18 @@
 
 use aya::{
     Ebpf,
+    maps::{Array, ArrayOfMaps, MapData, lpm_trie::LpmTrie},
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use libtest_mimic::{Arguments, Trial};
 use stopbank_tests::{frames::FrameBuilder, skip};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe-xdp"));
+
+/// Flags of maps (include/uapi/linux/bpf.h).
+const BPF_F_NO_PREALLOC: u32 = 1;
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+const BPF_F_INNER_MAP: u32 = 1 << 12;
 
 /// `XDP_PASS`.
 const PASS: u32 = 2;
@@ -62,6 +68,23 @@ fn works(name: &str) {
     assert_eq!(result.return_value, PASS, "{name} loads, and does not do what it should");
 }
 
+/// Maps that user space makes take the slots of every map of maps: 6.1 is the strictest about what is equal to what.
+fn maps_are_swapped() {
+    let mut ebpf = Ebpf::load(OBJECT).unwrap();
+    let trie = LpmTrie::<MapData, [u8; 16], u64>::create(64, BPF_F_NO_PREALLOC).unwrap();
+    let map = ebpf.map_mut("TRIES").unwrap();
+    let mut outer: ArrayOfMaps<_, LpmTrie<MapData, [u8; 16], u64>> = map.try_into().unwrap();
+    outer.set(0, &trie, 0).unwrap();
+    for (name, entries, flags) in
+        [("ARRAYS", 64, 0), ("SIZELESS", 4_096, BPF_F_INNER_MAP), ("MAPPED", 64, BPF_F_MMAPABLE)]
+    {
+        let array = Array::<MapData, u64>::create(entries, flags).unwrap();
+        let map = ebpf.map_mut(name).unwrap();
+        let mut outer: ArrayOfMaps<_, Array<MapData, u64>> = map.try_into().unwrap();
+        outer.set(0, &array, 0).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
 /// Every program of the object is tried.
 fn all_are_tried() {
     let ebpf = Ebpf::load(OBJECT).unwrap();
@@ -76,6 +99,8 @@ fn main() {
         .into_iter()
         .map(|(name, what)| skip::trial(format!("feature: {what}"), obstacle, move || works(name)))
         .collect();
+    let swapped = "maps that user space makes are swapped into maps of maps";
+    trials.push(skip::trial(swapped, obstacle, maps_are_swapped));
     trials.push(skip::trial("every feature's program is tried", obstacle, all_are_tried));
     libtest_mimic::run(&arguments, trials).exit();
 }
