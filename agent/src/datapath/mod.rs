@@ -29,9 +29,8 @@ use stopbank_common::{
     policy::{Kept, Policy},
 };
 
-pub use attach::{AttachMode, Attached, detach_all};
-pub use clock::Ticks;
 pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
+pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
 pub use maps::EventReader;
 use maps::Shared;
