@@ -1,4 +1,4 @@
-//! Takes in the BPF objects that send traffic and that the benchmark compares with.
+//! Takes in the BPF objects that send traffic, that the benchmark compares with, and that try a kernel out.
 
 #[path = "../agent/embed.rs"]
 mod embed;
@@ -6,6 +6,6 @@ mod embed;
 use std::io;
 
 fn main() -> io::Result<()> {
-    embed::embed(&["traffic-xdp", "bench-xdp"])?;
+    embed::embed(&["traffic-xdp", "bench-xdp", "probe-xdp"])?;
     Ok(())
 }

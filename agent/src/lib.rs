@@ -13,6 +13,7 @@ pub mod control;
 pub mod daemon;
 #[expect(unsafe_code, reason = "system calls, and map values as bytes")]
 pub mod datapath;
+pub mod doctor;
 pub mod engine;
 pub mod events;
 pub mod failure;

@@ -322,3 +322,21 @@ fn a_reader_that_leaves_early_is_no_error() {
     let ran: Ran = child.wait_with_output().unwrap().into();
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn the_doctor_says_what_is_missing_and_what_to_do() {
+    let scratch = Scratch::new();
+    let ran = scratch.run_unprivileged(&["doctor", "nosuch0"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    for part in ["ok    kernel: Linux", "fail  privileges: this process lacks CAP_BPF", "fix: run it as root"]
+    {
+        assert!(ran.stdout.contains(part), "no {part:?} in: {}", ran.stdout);
+    }
+    assert!(ran.stdout.contains("fail  interface nosuch0: state: does not exist"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("stand in the way"), "{}", ran.stderr);
+
+    let ran = scratch.run_unprivileged(&["doctor", "nosuch0", "-o", "json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, report["state"].as_str()), (1, Some("fail")), "{report}");
+    assert!(report["findings"].as_array().unwrap().len() > 15, "{report}");
+}

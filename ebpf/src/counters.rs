@@ -6,6 +6,11 @@ use stopbank_common::{
     reason::REASONS,
 };
 
+use crate::bound::masked;
+
+// What masks an index.
+const _: () = assert!(REASONS.is_power_of_two());
+
 #[btf_map]
 static COUNTERS: PerCpuArray<Counters, { SLOTS as usize }> = PerCpuArray::new();
 
@@ -16,7 +21,7 @@ pub(crate) fn count(interface_slot: u32, class: u8, reason: u32, acted: bool, le
     // SAFETY: this CPU's own value; nothing else on this CPU touches it while an XDP program runs.
     let counters = unsafe { &mut *counters };
     let tallies = if acted { &mut counters.judged } else { &mut counters.observed };
-    let Tally { packets, bytes } = &mut tallies[reason as usize & (REASONS - 1)];
+    let Tally { packets, bytes } = &mut tallies[masked::<{ REASONS - 1 }>(reason as usize)];
     *packets += 1;
     *bytes += u64::from(length);
 }

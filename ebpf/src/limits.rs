@@ -8,7 +8,7 @@ use stopbank_common::{
     policy::{CLASS_CLOSED, CLASS_PRECISE, Class, Limits, MAX_CLASSES, MAX_LEVELS, Policy},
 };
 
-use crate::{Packet, cell::MapCell, proven, verdict};
+use crate::{Packet, bound::masked, cell::MapCell, proven, verdict};
 
 /// `BPF_F_MMAPABLE` (include/uapi/linux/bpf.h). The kernel gives such an array whole pages, so that its 64-byte lines are
 /// cache lines; without it they would straddle two.
@@ -49,7 +49,7 @@ macro_rules! in_each_dimension {
 /// Where a class limits no source, the table's first line stands in, so that the verifier has one way to follow, not two.
 #[inline(always)]
 pub(crate) fn read_ahead(packet: &Packet, policy: &Policy, class: u8) -> Option<Place> {
-    let class = &policy.classes[usize::from(class) & (MAX_CLASSES - 1)];
+    let class = &policy.classes[masked::<{ MAX_CLASSES - 1 }>(class.into())];
     let (mut number, mut hash) = (0, 0);
     if levels(class, packet) & 1 != 0 {
         hash = hash_at(policy, class, &packet.facts.source, 0);
@@ -117,7 +117,7 @@ pub(crate) fn judge_by_limits(packet: &mut Packet, policy: &Policy, place: &Plac
 
 #[inline(always)]
 fn class<'p>(policy: &'p Policy, packet: &Packet) -> &'p Class {
-    &policy.classes[usize::from(packet.class) & (MAX_CLASSES - 1)]
+    &policy.classes[masked::<{ MAX_CLASSES - 1 }>(packet.class.into())]
 }
 
 /// The levels at which the class limits sources of the packet's family.

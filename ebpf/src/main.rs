@@ -5,9 +5,10 @@
 #![no_std]
 #![no_main]
 #![expect(internal_features, reason = "the BPF target has no AtomicU64::compare_exchange; the intrinsic has")]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(clippy::needless_pass_by_value, reason = "the xdp macro hands the context over by value")]
 
+mod bound;
 mod cell;
 mod clock;
 mod counters;

@@ -16,7 +16,7 @@ use crate::workspace::{self, BPF_TARGET};
 const SOURCES: [&str; 2] = ["ebpf/src", "common/src"];
 
 /// The objects.
-pub(crate) const OBJECTS: [&str; 3] = ["stopbank-xdp", "traffic-xdp", "bench-xdp"];
+pub(crate) const OBJECTS: [&str; 4] = ["stopbank-xdp", "traffic-xdp", "bench-xdp", "probe-xdp"];
 
 /// How host programs are built.
 #[derive(Clone, Copy, PartialEq, Eq)]

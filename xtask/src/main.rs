@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod command;
 mod demo;
+mod kernels;
 mod llvm;
 mod packages;
 mod run;
@@ -38,13 +39,15 @@ Start here:
   cargo xtask demo               a flood dropped in the driver while a client keeps its service
   cargo xtask test               every test, those that need root included
   cargo xtask test gcra          only the tests whose name contains `gcra`
+  cargo xtask kernels            the packet tests on Linux 6.1 and 6.12, in virtual machines
   cargo xtask run -- --help      the agent from this tree
 
 Where things end up:
   target/ebpf/bpfel-unknown-none/bpf/   the BPF objects, which the agent embeds
   target/release/                       stopbank, demo, bench
   target/tools/                         bpf-linker, cargo-deny; toolchain.json: what setup picked
-  ~/.cache/stopbank/tools/              the same tools, kept for the next clone";
+  ~/.cache/stopbank/tools/              the same tools, kept for the next clone
+  ~/.cache/stopbank/kernels/            kernels that `kernels` boots";
 
 #[derive(Subcommand)]
 enum Task {
@@ -86,6 +89,12 @@ enum Task {
     /// Runs every test, those that need root included, and closes with the totals
     Test(test::Options),
 
+    /// Runs the packet tests on Debian's kernels 6.1 and 6.12 in virtual machines, and closes with the totals
+    ///
+    /// Kernels are downloaded from the mirror that apt has, into ~/.cache/stopbank/kernels; without a network those that are
+    /// there are taken. KVM is used where it works, otherwise the processor is emulated, at some minutes a kernel. Needs no root.
+    Kernels(kernels::Options),
+
     /// Checks format, lints (of the BPF programs too), dependencies, documentation, and the build without BPF tools
     Check(check::Options),
 }
@@ -100,6 +109,7 @@ fn main() -> ExitCode {
         Task::Demo { arguments } => demo::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
         Task::Test(options) => test::run(&options),
+        Task::Kernels(options) => kernels::run(&options),
         Task::Check(options) => check::run(&options),
     };
     match outcome {

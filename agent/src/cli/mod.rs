@@ -1,8 +1,9 @@
-//! The command line. Every command but `run`, `simulate`, `config check` and (without an agent) `detach` is a client of the control
-//! API; with `-o json` it prints the API's own objects.
+//! The command line. Every command but `run`, `simulate`, `config check`, `doctor` and (without an agent) `detach` is a client of the
+//! control API; with `-o json` it prints the API's own objects.
 
 mod config;
 mod detach;
+mod doctor;
 mod limits;
 mod list_files;
 mod lists;
@@ -110,6 +111,7 @@ enum Command {
     Reload(config::Reload),
     Simulate(simulate::Simulate),
     Detach(detach::Detach),
+    Doctor(doctor::Doctor),
 }
 
 /// Entry point of the binary.
@@ -136,6 +138,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => command.run(&global),
         Command::Simulate(simulate) => simulate.run(global.output),
         Command::List(command) => command.run(&global),
+        Command::Doctor(doctor) => doctor.run(global.output),
         command => client(command, &global),
     }
 }
@@ -160,7 +163,11 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Mode(command) => command.run(&client, output).await,
             Command::Reload(reload) => reload.run(&client, output).await,
             Command::Detach(detach) => detach.run(&client, output).await,
-            Command::Run(_) | Command::Config(_) | Command::Simulate(_) | Command::List(_) => Ok(()),
+            Command::Run(_)
+            | Command::Config(_)
+            | Command::Simulate(_)
+            | Command::List(_)
+            | Command::Doctor(_) => Ok(()),
         }
     })
 }

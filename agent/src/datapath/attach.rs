@@ -8,7 +8,7 @@ use aya::programs::{
     xdp::{XdpLink, XdpLinkId},
 };
 
-use super::{Datapath, DatapathError, error::errno, link, pins::Pins};
+use super::{Datapath, DatapathError, device, error::errno, link, pins::Pins};
 
 /// How to attach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,6 +110,15 @@ pub fn detach_all(pins: &Path) -> Result<Vec<String>, DatapathError> {
     Ok(interfaces)
 }
 
+/// The interfaces whose links are pinned below `pins`: those that stopbank protects, whether or not an agent runs.
+///
+/// # Errors
+///
+/// [`DatapathError`] when the directory cannot be read.
+pub fn protected(pins: &Path) -> Result<Vec<String>, DatapathError> {
+    Pins::at(pins).linked_interfaces()
+}
+
 /// Replaces the program of a pinned link. False if the link is of no use any more and its pin is gone.
 fn take_over(
     program: &mut Xdp,
@@ -171,7 +180,9 @@ fn attach_anew(
             Some(code @ (libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG))
                 if mode == AttachMode::Native =>
             {
-                DatapathError::DriverRefused { name, mtu: found.mtu, source: source(code) }
+                let driver = device::driver(&name).unwrap_or_else(|| "unknown".to_owned());
+                let advice = device::advice(&name, &driver, found.mtu, code);
+                DatapathError::DriverRefused { name, driver, advice, source: source(code) }
             }
             _ => DatapathError::kernel(format!("attach to {name:?}"), &error),
         }
@@ -181,10 +192,15 @@ fn attach_anew(
 fn index_of(interface: &str) -> Result<u32, DatapathError> {
     let missing = || DatapathError::NoSuchInterface { name: interface.to_owned(), existing: existing() };
     let name = std::ffi::CString::new(interface).map_err(|_| missing())?;
+    interface_index(&name).ok_or_else(missing)
+}
+
+/// The index of an interface of this network namespace.
+pub fn interface_index(name: &std::ffi::CStr) -> Option<u32> {
     // SAFETY: `name` is a C string that lives through the call.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => Err(missing()),
-        index => Ok(index),
+        0 => None,
+        index => Some(index),
     }
 }
 

@@ -52,14 +52,14 @@ pub enum DatapathError {
         source: io::Error,
     },
     /// The driver has native XDP, but not as the interface is set up.
-    #[error(
-        "interface {name:?}: the driver refused native XDP ({source}). Usual causes: MTU too large for XDP (now {mtu}), LRO on (ethtool -K {name} lro off), too few queues (ethtool -L {name} combined N)"
-    )]
+    #[error("interface {name:?}: the driver ({driver}) refused native XDP ({source}). {advice}")]
     DriverRefused {
         /// The interface.
         name: String,
-        /// Its MTU in bytes.
-        mtu: u32,
+        /// Its driver, `unknown` if it does not say.
+        driver: String,
+        /// What to do about it.
+        advice: String,
         /// What the kernel said.
         source: io::Error,
     },

@@ -6,6 +6,7 @@
 
 mod attach;
 mod clock;
+pub mod device;
 mod error;
 pub mod link;
 mod lists;
@@ -29,7 +30,7 @@ use stopbank_common::{
     policy::{Kept, Policy},
 };
 
-pub use attach::{AttachMode, Attached, detach_all};
+pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
 pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
 pub use lists::Generation;
@@ -37,6 +38,7 @@ use lists::Lists;
 pub use maps::EventReader;
 use maps::Shared;
 use pins::Pins;
+pub use pins::is_bpf_filesystem;
 pub use simulation::{LONGEST, SHORTEST, Simulation};
 
 use crate::{config::source_lines, object};

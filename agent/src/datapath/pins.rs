@@ -29,7 +29,7 @@ impl Pins {
 
     /// Makes the directory (root only), mounting the BPF filesystem at its usual place if nobody has.
     pub(super) fn prepare(root: &Path) -> Result<Self, DatapathError> {
-        if root.starts_with(DEFAULT_BPFFS) && !is_bpffs(Path::new(DEFAULT_BPFFS)) {
+        if root.starts_with(DEFAULT_BPFFS) && !is_bpf_filesystem(Path::new(DEFAULT_BPFFS)) {
             mount_bpffs()?;
         }
         let pins = Self::at(root);
@@ -38,7 +38,7 @@ impl Pins {
             .mode(0o700)
             .create(&pins.directory)
             .map_err(|error| DatapathError::pin("make", &pins.directory, error))?;
-        if !is_bpffs(&pins.directory) {
+        if !is_bpf_filesystem(&pins.directory) {
             let error = io::Error::other("it is not in a BPF filesystem; pin_dir belongs below /sys/fs/bpf");
             return Err(DatapathError::pin("pin below", &pins.directory, error));
         }
@@ -118,7 +118,8 @@ impl Pins {
     }
 }
 
-fn is_bpffs(path: &Path) -> bool {
+/// Whether the path is in a BPF filesystem.
+pub fn is_bpf_filesystem(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|filesystem| filesystem.f_type == BPF_FS_MAGIC)
 }
 

@@ -138,7 +138,11 @@ fn bystander() {
     }
     println!("{sent} packets from random sources, {asked} from the honest one");
     assert!(asked > LIMIT / 2, "the flood was over before the honest source had said much: {asked}");
-    assert_eq!(memory(), before, "no map grows");
+    // Tests beside this one load programs, too: their maps may have come or gone meanwhile, ours cannot.
+    let after: std::collections::BTreeMap<u32, u64> = memory().into_iter().collect();
+    let ours: Vec<_> = before.iter().filter_map(|(id, bytes)| Some((*id, *bytes, *after.get(id)?))).collect();
+    assert!(ours.len() > 8, "{ours:?}");
+    assert!(ours.iter().all(|(_, before, after)| before == after), "no map grows: {ours:?}");
     assert!(datapath.list_entries().unwrap().is_empty());
 }
 
