@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use crate::{
     config::Mode,
     control::api::Verdict,
-    engine::{Engine, Measured},
+    engine::{Engine, Measured, MeasuredFile},
     listener::Bounded,
 };
 
@@ -55,7 +55,10 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
     };
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
-    match encoder.encode(&families(&measured), &mut text) {
+    // A family without a row, such as that of list files where there are none, is an error to the encoder.
+    let mut families = families(&measured);
+    families.retain(|family| !family.get_metric().is_empty());
+    match encoder.encode(&families, &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -73,7 +76,7 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
     let (packets, bytes) = traffic(measured);
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let labelled = |pairs: &[(&str, &str)], value: f64| gauge_metric(pairs, value);
-    let files = |name, help, value: &dyn Fn(&(String, usize, Option<SystemTime>, bool)) -> f64| {
+    let files = |name, help, value: &dyn Fn(&MeasuredFile) -> f64| {
         let rows = measured.files.iter().map(|file| labelled(&[("list", &file.0)], value(file)));
         family(name, help, MetricType::GAUGE, rows.collect())
     };

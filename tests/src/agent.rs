@@ -98,7 +98,8 @@ impl<'n> Site<'n> {
     ///
     /// When the file cannot be written.
     pub fn configure(&self, settings: &Settings) -> Result<()> {
-        let mut text = format!("mode = \"{}\"\n\n", settings.mode);
+        // Floods come from any port, those of amplifiers among them, and are for the limits to stop.
+        let mut text = format!("mode = \"{}\"\nrole = \"any\"\n\n", settings.mode);
         writeln!(text, "[agent]\npin_dir = \"{}\"", self.pins().display())?;
         writeln!(text, "socket = \"{}\"\n", self.socket().display())?;
         writeln!(text, "[[interface]]\nname = \"{}\"", settings.interface)?;

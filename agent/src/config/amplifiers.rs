@@ -59,7 +59,7 @@ const fn range(first: u16, last: u16, name: &'static str, factor: u32) -> (PortR
 }
 
 /// The ports alone.
-pub fn ports() -> Vec<PortRange> {
+pub(super) fn ports() -> Vec<PortRange> {
     AMPLIFIERS.iter().map(|(ports, ..)| *ports).collect()
 }
 

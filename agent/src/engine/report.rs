@@ -25,6 +25,9 @@ use crate::{
     top::HALF_LIFE,
 };
 
+/// A list file: its name, its entries, when it was read, and whether it was read well the last time.
+pub type MeasuredFile = (String, usize, Option<SystemTime>, bool);
+
 /// What metrics are made of.
 #[derive(Debug)]
 pub struct Measured {
@@ -41,7 +44,7 @@ pub struct Measured {
     /// Entries by list.
     pub lists: Vec<(&'static str, usize)>,
     /// List files: name, prefixes, when they were read, whether the file is good.
-    pub files: Vec<(String, usize, Option<SystemTime>, bool)>,
+    pub files: Vec<MeasuredFile>,
     /// Events read.
     pub events_received: u64,
     /// Events lost.

@@ -139,7 +139,7 @@ fn bystander() {
     println!("{sent} packets from random sources, {asked} from the honest one");
     assert!(asked > LIMIT / 2, "the flood was over before the honest source had said much: {asked}");
     // Tests beside this one load programs, too: their maps may have come or gone meanwhile, ours cannot.
-    let after: std::collections::BTreeMap<u32, u64> = memory().into_iter().collect();
+    let after: BTreeMap<u32, u64> = memory().into_iter().collect();
     let ours: Vec<_> = before.iter().filter_map(|(id, bytes)| Some((*id, *bytes, *after.get(id)?))).collect();
     assert!(ours.len() > 8, "{ours:?}");
     assert!(ours.iter().all(|(_, before, after)| before == after), "no map grows: {ours:?}");
