@@ -28,7 +28,7 @@ use crate::{
 };
 use stopbank_common::policy::Policy;
 
-pub use report::Measured;
+pub use report::{Measured, MeasuredFile};
 pub use start::Start;
 
 /// A running agent.
