@@ -160,7 +160,7 @@ fn step_at_random(datapath: &mut Datapath, model: &mut Model, random: &mut Rando
                     model.filed.push((prefix, verdict));
                 }
             }
-            datapath.install_lists((many > 0 || step % 2 == 0).then(|| model.generation())).unwrap();
+            datapath.install_lists((many > 0 || step.is_multiple_of(2)).then(|| model.generation())).unwrap();
             datapath.settle_lists().unwrap();
         }
         1..=3 if !model.dynamic.is_empty() => {
@@ -225,14 +225,14 @@ fn swaps() {
     let always: Vec<IpNet> = ["11.1.2.3/32", "11.2.0.0/16", "2001:db8:7::/48", "2a00::/12"]
         .map(|text| text.parse().unwrap())
         .to_vec();
-    let sources = ["11.1.2.3", "11.2.3.4", "2001:db8:7::1", "2a01::1"].map(|text| rig::ip(text));
+    let sources = ["11.1.2.3", "11.2.3.4", "2001:db8:7::1", "2a01::1"].map(rig::ip);
     let mut datapath = rig::load(Rules::new());
     let program = datapath.program_fd().unwrap();
     // Neighbours come and go, so that leaves and their numbers differ from one generation to the next.
     let make = |turn: u32| {
         let others = (0..turn % 50).flat_map(move |i| {
-            let v4 = IpAddr::V4((0x0b01_0000 | i << 8 | turn % 256).into());
-            let v6 = IpAddr::V6((0x2001_0db8_0008_u128 + u128::from(i) << 80).into());
+            let v4 = IpAddr::V4((0x0b01_0000 | (i << 8) | (turn % 256)).into());
+            let v6 = IpAddr::V6(((0x2001_0db8_0008_u128 + u128::from(i)) << 80).into());
             [(IpNet::new(v4, 32).unwrap(), VERDICT_ALLOW), (IpNet::new(v6, 48).unwrap(), VERDICT_ALLOW)]
         });
         let listed = |(prefix, _): &(IpNet, u8)| always.iter().all(|one| !prefix.contains(one));
