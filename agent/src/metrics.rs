@@ -77,7 +77,7 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let labelled = |pairs: &[(&str, &str)], value: f64| gauge_metric(pairs, value);
     let files = |name, help, value: &dyn Fn(&MeasuredFile) -> f64| {
-        let rows = measured.files.iter().map(|file| labelled(&[("list", &file.0)], value(file)));
+        let rows = measured.files.iter().map(|file| labelled(&[("list", &file.name)], value(file)));
         family(name, help, MetricType::GAUGE, rows.collect())
     };
     vec![
@@ -104,16 +104,16 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
             MetricType::GAUGE,
             measured.lists.iter().map(|(list, count)| labelled(&[("list", list)], *count as f64)).collect(),
         ),
-        files("list_file_entries", "Prefixes in force by list file.", &|(_, count, ..)| *count as f64),
+        files("list_file_entries", "Prefixes in force by list file.", &|file| file.prefixes as f64),
         files(
             "list_file_last_read_successful",
             "1 if the list file as it is now could be read; if not, what it said before is in force.",
-            &|(.., good)| f64::from(u8::from(*good)),
+            &|file| f64::from(u8::from(file.good)),
         ),
         files(
             "list_file_last_read_success_timestamp_seconds",
             "When what is in force of a list file was read; 0 for never.",
-            &|(.., read, _)| read.map_or(0.0, seconds),
+            &|file| file.read.map_or(0.0, seconds),
         ),
         family(
             "mode",
@@ -256,7 +256,12 @@ mod tests {
             interfaces: vec![("eth0".to_owned(), "native")],
             mode: Mode::Enforce,
             lists: vec![("allow", 1), ("deny", 0), ("ban", 2)],
-            files: vec![("drop".to_owned(), 7, Some(UNIX_EPOCH + std::time::Duration::from_secs(9)), false)],
+            files: vec![MeasuredFile {
+                name: "drop".to_owned(),
+                prefixes: 7,
+                read: Some(UNIX_EPOCH + std::time::Duration::from_secs(9)),
+                good: false,
+            }],
             events_received: 5,
             events_lost: 0,
             loaded: UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),

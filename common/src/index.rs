@@ -31,6 +31,7 @@ pub const FILTER_WORDS: usize = 2 * GROUPS * 16 / 64;
 pub const PIECE_GROUPS: usize = 62 * SHARING;
 /// `u64`s of a piece: the words of its groups, then the first leaf of every 64 groups.
 pub const PIECE_WORDS: usize = PIECE_GROUPS + PIECE_GROUPS / SHARING;
+const _: () = assert!(PIECE_WORDS * 8 + 512 <= 32 << 10, "with the map's own fields it stays below 32 KiB");
 /// Pieces of a family.
 const FAMILY_PIECES: usize = GROUPS.div_ceil(PIECE_GROUPS);
 /// Pieces of an index.
@@ -212,7 +213,6 @@ mod tests {
             }
         }
         assert_eq!((PIECES, PIECE_WORDS), (530, 4030));
-        const { assert!(PIECE_WORDS * 8 + 512 <= 32 << 10, "with the map's own fields it must stay below 32 KiB") };
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn one(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<ListFile>
     let actions = [("deny", ListAction::Deny), ("allow", ListAction::Allow)];
     let action = values.2.and_then(|value| diagnostics.choice("action", value, &actions));
     let format = match table.get("format") {
-        Some(value) => diagnostics.choice("format", value, &Format::NAMES)?,
+        Some(value) => diagnostics.choice("format", value, &Format::NAMES).unwrap_or(Format::Auto),
         None => Format::Auto,
     };
     let countries = countries(table, diagnostics);

@@ -25,9 +25,6 @@ use crate::{
     top::HALF_LIFE,
 };
 
-/// A list file: its name, its entries, when it was read, and whether it was read well the last time.
-pub type MeasuredFile = (String, usize, Option<SystemTime>, bool);
-
 /// What metrics are made of.
 #[derive(Debug)]
 pub struct Measured {
@@ -43,7 +40,7 @@ pub struct Measured {
     pub mode: Mode,
     /// Entries by list.
     pub lists: Vec<(&'static str, usize)>,
-    /// List files: name, prefixes, when they were read, whether the file is good.
+    /// List files.
     pub files: Vec<MeasuredFile>,
     /// Events read.
     pub events_received: u64,
@@ -55,6 +52,19 @@ pub struct Measured {
     pub reload_succeeded: bool,
     /// Lines of rate state.
     pub source_lines: u32,
+}
+
+/// A list file.
+#[derive(Debug)]
+pub struct MeasuredFile {
+    /// The list's name.
+    pub name: String,
+    /// Prefixes in force.
+    pub prefixes: usize,
+    /// When they were read.
+    pub read: Option<SystemTime>,
+    /// Whether the file as it is now is good.
+    pub good: bool,
 }
 
 impl Engine {
@@ -81,7 +91,12 @@ impl Engine {
             files: state
                 .files
                 .iter()
-                .map(|one| (one.list.name.clone(), one.set.len(), one.read, one.error.is_none()))
+                .map(|one| MeasuredFile {
+                    name: one.list.name.clone(),
+                    prefixes: one.set.len(),
+                    read: one.read,
+                    good: one.error.is_none(),
+                })
                 .collect(),
             events_received: self.events.received(),
             events_lost: state.datapath.events_lost()?,

@@ -231,7 +231,7 @@ fn swaps() {
     // Neighbours come and go, so that leaves and their numbers differ from one generation to the next.
     let make = |turn: u32| {
         let others = (0..turn % 50).flat_map(move |i| {
-            let v4 = IpAddr::V4((0x0b01_0000 | i << 8 | (turn % 256)).into());
+            let v4 = IpAddr::V4((0x0b01_0000 | (i << 8) | (turn % 256)).into());
             let v6 = IpAddr::V6(((0x2001_0db8_0008_u128 + u128::from(i)) << 80).into());
             [(IpNet::new(v4, 32).unwrap(), VERDICT_ALLOW), (IpNet::new(v6, 48).unwrap(), VERDICT_ALLOW)]
         });

@@ -162,6 +162,14 @@ fn prefix(text: &str) -> Result<IpNet, String> {
 }
 
 fn sane(net: IpNet) -> Result<IpNet, String> {
+    let net = match net {
+        // IPv4 in IPv6's clothes, as a range or a database may have it.
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.network().to_ipv4_mapped() {
+            Some(v4) => ipnet::Ipv4Net::new_assert(v4, v6.prefix_len() - 96).into(),
+            None => net,
+        },
+        _ => net,
+    };
     let everything = match net {
         IpNet::V4(v4) => v4.prefix_len() < 3,
         IpNet::V6(v6) => {

@@ -103,7 +103,7 @@ impl Painter<'_> {
             let word = &mut self.index[word_at(here)];
             let (begin, end) = (at % 16, (last - at + at % 16).min(15));
             let mask = (u64::MAX >> (64 - 2 * (end - begin + 1))) << (2 * begin);
-            *word = *word & !mask | (EACH * code) & mask;
+            *word = (*word & !mask) | ((EACH * code) & mask);
             at += end - begin + 1;
         }
     }

@@ -121,7 +121,7 @@ fn leaves_of_all_groups_that_share_a_first_one_are_counted() {
     // A leaf in each of 1,024 /24s, and beyond.
     let mut prefixes = Vec::new();
     for slash24 in 0..1100_u32 {
-        let address = IpAddr::V4((0x0a00_0000 | slash24 << 8 | (slash24 % 256)).into());
+        let address = IpAddr::V4((0x0a00_0000 | (slash24 << 8) | (slash24 % 256)).into());
         prefixes.push((IpNet::new_assert(address, 32), VERDICT_DENY));
     }
     prefixes.extend(parse(&[("2001:db8::/32", VERDICT_DENY), ("ffff:ffff::/32", VERDICT_ALLOW)]));

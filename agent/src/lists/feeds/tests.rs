@@ -125,6 +125,7 @@ fn ranges_of_iptoasn_become_the_fewest_prefixes() {
     let expected = ["192.0.2.0/24", "192.0.3.0/25", "198.51.100.0/24", "2001:db8::/32"];
     assert_eq!(good(text, Format::IpToAsn, &expected).skipped, 1);
     good("3221225984\t3221226239\t64500\tAU\tB\n", Format::IpToAsn, &["192.0.2.0/24"]);
+    good("::ffff:192.0.2.0\t::ffff:192.0.2.255\t64500\tAU\tB\n", Format::IpToAsn, &["192.0.2.0/24"]);
     assert!(error("1.0.0.9\t1.0.0.1\t1\tNZ\tX", Format::IpToAsn).contains("no range"));
     assert!(error("1.0.0.9\t1.0.0.1", Format::IpToAsn).contains("fewer than four"));
     let none = parse(text.as_bytes(), Format::Auto, &wanted(&[], &[])).unwrap_err().to_string();
