@@ -26,6 +26,8 @@ pub(crate) const DESTINATION_V6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0,
 
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const SOURCE_PORT: u16 = 40_000;
+pub(crate) const SEQUENCE: u32 = 0x0102_0304;
+pub(crate) const ACKNOWLEDGEMENT: u32 = 0x0506_0708;
 pub(crate) const PORT: u16 = 443;
 
 fn joined(parts: &[&[u8]]) -> Vec<u8> {
@@ -105,7 +107,9 @@ pub(crate) fn tcp_with(flags: u8, options: &[u8], rest: &[u8]) -> Vec<u8> {
     joined(&[
         &SOURCE_PORT.to_be_bytes(),
         &PORT.to_be_bytes(),
-        &[0, 0, 0, 1, 0, 0, 0, 0, words << 4, flags, 0xff, 0xff, 0, 0, 0, 0],
+        &SEQUENCE.to_be_bytes(),
+        &ACKNOWLEDGEMENT.to_be_bytes(),
+        &[words << 4, flags, 0xff, 0xff, 0, 0, 0, 0],
         options,
         rest,
     ])

@@ -6,9 +6,9 @@ use stopbank_common::{
 };
 
 use crate::frames::{
-    ARP, DESTINATION_V4, DESTINATION_V6, IPV4, IPV6, PORT, SOURCE_PORT, SOURCE_V4, SOURCE_V6, SYN,
-    authentication, ethernet, every_kind, extension, fragment, icmp, parsed, seen_in_part, tagged, tcp,
-    tcp_with, udp, v4, v4_fragment, v4_with, v6,
+    ACKNOWLEDGEMENT, ARP, DESTINATION_V4, DESTINATION_V6, IPV4, IPV6, PORT, SEQUENCE, SOURCE_PORT, SOURCE_V4,
+    SOURCE_V6, SYN, authentication, ethernet, every_kind, extension, fragment, icmp, parsed, seen_in_part,
+    tagged, tcp, tcp_with, udp, v4, v4_fragment, v4_with, v6,
 };
 
 /// What every IPv4 frame here says.
@@ -33,8 +33,14 @@ fn with_ports(facts: Facts) -> Facts {
     Facts { source_port: SOURCE_PORT, destination_port: PORT, ..facts }
 }
 
+/// What a TCP segment here says, with these flags.
+fn segment(tcp_flags: u8, facts: Facts) -> Facts {
+    let [tcp_sequence, tcp_acknowledgement] = [SEQUENCE, ACKNOWLEDGEMENT].map(u32::to_be);
+    Facts { tcp_flags, tcp_sequence, tcp_acknowledgement, ..with_ports(facts) }
+}
+
 fn syn(facts: Facts) -> Facts {
-    Facts { tcp_flags: SYN, ..with_ports(facts) }
+    segment(SYN, facts)
 }
 
 #[track_caller]
@@ -79,7 +85,7 @@ fn no_one_or_two_tags_of_any_kind_change_nothing() {
 fn tcp_udp_and_icmp_tell_their_ports_flags_and_types() {
     reads(
         &ethernet(IPV4, &v4(protocol::TCP, &tcp_with(0x12, &[], b"data"))),
-        Facts { tcp_flags: 0x12, ..with_ports(facts_v4(protocol::TCP)) },
+        segment(0x12, facts_v4(protocol::TCP)),
     );
     reads(&ethernet(IPV4, &v4(protocol::UDP, &udp(b"data"))), with_ports(facts_v4(protocol::UDP)));
     reads(
