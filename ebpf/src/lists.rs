@@ -42,9 +42,10 @@ static LISTS_INDEX: ArrayOfMaps<Array<u64, PIECE_WORDS>, { 2 * PIECES }> = Array
 #[btf_map]
 static LISTS_LEAVES: ArrayOfMaps<Array<Leaf, 1, { MAPPED | ANY_SIZE }>, 2> = ArrayOfMaps::new();
 
-/// Entries of files that the index cannot tell: IPv6 beyond /32, and those within dynamic entries, whose length counts.
+/// Entries of files that the index cannot tell: IPv6 beyond /32, and those within dynamic entries, whose length counts. An
+/// array of one each, for Linux 6.1: see `POLICY`.
 #[btf_map]
-static LISTS_LONGER: ArrayOfMaps<LpmTrie<Address, ListEntry, { LONGER_CAPACITY as usize }>, 2> =
+static LISTS_LONGER: ArrayOfMaps<LpmTrie<Address, [ListEntry; 1], { LONGER_CAPACITY as usize }>, 2> =
     ArrayOfMaps::new();
 
 /// How many expired entries, one inside the other, are looked past before the agent has swept them.
@@ -127,7 +128,8 @@ fn dynamic(source: &Address, clock: &mut Clock) -> Option<&'static ListEntry> {
 #[inline(always)]
 fn longer(slot: u32, source: &Address) -> Option<&'static ListEntry> {
     let trie = LISTS_LONGER.get(slot)?;
-    trie.get(&Key::new(128, *source))
+    let [entry] = trie.get(&Key::new(128, *source))?;
+    Some(entry)
 }
 
 #[inline(always)]

@@ -27,7 +27,7 @@ pub(crate) extern "C" fn is_proven(packet: *mut Packet, policy: *const Policy) -
     let source = &packet.facts.source;
     let level = &policy.levels[0];
     let key = source.masked(if source.is_v4() { &level.mask_v4 } else { &level.mask_v6 });
-    let Some(until) = PROVEN.get_ptr(&key) else { return 0 };
+    let Some(until) = PROVEN.get_ptr(key) else { return 0 };
     // SAFETY: a map value; user space may change it, and an aligned u64 is read whole.
     let until = unsafe { until.read_volatile() };
     u32::from(until == 0 || until > packet.clock.rough_ns())

@@ -96,7 +96,7 @@ enum Command {
     /// Sources that the configuration denies
     #[command(subcommand)]
     Deny(lists::ReadOnly),
-    /// Files of prefixes that the configuration names ([[list]])
+    /// Files of prefixes that the configuration names (`[[list]]`)
     #[command(subcommand)]
     List(list_files::ListFilesCommand),
     /// Limits of the classes
