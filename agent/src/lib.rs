@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod engine;
 pub mod events;
 pub mod failure;
+mod handshake;
 pub mod listener;
 pub mod lists;
 pub mod lock;

@@ -76,6 +76,7 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
     let (packets, bytes) = traffic(measured);
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let labelled = |pairs: &[(&str, &str)], value: f64| gauge_metric(pairs, value);
+    let cookies = &measured.syn_cookies;
     let files = |name, help, value: &dyn Fn(&MeasuredFile) -> f64| {
         let rows = measured.files.iter().map(|file| labelled(&[("list", &file.name)], value(file)));
         family(name, help, MetricType::GAUGE, rows.collect())
@@ -114,6 +115,18 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
             "list_file_last_read_success_timestamp_seconds",
             "When what is in force of a list file was read; 0 for never.",
             &|file| file.read.map_or(0.0, seconds),
+        ),
+        family(
+            "syn_cookies_active",
+            "1 while SYNs of the class are answered with cookies; for classes that are to send them.",
+            MetricType::GAUGE,
+            cookies
+                .configured
+                .iter()
+                .map(|class| {
+                    labelled(&[("class", class)], f64::from(u8::from(cookies.active.contains(class))))
+                })
+                .collect(),
         ),
         family(
             "mode",
@@ -239,6 +252,7 @@ fn labels_of(labels: &[(&str, &str)]) -> Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::api::CookieStatus;
     use crate::rates::Snapshot;
     use stopbank_common::counters::{Counters, Tally};
 
@@ -267,6 +281,11 @@ mod tests {
             loaded: UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
             reload_succeeded: true,
             source_lines: 1 << 18,
+            syn_cookies: CookieStatus {
+                configured: vec!["web".to_owned(), "ssh".to_owned()],
+                active: vec!["web".to_owned()],
+                obstacle: None,
+            },
         };
         let mut text = Vec::new();
         TextEncoder::new().encode(&families(&measured), &mut text).unwrap();
@@ -277,6 +296,8 @@ mod tests {
             "stopbank_packets_total{interface=\"eth0\",class=\"none\",reason=\"land\",verdict=\"observed\"} 1",
             "stopbank_packets_total{interface=\"eth0\",class=\"default\",reason=\"passed\",verdict=\"pass\"} 0",
             "stopbank_list_entries{list=\"ban\"} 2",
+            "stopbank_syn_cookies_active{class=\"web\"} 1",
+            "stopbank_syn_cookies_active{class=\"ssh\"} 0",
             "stopbank_list_file_entries{list=\"drop\"} 7",
             "stopbank_list_file_last_read_successful{list=\"drop\"} 0",
             "stopbank_list_file_last_read_success_timestamp_seconds{list=\"drop\"} 9",

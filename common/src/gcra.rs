@@ -92,6 +92,11 @@ impl Dimension {
     }
 }
 
+/// The cell of a class's SYN rate, beside its totals.
+pub const GUARD_RATE_CELL: usize = 6;
+/// The cell that tells until when SYNs of the class are answered with cookies, in ticks.
+pub const GUARD_UNTIL_CELL: usize = 7;
+
 /// A rate and a burst, ready for the kernel. All zero means no limit.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[repr(C)]

@@ -37,6 +37,10 @@ pub const EVENT_BUDGET: &str = "EVENT_BUDGET";
 pub const DHCP_BUDGET: &str = "DHCP_BUDGET";
 /// `PerCpuArray<u64, 1>`: events that found the ring buffer full.
 pub const EVENTS_LOST: &str = "EVENTS_LOST";
+/// `Array<u64, N>`: when each listener last had a SYN while others were answered with cookies. Begins anew with each agent.
+pub const COOKIE_LISTENERS: &str = "COOKIE_LISTENERS";
+/// `PerCpuArray<[u32; N], 1>`: the headers of the SYN that is being answered.
+pub const SEGMENT: &str = "SEGMENT";
 /// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
 pub const PINNED_MAPS: [&str; 15] = [
     POLICY,

@@ -263,8 +263,9 @@ pub fn parse(mut cursor: Cursor<'_>, frame_length: u32, facts: &mut Facts) -> Re
     }
 }
 
+/// Whether an Ethernet type says that a VLAN tag follows.
 #[inline(always)]
-const fn is_vlan(ethertype: u16) -> bool {
+pub const fn is_vlan(ethertype: u16) -> bool {
     matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_VLAN_SERVICE | ETHERTYPE_VLAN_LEGACY)
 }
 

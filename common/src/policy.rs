@@ -91,6 +91,38 @@ pub struct Guard {
     pub rate: Limit,
 }
 
+/// The kernel keeps selective acknowledgements over a cookie.
+pub const HANDSHAKE_SACK: u8 = 1;
+/// The kernel keeps window scaling over a cookie.
+pub const HANDSHAKE_SCALING: u8 = 2;
+/// The kernel's timestamps have no secret offset, so that one of ours can carry the two above.
+pub const HANDSHAKE_TIMESTAMPS: u8 = 4;
+
+/// What a SYN-ACK with a cookie says, so that the kernel takes the connection over just as if it had said it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct Handshake {
+    /// Largest segment over IPv4, in bytes.
+    pub mss_v4: u16,
+    /// Largest segment over IPv6, in bytes.
+    pub mss_v6: u16,
+    /// First window, in bytes.
+    pub window: u16,
+    /// Window scale: a shift, 0 to 14.
+    pub scale: u8,
+    /// `HANDSHAKE_` bits.
+    pub flags: u8,
+    /// IPv4 time to live and IPv6 hop limit.
+    pub hop_limit: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
+}
+
+// SAFETY: repr(C), 3 * 2 + 3 + 7 bytes, no padding.
+unsafe impl Plain for Handshake {}
+
+const _: () = assert!(size_of::<Handshake>() == 16);
+
 /// One class.
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(C)]
@@ -154,6 +186,8 @@ pub struct Policy {
     pub udp_class: u32,
     /// Zero.
     pub reserved: u32,
+    /// SYN-ACKs with cookies.
+    pub handshake: Handshake,
     /// Interface indices; the position is the counters' interface slot. Slot 0 and unused ones are 0.
     pub interfaces: [u32; MAX_INTERFACES],
     /// UDP source ports from which only answers come, or abuse: a bit each.
@@ -179,6 +213,7 @@ const _: () = assert!(
             + 32 * MAX_LEVELS
             + 48
             + 2 * 16
+            + 16
             + 4 * MAX_INTERFACES
             + 8 * 1024
             + size_of::<Signature>() * MAX_SIGNATURES

@@ -1,14 +1,14 @@
 //! Spike arrest per source and per prefix, and total budgets per class.
 
-use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use aya_ebpf::{bindings::xdp_md, btf_maps::Array, macros::btf_map};
 use stopbank_common::{
     Address, Reason,
     gcra::{Cell as _, Dimension, Limit, Line, MAX_UNITS, Ticks, admit, admit_at_once, admit_one},
     hash::source_hash,
-    policy::{CLASS_CLOSED, CLASS_PRECISE, Class, Limits, MAX_CLASSES, MAX_LEVELS, Policy},
+    policy::{CLASS_CLOSED, CLASS_PRECISE, Class, GUARD_OFF, Limits, MAX_CLASSES, MAX_LEVELS, Policy},
 };
 
-use crate::{Packet, bound::masked, cell::MapCell, proven, verdict};
+use crate::{Packet, bound::masked, cell::MapCell, cookies, proven, verdict};
 
 /// `BPF_F_MMAPABLE` (include/uapi/linux/bpf.h). The kernel gives such an array whole pages, so that its 64-byte lines are
 /// cache lines; without it they would straddle two.
@@ -72,7 +72,7 @@ fn hash_at(policy: &Policy, class: &Class, source: &Address, level: usize) -> u6
 
 /// The limit of its class that the packet is over, if there is one. See [`verdict`].
 #[inline(always)]
-pub(crate) fn judge_by_limits(packet: &mut Packet, policy: &Policy, place: &Place) -> u32 {
+pub(crate) fn judge_by_limits(ctx: *mut xdp_md, packet: &mut Packet, policy: &Policy, place: &Place) -> u32 {
     let class = class(policy, packet);
     if class.flags & CLASS_CLOSED != 0 {
         return Reason::ClassClosed as u32;
@@ -80,11 +80,17 @@ pub(crate) fn judge_by_limits(packet: &mut Packet, policy: &Policy, place: &Plac
     let units = Units::of(packet);
     let now = packet.clock.ticks(class.flags & CLASS_PRECISE != 0);
     let Some(total) = TOTALS.get_ptr_mut(u32::from(packet.class)) else { return verdict::NONE };
+    // What is answered from here costs the host nothing, and no total.
+    let guarded = units.count(Dimension::Connections) != 0
+        && class.guard.mode != GUARD_OFF
+        && cookies::guards(packet, class, total) != 0
+        && packet.may_be_answered(policy);
     // Where the class's total is spent, the packet is dropped whatever its source has left: that is known from one hot
     // line, and random sources leave no trace in the table.
     in_each_dimension!(dimension, class.total, units, |limit, count| {
         let arrival = cell(total, dimension.total_cell()).load();
-        if limit.after(arrival, now, count).is_none()
+        if !guarded
+            && limit.after(arrival, now, count).is_none()
             && reserve_spent(total, class, packet, policy, dimension, now, ASK)
         {
             return over_total(dimension) as u32;
@@ -102,6 +108,12 @@ pub(crate) fn judge_by_limits(packet: &mut Packet, policy: &Policy, place: &Plac
         // Who has proved itself is not held to what its neighbours do.
         if over != WITHIN && proven::is_proven(packet, policy) == 0 {
             return over_prefix(over) as u32;
+        }
+    }
+    if guarded {
+        let answered = cookies::answer(ctx, packet, policy);
+        if answered != verdict::NONE {
+            return answered;
         }
     }
     in_each_dimension!(dimension, class.total, units, |limit, count| {

@@ -11,6 +11,7 @@
 mod bound;
 mod cell;
 mod clock;
+mod cookies;
 mod counters;
 mod essential;
 mod events;
@@ -51,9 +52,11 @@ struct Packet {
     /// Number of what a rule that is only observed would have dropped it for; [`verdict::NONE`].
     observed: u32,
     class: u8,
+    /// 1: what it is for is a listening socket.
+    listener: u8,
 }
 
-const _: () = assert!(size_of::<Facts>() % 8 == 0);
+const _: () = assert!(size_of::<Facts>().is_multiple_of(8));
 
 /// Entry point: judges, counts, and tells the driver.
 #[xdp(frags)]
@@ -134,7 +137,7 @@ fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
         }
     }
     packet.class = class;
-    let over = limits::judge_by_limits(packet, policy, &line);
+    let over = limits::judge_by_limits(ctx.ctx, packet, policy, &line);
     if over != verdict::NONE && packet.stands(policy, over) {
         return over;
     }
@@ -186,9 +189,23 @@ impl Packet {
             (&raw mut (*packet).interface).write(interface);
             (&raw mut (*packet).observed).write(verdict::NONE);
             (&raw mut (*packet).class).write(CLASS_NONE);
+            (&raw mut (*packet).listener).write(0);
         }
         // SAFETY: every field is written; of the facts, all zero is a valid value.
         unsafe { place.assume_init_mut() }
+    }
+
+    /// Whether an answer may be sent in its place. One that is only observed is noted.
+    #[inline(always)]
+    fn may_be_answered(&mut self, policy: &Policy) -> bool {
+        let cookie = Reason::SynCookie as u32;
+        if policy.mode == MODE_ENFORCE {
+            return self.stands(policy, cookie);
+        }
+        if self.observed == verdict::NONE {
+            self.observed = cookie;
+        }
+        false
     }
 
     /// Whether a step's verdict stands. That of a rule which is only observed is noted, and the packet goes on.

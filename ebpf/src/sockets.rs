@@ -32,23 +32,24 @@ type Tuple = [u32; 9];
 #[inline(never)]
 pub(crate) extern "C" fn judge_by_sockets(
     ctx: *mut xdp_md,
-    packet: *const Packet,
+    packet: *mut Packet,
     policy: *const Policy,
 ) -> u32 {
     // SAFETY: the verifier knows that both may be null, and how large they are.
-    let (Some(packet), Some(policy)) = (unsafe { packet.as_ref() }, unsafe { policy.as_ref() }) else {
+    let (Some(packet), Some(policy)) = (unsafe { packet.as_mut() }, unsafe { policy.as_ref() }) else {
         return verdict::NONE;
     };
-    verdict::of(reason(&XdpContext::new(ctx), &packet.facts, policy))
+    verdict::of(reason(&XdpContext::new(ctx), packet, policy))
 }
 
 #[inline(always)]
-fn reason(ctx: &XdpContext, facts: &Facts, policy: &Policy) -> Option<Reason> {
+fn reason(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> Option<Reason> {
+    let facts = &packet.facts;
     if facts.fragment == Fragment::Later {
         return None;
     }
     match facts.protocol {
-        protocol::TCP => tcp(ctx, facts),
+        protocol::TCP => tcp(ctx, packet),
         protocol::UDP => udp(ctx, facts, policy),
         _ => None,
     }
@@ -56,9 +57,11 @@ fn reason(ctx: &XdpContext, facts: &Facts, policy: &Policy) -> Option<Reason> {
 
 /// A segment of a connection that the host has, or a SYN to a port on which it listens.
 #[inline(always)]
-fn tcp(ctx: &XdpContext, facts: &Facts) -> Option<Reason> {
+fn tcp(ctx: &XdpContext, packet: &mut Packet) -> Option<Reason> {
+    let facts = &packet.facts;
     let nobody = if facts.opens_connection() { Reason::NoListener } else { Reason::NoConnection };
     if let Some(found) = simulation::socket() {
+        packet.listener = found.into();
         return if found { None } else { Some(nobody) };
     }
     let (tuple, size) = tuple(facts);
@@ -69,7 +72,11 @@ fn tcp(ctx: &XdpContext, facts: &Facts) -> Option<Reason> {
     if socket.is_null() {
         return Some(nobody);
     }
-    if state_of(socket) != TCP_LISTEN || facts.opens_connection() {
+    if state_of(socket) != TCP_LISTEN {
+        return None;
+    }
+    packet.listener = 1;
+    if facts.opens_connection() {
         return None;
     }
     // Nothing but a listener: the last segment of a handshake that the kernel (or this program) keeps in a cookie, or

@@ -73,9 +73,17 @@ fn the_object_holds_the_maps_that_user_space_knows() {
         let found = (map.map_type(), map.key_size(), map.value_size(), map.max_entries());
         assert_eq!(found, (BPF_MAP_TYPE_ARRAY as u32, key, value, 1), "{name}");
     }
-    // Beyond these: aya-log's ring, the constants, and what reads the clocks.
+    // Beyond these: aya-log's ring, the constants, what reads the clocks, and what begins anew with each agent.
     for name in object.maps.keys().filter(|name| !names::PINNED_MAPS.contains(&name.as_str())) {
-        let known = ["AYA_LOGS", names::CLOCKS, names::SIMULATED_NOW, names::TRACE].contains(&name.as_str());
+        let known = [
+            "AYA_LOGS",
+            names::CLOCKS,
+            names::SIMULATED_NOW,
+            names::TRACE,
+            names::COOKIE_LISTENERS,
+            names::SEGMENT,
+        ]
+        .contains(&name.as_str());
         assert!(known || name.starts_with(".rodata"), "unexpected map {name}");
     }
     let inner = object.maps[names::POLICY].inner().expect("POLICY has an inner map");

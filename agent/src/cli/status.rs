@@ -71,6 +71,9 @@ fn table(status: &api::Status) -> String {
     for error in &files.errors {
         line("list error", printable(error, 200));
     }
+    if let Some(text) = cookies(&status.syn_cookies) {
+        line("SYN cookies", text);
+    }
     line("classes", status.policy.classes.join(", "));
     let policy = &status.policy;
     let memory = f64::from(policy.lines) * size_of::<Line>() as f64;
@@ -92,6 +95,19 @@ fn table(status: &api::Status) -> String {
         line("reload failed", printable(first, 200));
     }
     text
+}
+
+/// What there is to say of SYN cookies; nothing where none are configured.
+fn cookies(cookies: &api::CookieStatus) -> Option<String> {
+    if let Some(obstacle) = &cookies.obstacle {
+        return Some(format!("NOT SENT: {}", printable(obstacle, 200)));
+    }
+    if cookies.configured.is_empty() {
+        return None;
+    }
+    let active = &cookies.active;
+    let now = if active.is_empty() { "none now".to_owned() } else { format!("now: {}", active.join(", ")) };
+    Some(format!("configured: {}; {now}", cookies.configured.join(", ")))
 }
 
 fn flow(flow: &Flow) -> String {

@@ -9,12 +9,13 @@ use stopbank_common::{
     parse::protocol,
     policy::{
         CLASS_CLOSED, CLASS_DEFAULT, CLASS_NONE, CLASS_OBSERVE, CLASS_PRECISE, Class as KernelClass,
-        FRAGMENTS_DROP, FRAGMENTS_JUDGE, Kept, Limits, MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE,
+        FRAGMENTS_DROP, FRAGMENTS_JUDGE, Handshake, Kept, Limits, MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE,
         MODE_OBSERVE, Policy, ROLE_ANY, ROLE_HOST, Region,
     },
 };
 
 use super::{
+    cookies,
     model::{Claim, Class, Config, Fragments, LimitSet, Mode, PortRange, PrefixLength, Role},
     rate::{LEAST_DEFAULT_BYTES, RateLimit},
 };
@@ -62,6 +63,8 @@ pub struct Host {
     pub interfaces: [u32; MAX_INTERFACES],
     /// The host forwards packets, which belong to no socket of its own.
     pub forwards: bool,
+    /// How the host's kernel takes SYN cookies that it did not send; `None`: not at all.
+    pub handshake: Option<Handshake>,
 }
 
 /// Lines of the table of sources: those that the configuration names, and one eighth as many each for prefixes and for
@@ -127,6 +130,7 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
     let rest = config.classes.iter().find(|class| class.claim == Claim::Udp(Vec::new()));
     policy.udp_class = u32::from(rest.and_then(|class| numbers.number(&class.name)).unwrap_or(CLASS_DEFAULT));
     policy.answers_class = answers.unwrap_or(policy.udp_class);
+    cookies::arm(&mut policy, config, &numbers, host.handshake)?;
     Ok(Compiled { policy, kept, numbers })
 }
 

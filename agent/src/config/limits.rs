@@ -4,6 +4,7 @@ use stopbank_common::gcra::{Dimension, LimitError};
 use toml::de::DeValue;
 
 use super::{
+    cookies,
     document::{Diagnostics, Table, Value},
     model::{Claim, Class, LimitSet, PrefixLength, PrefixLimits, dimension_name},
     rate::{LEAST_BYTES, Quantity, Rate, RateLimit, parse_amount, parse_rate},
@@ -11,7 +12,8 @@ use super::{
 use crate::lists::printable;
 
 /// Keys of a class, those apart that say what it claims.
-pub(super) const CLASS_KEYS: [&str; 5] = ["closed", "observe", "per_source", "per_prefix", "total"];
+pub(super) const CLASS_KEYS: [&str; 6] =
+    ["closed", "observe", "per_source", "per_prefix", "total", "syn_cookies"];
 
 /// Reads what a class does with its packets.
 pub(super) fn of_class(table: &Table<'_, '_>, name: &str, class: &mut Class, diagnostics: &mut Diagnostics) {
@@ -23,6 +25,10 @@ pub(super) fn of_class(table: &Table<'_, '_>, name: &str, class: &mut Class, dia
     }
     if let Some(value) = table.get("per_prefix") {
         class.per_prefix = per_prefix(value, &class.claim, diagnostics);
+    }
+    if let Some(value) = table.get("syn_cookies") {
+        let place = if name == "default" { "[default]" } else { "a [[class]]" };
+        class.syn_cookies = cookies::read(value, &class.claim, place, diagnostics).unwrap_or_default();
     }
     for (key, per_source) in [("per_source", true), ("total", false)] {
         let Some(value) = table.get(key) else { continue };

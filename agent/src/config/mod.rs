@@ -8,6 +8,7 @@
 mod amplifiers;
 mod classes;
 mod compile;
+mod cookies;
 mod document;
 mod error;
 mod limits;
@@ -26,10 +27,12 @@ use std::{
 pub use amplifiers::AMPLIFIERS;
 pub(crate) use compile::mode as mode_number;
 pub use compile::{ClassNumbers, Compiled, Host, compile, source_lines};
+pub use cookies::arm as arm_cookies;
 pub use error::{ConfigError, Diagnostic, Invalid};
 pub use model::{
-    Agent, Attach, Claim, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, ListAction,
-    ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, Source, dimension_name,
+    Agent, Attach, Claim, Class, Config, ConfiguredLists, CookieMode, Fragments, Interface, LimitSet,
+    ListAction, ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, Source, SynCookies,
+    dimension_name,
 };
 pub use rate::{Period, Quantity, Rate, RateLimit, parse_amount, parse_rate, show_amount};
 pub use render::render;

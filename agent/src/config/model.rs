@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -97,6 +98,8 @@ pub struct Config {
     pub udp_needs_socket: bool,
     /// `observe`: rules, by their reason, that are evaluated and counted, and drop nothing.
     pub observe: Vec<Reason>,
+    /// `manage_sysctls`: the agent makes the settings that SYN cookies need.
+    pub manage_sysctls: bool,
     /// `amplifiers`: UDP source ports from which only answers come, or abuse.
     pub amplifiers: Vec<PortRange>,
     /// `[agent]`.
@@ -241,6 +244,41 @@ pub struct Class {
     pub total: LimitSet,
     /// Percent of the total that proven sources have before all others.
     pub proven_share: u8,
+    /// When SYNs are answered with cookies.
+    pub syn_cookies: SynCookies,
+}
+
+/// `syn_cookies`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SynCookies {
+    /// Whether, and how.
+    pub mode: CookieMode,
+    /// `auto`: from more SYNs of the whole class than this on …
+    pub above: Rate,
+    /// … until there have been no more for so long.
+    pub hold: Duration,
+}
+
+/// When SYNs are answered with cookies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CookieMode {
+    /// Never.
+    Off,
+    /// While there are too many.
+    Auto,
+    /// Always.
+    Always,
+}
+
+impl Default for SynCookies {
+    fn default() -> Self {
+        // A kernel with usual settings holds a few thousand connections half open, for a minute each.
+        Self {
+            mode: CookieMode::Off,
+            above: Rate { count: 1_000, period: Period::Second },
+            hold: Duration::from_secs(30),
+        }
+    }
 }
 
 /// One `[[class.per_prefix]]`.
@@ -276,6 +314,7 @@ impl Class {
             per_prefix: Vec::new(),
             total: LimitSet::default(),
             proven_share: Self::DEFAULT_PROVEN_SHARE,
+            syn_cookies: SynCookies::default(),
         }
     }
 }
@@ -334,6 +373,7 @@ impl Config {
             role: Role::Auto,
             fragments: Fragments::Judge,
             udp_needs_socket: false,
+            manage_sysctls: false,
             observe: Vec::new(),
             amplifiers: super::amplifiers::ports(),
             agent: Agent {

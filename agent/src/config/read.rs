@@ -33,12 +33,13 @@ const LONGEST_SOCKET: usize = 107;
 /// Most events a second: they are read and counted one by one.
 const MOST_EVENTS: u64 = 10_000;
 
-const ROOT_KEYS: [&str; 14] = [
+const ROOT_KEYS: [&str; 15] = [
     "mode",
     "role",
     "fragments",
     "udp_needs_socket",
     "observe",
+    "manage_sysctls",
     "amplifiers",
     "agent",
     "interface",
@@ -68,6 +69,9 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     }
     if let Some(value) = root.get("udp_needs_socket") {
         config.udp_needs_socket = diagnostics.boolean("udp_needs_socket", value).unwrap_or(false);
+    }
+    if let Some(value) = root.get("manage_sysctls") {
+        config.manage_sysctls = diagnostics.boolean("manage_sysctls", value).unwrap_or(false);
     }
     if let Some(value) = root.get("observe") {
         config.observe = observed(value, diagnostics);
@@ -392,8 +396,8 @@ fn default_class(value: &Value<'_>, class: &mut Class, diagnostics: &mut Diagnos
 mod tests {
     #[test]
     fn every_root_key_is_read() {
-        let text = "mode = 1\nfragments = 1\nagent = 1\ninterface = 1\nsource = 1\nevents = 1\nlists = 1\nlist = 1\ndefault = 1\nclass = 1\nrole = 1\nudp_needs_socket = 1\nobserve = 1\namplifiers = 1";
+        let text = "mode = 1\nfragments = 1\nagent = 1\ninterface = 1\nsource = 1\nevents = 1\nlists = 1\nlist = 1\ndefault = 1\nclass = 1\nrole = 1\nudp_needs_socket = 1\nobserve = 1\namplifiers = 1\nmanage_sysctls = 1";
         let error = crate::config::parse("f", text).unwrap_err().to_string();
-        assert!(error.ends_with("f: 14 errors"), "{error}");
+        assert!(error.ends_with("f: 15 errors"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use stopbank_common::gcra::Dimension;
 
 use super::{
+    cookies,
     model::{Claim, Class, Config, Fragments, LimitSet, PortRange, dimension_name},
     rate::{Quantity, RateLimit, show_amount},
 };
@@ -22,6 +23,7 @@ pub fn render(config: &Config) -> String {
     let observed: Vec<String> =
         config.observe.iter().map(|reason| format!("\"{}\"", reason.name())).collect();
     let _ = writeln!(out, "observe = [{}]", observed.join(", "));
+    let _ = writeln!(out, "manage_sysctls = {}", config.manage_sysctls);
     let _ = writeln!(out, "amplifiers = [{}]\n", ports(&config.amplifiers));
     let _ = writeln!(out, "[agent]");
     let _ = writeln!(out, "pin_dir = {}", string(&config.agent.pin_dir.to_string_lossy()));
@@ -53,14 +55,19 @@ pub fn render(config: &Config) -> String {
     }
     let _ = writeln!(
         out,
-        "\n[default]\nclosed = {}\nobserve = {}",
-        config.default.closed, config.default.observe
+        "\n[default]\nclosed = {}\nobserve = {}\nsyn_cookies = {}",
+        config.default.closed,
+        config.default.observe,
+        cookies::show(&config.default.syn_cookies)
     );
     limits(&mut out, "default", &config.default);
     for class in &config.classes {
         let _ = writeln!(out, "\n[[class]]\nname = \"{}\"", class.name);
         claim(&mut out, &class.claim);
         let _ = writeln!(out, "closed = {}\nobserve = {}", class.closed, class.observe);
+        if matches!(class.claim, Claim::Tcp(_)) {
+            let _ = writeln!(out, "syn_cookies = {}", cookies::show(&class.syn_cookies));
+        }
         limits(&mut out, "class", class);
     }
     out
@@ -172,6 +179,7 @@ mod tests {
     fn what_is_rendered_reads_back_the_same() {
         let text = r#"
             mode = "observe"
+            manage_sysctls = true
             fragments = "drop"
             agent = { metrics = "off", socket = "/run/a \"b\"\\c/é\u0001.sock" }
             interface = [{ name = "eth0" }, { name = "eth1.100", attach = "generic" }]
@@ -193,8 +201,14 @@ mod tests {
             name = "web"
             protocol = "tcp"
             ports = [80, "8000-8010"]
+            syn_cookies = { above = "90k/m", hold = "1m 30s" }
             per_source = { packets = "30/m", bytes = "80Mbit/s", connections = { rate = "1/d", burst = 100 } }
             total = { bytes = { rate = "10MiB/h", burst = "2GB" } }
+            [[class]]
+            name = "ssh"
+            protocol = "tcp"
+            ports = [22]
+            syn_cookies = "always"
             [[class]]
             name = "gre"
             protocol = 47

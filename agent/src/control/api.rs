@@ -58,6 +58,9 @@ pub struct Status {
     /// List files.
     #[serde(default)]
     pub files: FilesSummary,
+    /// SYN cookies.
+    #[serde(default)]
+    pub syn_cookies: CookieStatus,
     /// The policy.
     pub policy: PolicyStatus,
     /// Sampled drops.
@@ -66,6 +69,17 @@ pub struct Status {
     pub configuration: ConfigurationStatus,
     /// Where metrics are served.
     pub metrics: Option<String>,
+}
+
+/// How it stands with SYN cookies.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct CookieStatus {
+    /// Classes that are to send them.
+    pub configured: Vec<String>,
+    /// Classes whose SYNs are answered with cookies now.
+    pub active: Vec<String>,
+    /// Why none is sent, where any is configured.
+    pub obstacle: Option<String>,
 }
 
 /// A protected interface.

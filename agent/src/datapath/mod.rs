@@ -25,9 +25,9 @@ use ipnet::IpNet;
 use stopbank_common::{
     Address,
     counters::{Counters, slot},
-    gcra::Line,
+    gcra::{GUARD_UNTIL_CELL, Line, TICKS_PER_NS},
     names,
-    policy::{Kept, Policy},
+    policy::{GUARD_ALWAYS, Kept, Policy},
 };
 
 pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
@@ -85,6 +85,7 @@ pub struct Datapath {
     policy: ArrayOfMaps<MapData, Array<MapData, Shared<Policy>>>,
     lists: Lists,
     sources: Array<MapData, Shared<Line>>,
+    totals: Array<MapData, Shared<Line>>,
     proven: HashMap<MapData, [u8; 16], u64>,
     ticks: Ticks,
     counters: PerCpuArray<MapData, Shared<Counters>>,
@@ -149,6 +150,7 @@ impl Datapath {
             policy: maps::typed(taken(names::POLICY)?, names::POLICY)?,
             lists,
             sources: maps::typed(taken(names::SOURCES)?, names::SOURCES)?,
+            totals: maps::typed(taken(names::TOTALS)?, names::TOTALS)?,
             proven: maps::typed(taken(names::PROVEN)?, names::PROVEN)?,
             ticks,
             counters: maps::typed(taken(names::COUNTERS)?, names::COUNTERS)?,
@@ -237,6 +239,20 @@ impl Datapath {
             .iter()
             .map(|item| item.map(|(key, until)| (Address::from_bytes(key), until)).map_err(failed))
             .collect()
+    }
+
+    /// Whether the SYNs of a class with this guard (`GUARD_…`) are answered with cookies now.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn guarded(&self, class: u8, guard: u32) -> Result<bool, DatapathError> {
+        let line = self
+            .totals
+            .get(&class.into(), 0)
+            .map_err(|error| DatapathError::kernel("read TOTALS", &error))?;
+        let until = line.0.cells[GUARD_UNTIL_CELL];
+        Ok(guard == GUARD_ALWAYS || until > monotonic_ns() * TICKS_PER_NS)
     }
 
     /// Inserts or replaces a dynamic list entry.
@@ -329,6 +345,28 @@ impl Datapath {
             .test_run(options)
             .map_err(|error| DatapathError::kernel("run a frame through the program", &error))?;
         Ok(Run { action: result.return_value, time: result.duration })
+    }
+
+    /// Runs a frame through the program without a network, once, and gives it as the program leaves it.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`]; the kernel refuses frames below 14 bytes.
+    pub fn run_and_see(&self, frame: &[u8]) -> Result<(Run, Vec<u8>), DatapathError> {
+        let Some(Program::Xdp(program)) = self.ebpf.program(names::PROGRAM) else {
+            return Err(missing(names::PROGRAM));
+        };
+        // An answer may be longer than what it answers.
+        let mut left = vec![0; frame.len() + 256];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = Some(&mut left);
+        options.repeat = 1;
+        let result = program
+            .test_run(options)
+            .map_err(|error| DatapathError::kernel("run a frame through the program", &error))?;
+        left.truncate(result.data_size_out as usize);
+        Ok((Run { action: result.return_value, time: result.duration }, left))
     }
 
     /// Descriptor of the program, for benchmarks that call it from another one.

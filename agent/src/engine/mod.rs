@@ -5,6 +5,7 @@
 
 mod answers;
 mod changes;
+mod cookies;
 mod files;
 mod reload;
 mod report;
@@ -23,6 +24,7 @@ use crate::{
     control::Refused,
     datapath::{AttachMode, Datapath, monotonic_ns},
     events::EventLog,
+    handshake,
     lists::{Change, Store, feeds::Files},
     rates::{Rates, Snapshot},
 };
@@ -96,6 +98,7 @@ impl Engine {
 
     /// Takes the counters' rates. To be called about once a second.
     pub fn sample(&self) {
+        self.follow_host();
         let mut state = self.lock();
         match state.snapshot() {
             Ok(snapshot) => state.rates.push(Instant::now(), snapshot),
@@ -208,6 +211,7 @@ fn host(interfaces: &[Protected]) -> Host {
     for interface in interfaces {
         host.interfaces[interface.slot] = interface.index;
     }
+    host.handshake = handshake::of_host(&host.interfaces);
     host
 }
 

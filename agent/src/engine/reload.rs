@@ -4,7 +4,7 @@ use std::{sync::PoisonError, time::SystemTime};
 
 use stopbank_common::policy::MAX_INTERFACES;
 
-use super::{Engine, Protected, State, files::Prepared, host, start};
+use super::{Engine, Protected, State, cookies, files::Prepared, host, start};
 use crate::{
     config::{self, Attach, Compiled, Config, ConfiguredLists, compile},
     control::{Refused, Why, api::Reloaded},
@@ -60,10 +60,12 @@ impl Engine {
         let found = start::resolve(&config.interfaces)?;
         let interfaces = state.merge(&config, &found, &mut notes);
         let kept = state.datapath.kept()?;
+        cookies::manage(&config);
         let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Refused::new(Why::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
         state.swap(config, text, interfaces, compiled, prepared)?;
+        cookies::warn(state);
         Ok(Reloaded { notes })
     }
 }

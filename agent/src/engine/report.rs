@@ -14,9 +14,9 @@ use crate::{
     control::{
         Refused,
         api::{
-            ClassLimits, ConfigurationStatus, DropsBy, DropsReport, DropsRow, EventStatus, EventsReport,
-            InterfaceStatus, LimitRow, LimitsReport, ListSizes, PolicyStatus, SampledDrop, Status, TopReport,
-            TopSource, Verdict,
+            ClassLimits, ConfigurationStatus, CookieStatus, DropsBy, DropsReport, DropsRow, EventStatus,
+            EventsReport, InterfaceStatus, LimitRow, LimitsReport, ListSizes, PolicyStatus, SampledDrop,
+            Status, TopReport, TopSource, Verdict,
         },
     },
     datapath::monotonic_ns,
@@ -52,6 +52,8 @@ pub struct Measured {
     pub reload_succeeded: bool,
     /// Lines of rate state.
     pub source_lines: u32,
+    /// SYN cookies.
+    pub syn_cookies: CookieStatus,
 }
 
 /// A list file.
@@ -103,6 +105,7 @@ impl Engine {
             loaded: state.loaded,
             reload_succeeded: state.reload_error.is_none(),
             source_lines: state.config.source.lines,
+            syn_cookies: state.cookie_status()?,
         })
     }
 
@@ -136,6 +139,7 @@ impl Engine {
                 ban: state.lists.count(ListName::Ban),
             },
             files: state.files_summary(),
+            syn_cookies: state.cookie_status()?,
             policy: PolicyStatus {
                 classes: state.config.all_classes().map(|class| class.name.clone()).collect(),
                 ipv4_prefix: state.config.source.ipv4_prefix,

@@ -13,7 +13,7 @@ use stopbank_common::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Engine, Origin, Protected, State, files::Prepared, host};
+use super::{Engine, Origin, Protected, State, cookies, files::Prepared, host};
 use crate::{
     config::{Attach, Config, Interface, compile},
     datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, link, monotonic_ns},
@@ -55,6 +55,7 @@ impl Engine {
         let kept = datapath.kept()?;
         let left = leftovers(&datapath, &config)?;
         let interfaces = protected(&config, &found, &left);
+        cookies::manage(&config);
         let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
@@ -97,6 +98,7 @@ impl Engine {
             }
             return Err(failure);
         }
+        cookies::warn(&state);
         if let Ok(snapshot) = state.snapshot() {
             state.rates.push(Instant::now(), snapshot);
         }

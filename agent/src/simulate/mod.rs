@@ -21,6 +21,7 @@ use crate::{
     control::api::Verdict,
     datapath::{self, Datapath, Entry, LONGEST, Options},
     failure::{Code, Failure},
+    handshake,
 };
 
 pub use clock::Pace;
@@ -99,9 +100,12 @@ impl Simulation {
             ..Options::default()
         };
         let mut datapath = Datapath::private(&options)?;
-        let mut compiled = compile(config, &datapath.kept()?, &Host::default()).map_err(|error| {
-            Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
-        })?;
+        let mut compiled = compile(
+            config,
+            &datapath.kept()?,
+            &Host { handshake: Some(handshake::USUAL), ..Host::default() },
+        )
+        .map_err(|error| Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}")))?;
         // Nobody reads samples.
         compiled.policy.events = Limit::default();
         let lists = &config.lists;

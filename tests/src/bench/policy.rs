@@ -90,7 +90,7 @@ pub(crate) fn install(datapath: &mut Datapath, parts: &[Part]) -> Result<()> {
     let mut interfaces = [0; MAX_INTERFACES];
     interfaces[SLOT as usize] = LOOPBACK;
     let mut compiled =
-        match config::compile(&config, &datapath.kept()?, &Host { interfaces, forwards: false }) {
+        match config::compile(&config, &datapath.kept()?, &Host { interfaces, ..Host::default() }) {
             Ok(compiled) => compiled,
             Err(error) => anyhow::bail!("the benchmark's policy does not compile: {error:?}"),
         };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod captures;
+mod cookies;
 mod default_configuration;
 mod files;
 mod fixtures;
@@ -28,6 +29,7 @@ fn main() {
     trials.extend(limits::trials());
     trials.extend(random::trials());
     trials.extend(simulation::trials());
+    trials.extend(cookies::trials());
     trials.extend(captures::trials());
     trials.extend(default_configuration::trials());
     libtest_mimic::run(&arguments, trials).exit();
