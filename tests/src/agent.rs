@@ -26,18 +26,27 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Settings {
     /// `enforce` or `observe`.
     pub mode: &'static str,
+    /// `any` or `host`.
+    pub role: &'static str,
     /// The interface to protect.
     pub interface: String,
     /// `native` or `generic`.
     pub attach: &'static str,
-    /// Everything else: tables of TOML.
+    /// Everything else: keys, then tables of TOML.
     pub policy: String,
 }
 
 impl Default for Settings {
-    /// Enforces nothing but the built-in rules, natively on [`INTERFACE`].
+    /// Enforces nothing but the built-in rules, natively on [`INTERFACE`]. Floods come from any port, those of amplifiers
+    /// among them, and to none that anybody listens on: they are for the limits to stop.
     fn default() -> Self {
-        Self { mode: "enforce", interface: INTERFACE.to_owned(), attach: "native", policy: String::new() }
+        Self {
+            mode: "enforce",
+            role: "any",
+            interface: INTERFACE.to_owned(),
+            attach: "native",
+            policy: String::new(),
+        }
     }
 }
 
@@ -98,12 +107,17 @@ impl<'n> Site<'n> {
     ///
     /// When the file cannot be written.
     pub fn configure(&self, settings: &Settings) -> Result<()> {
-        // Floods come from any port, those of amplifiers among them, and are for the limits to stop.
-        let mut text = format!("mode = \"{}\"\nrole = \"any\"\n\n", settings.mode);
+        let Settings { mode, role, .. } = settings;
+        // Keys of the document itself must stand before any table.
+        let (keys, tables) = match settings.policy.find('[') {
+            Some(first) => settings.policy.split_at(first),
+            None => (settings.policy.as_str(), ""),
+        };
+        let mut text = format!("mode = \"{mode}\"\nrole = \"{role}\"\n{keys}\n");
         writeln!(text, "[agent]\npin_dir = \"{}\"", self.pins().display())?;
         writeln!(text, "socket = \"{}\"\n", self.socket().display())?;
         writeln!(text, "[[interface]]\nname = \"{}\"", settings.interface)?;
-        writeln!(text, "attach = \"{}\"\n\n{}", settings.attach, settings.policy)?;
+        writeln!(text, "attach = \"{}\"\n\n{tables}", settings.attach)?;
         self.write_configuration(&text)
     }
 

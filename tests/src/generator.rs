@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::{
     Ebpf,
     maps::{Array, MapData, PerCpuArray},
-    programs::{ProgramError, TestRun, TestRunAttrs, TestRunOptions, Xdp},
+    programs::{ProgramError, TestRun, TestRunAttrs, TestRunOptions, Xdp, XdpMode},
 };
 use stopbank_common::parse::protocol;
 
@@ -29,12 +29,14 @@ use crate::{
 #[path = "../../ebpf/src/bin/traffic/settings.rs"]
 mod settings;
 
-use settings::{SOURCE_AT, Settings};
+use settings::{MOST_RESTORED, SOURCE_AT, Settings};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/traffic-xdp"));
 
 const PROGRAM: &str = "flood";
+const REPLIES: &str = "take_replies";
 const SETTINGS: &str = "FLOOD";
+const TEMPLATE: &str = "TEMPLATE";
 const SENT: &str = "SENT";
 
 /// Frames that the kernel makes and sends at once, with software interrupts held off. Well below the 256 that a veth's
@@ -44,7 +46,7 @@ const BATCH: u32 = 64;
 /// period, some twenty milliseconds in which nothing is sent.
 const RUNS: u32 = 1 << 24;
 
-// SAFETY: repr(C), nine u32, no padding.
+// SAFETY: repr(C), ten u32, no padding.
 unsafe impl aya::Pod for Settings {}
 
 /// What is sent, and from whom.
@@ -77,7 +79,7 @@ impl Flood {
     pub fn start(&self, namespace: &Namespace, interface: u32) -> Result<Running> {
         let (frame, settings) = self.template(interface)?;
         let inside = namespace.handle()?;
-        let mut object = load(&settings)?;
+        let mut object = load(&settings, &frame)?;
         let sent = object.take_map(SENT).context("no map of what was sent")?.try_into()?;
         let stop = Arc::new(AtomicBool::new(false));
         let sender = Sender { object, frame, at_most: self.at_most, stop: Arc::clone(&stop) };
@@ -124,6 +126,8 @@ impl Flood {
             port_at: port_at as u32,
             header_checksum_at: if v4 { 24 } else { 0 },
             transport_checksum_at: checksum_at as u32,
+            // A SYN may be answered with a cookie.
+            restored: if number == protocol::TCP { frame.transport as u32 + 20 } else { 0 },
             spacing_ns: self.pace.map_or(0, |pace| (1_000_000_000 / pace.clamp(1, 1_000_000_000)) as u32),
             ..Settings::default()
         };
@@ -234,13 +238,35 @@ impl Sender {
     }
 }
 
-fn load(settings: &Settings) -> Result<Ebpf> {
+fn load(settings: &Settings, frame: &[u8]) -> Result<Ebpf> {
     ensure!(!OBJECT.is_empty(), "built without the flood program: run `cargo xtask build`");
     let mut object = Ebpf::load(OBJECT).context("the kernel refuses the flood's maps")?;
     let mut map: Array<_, Settings> = object.map_mut(SETTINGS).context("no map of settings")?.try_into()?;
     map.set(0, settings, 0)?;
+    let mut first = [0; MOST_RESTORED];
+    let bytes = frame.len().min(MOST_RESTORED);
+    first[..bytes].copy_from_slice(&frame[..bytes]);
+    let mut map: Array<_, [u8; MOST_RESTORED]> =
+        object.map_mut(TEMPLATE).context("no map of the template")?.try_into()?;
+    map.set(0, first, 0)?;
     let program: &mut Xdp = object.program_mut(PROGRAM).context("no flood program")?.try_into()?;
     program.load().context("the kernel refuses the flood program")?;
+    Ok(object)
+}
+
+/// Lets what the program on the other end of a veth sends back (`XDP_TX`) come in at `interface`, until it is dropped.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn take_replies(interface: &str) -> Result<Ebpf> {
+    ensure!(!OBJECT.is_empty(), "built without the flood program: run `cargo xtask build`");
+    let mut object = Ebpf::load(OBJECT).context("the kernel refuses the flood's maps")?;
+    let program: &mut Xdp = object.program_mut(REPLIES).context("no program for replies")?.try_into()?;
+    program.load().context("the kernel refuses the program for replies")?;
+    program
+        .attach(interface, XdpMode::Driver)
+        .with_context(|| format!("cannot attach a program to {interface}"))?;
     Ok(object)
 }
 

@@ -6,8 +6,10 @@ use anyhow::{Context, Result};
 
 use crate::{netns::Namespace, process::Background, scratch::Scratch, topology::server_address};
 
-/// What it answers to every request.
+/// What it answers to every request but for [`LARGE`].
 pub const BODY: &str = "stopbank";
+/// Where it has 100 MiB of zeroes.
+pub const LARGE: (&str, u64) = ("/large", 100 << 20);
 
 /// nginx on port 80 of every address of its namespace; it ends when this is dropped.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ impl Nginx {
         let scratch = Scratch::new()?;
         let configuration = scratch.file("nginx.conf");
         fs::write(&configuration, configuration_text(scratch.path()))?;
+        fs::File::create(scratch.file("large"))?.set_len(LARGE.1)?;
         let mut command = namespace.command(binary());
         command.arg("-p").arg(scratch.path()).arg("-c").arg(&configuration);
         let mut process = Background::start(command, &scratch.file("nginx.log"))
@@ -67,9 +70,11 @@ http {{
     server {{
         listen 80;
         listen [::]:80;
+        location = {} {{ root {directory}; }}
         location / {{ return 200 \"{BODY}\"; }}
     }}
 }}
-"
+",
+        LARGE.0
     )
 }

@@ -29,6 +29,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     cpu::{self, Role},
     frames::{FrameBuilder, IntoIp, Mac},
+    generator,
     netns::Namespace,
 };
 
@@ -137,6 +138,15 @@ impl Topology {
     /// When it is gone.
     pub fn to_server(&self) -> Result<u32> {
         self.switch.interface_index(TO_SERVER)
+    }
+
+    /// Lets what the server's program itself sends back (`XDP_TX`) come in at the switch, until the result is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn take_replies(&self) -> Result<impl Sized> {
+        self.switch.run(|| generator::take_replies(TO_SERVER))?
     }
 
     /// A frame for the server from `source`, to be completed into a flood's template.

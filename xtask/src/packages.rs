@@ -20,7 +20,8 @@ pub(crate) struct Package {
 }
 
 /// What the tests and the demo run inside their namespaces.
-pub(crate) const NAMESPACES: [Package; 2] = [
+pub(crate) const NAMESPACES: [Package; 3] = [
+    Package { program: "curl", name: "curl", service: None },
     Package { program: "nginx", name: "nginx-light", service: Some("nginx") },
     Package { program: "ip", name: "iproute2", service: None },
 ];

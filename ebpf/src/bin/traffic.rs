@@ -12,14 +12,18 @@ mod settings;
 use aya_ebpf::{
     bindings::xdp_action,
     btf_maps::{Array, PerCpuArray},
-    helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_redirect},
+    helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_redirect, bpf_xdp_store_bytes},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use settings::{SOURCE_AT, Settings};
+use settings::{MOST_RESTORED, SOURCE_AT, Settings};
 
 #[btf_map]
 static FLOOD: Array<Settings, 1> = Array::new();
+
+/// The template's first bytes.
+#[btf_map]
+static TEMPLATE: Array<[u8; MOST_RESTORED], 1> = Array::new();
 
 /// Frames handed to the interface: exact even where a run was cut short.
 #[btf_map]
@@ -42,12 +46,28 @@ fn flood(ctx: XdpContext) -> u32 {
     send(&ctx).unwrap_or(xdp_action::XDP_ABORTED)
 }
 
+/// Passes everything: a veth takes what its peer's program sends back only where it has a program itself
+/// (`veth_xdp_flush`, drivers/net/veth.c).
+#[xdp]
+fn take_replies(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
 #[inline(always)]
 fn send(ctx: &XdpContext) -> Option<u32> {
     let settings = FLOOD.get(0)?;
     if settings.spacing_ns != 0 && !due(u64::from(settings.spacing_ns))? {
         // Nothing is sent. User space asks for more runs than it wants frames; the spare ones pass the time.
         return Some(xdp_action::XDP_DROP);
+    }
+    let restored = settings.restored & OFFSET_MASK;
+    if restored != 0 {
+        let template = TEMPLATE.get_ptr_mut(0)?;
+        // SAFETY: no more bytes than the map's value has.
+        let failed = unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, template.cast(), restored) };
+        if failed != 0 {
+            return None;
+        }
     }
     // SAFETY: the helper takes no arguments.
     let random = unsafe { bpf_get_prandom_u32() };

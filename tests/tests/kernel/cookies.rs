@@ -275,7 +275,7 @@ fn unanswered() {
     let frames = [
         ("IPv4 options", v4().options(&[1, 1, 1, 1]).build()),
         ("an extension header", v6().destination_options(1).build()),
-        ("a first fragment", v4().fragment(0, true).build()),
+        ("a first fragment", v4().fragment(0, true).payload(&[0; 4]).build()),
         ("to a group", FrameBuilder::new("192.0.2.7", "224.0.0.5").tcp(40_123, 443).build()),
     ];
     for (index, (name, frame)) in frames.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cookies;
 mod demo;
 mod failures;
 mod lifecycle;
@@ -17,6 +18,7 @@ fn main() {
     arguments.test_threads = Some(1);
     stopbank_tests::scratch::sweep();
     let mut trials = traffic::trials();
+    trials.extend(cookies::trials());
     trials.extend(lists::trials());
     trials.extend(lifecycle::trials());
     trials.extend(failures::trials());

@@ -4,6 +4,9 @@
 /// in IPv6 its second word, so that each source has a /64 of its own: both happen to stand at the same place.
 pub(crate) const SOURCE_AT: usize = 26;
 
+/// Most bytes of a template that can be written anew: all headers.
+pub(crate) const MOST_RESTORED: usize = 128;
+
 /// What varies from frame to frame, and the sums from which its checksums are finished.
 ///
 /// A sum here is the one's complement sum (RFC 1071, not yet inverted) of the template with the checksum, the varying
@@ -28,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) transport_checksum_at: u32,
     /// Sum of the transport segment and its pseudo header.
     pub(crate) transport_sum: u32,
+    /// Bytes of the template that are written anew each time, because whoever is flooded may answer in the same page; 0: none.
+    pub(crate) restored: u32,
     /// Nanoseconds between two frames; 0: as fast as can be.
     pub(crate) spacing_ns: u32,
 }
