@@ -17,20 +17,22 @@ const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::PERFMON, "CAP_PERFMON"),
 ];
 
-/// Judges the value of a setting.
-type Judge = fn(&str) -> Finding;
+/// Judges the value of a setting, with or without SYN cookies from XDP.
+type Judge = fn(&str, bool) -> Finding;
 
 /// Settings by their path below /proc/sys.
-const SETTINGS: [(&str, Judge); 6] = [
-    ("net/core/bpf_jit_enable", jit),
-    ("net/core/bpf_jit_harden", hardening),
-    ("kernel/unprivileged_bpf_disabled", unprivileged),
-    ("net/core/netdev_max_backlog", backlog),
+const SETTINGS: [(&str, Judge); 7] = [
+    ("net/core/bpf_jit_enable", |value, _| jit(value)),
+    ("net/core/bpf_jit_harden", |value, _| hardening(value)),
+    ("kernel/unprivileged_bpf_disabled", |value, _| unprivileged(value)),
+    ("net/core/netdev_max_backlog", |value, _| backlog(value)),
     ("net/ipv4/tcp_syncookies", cookies),
     ("net/ipv4/tcp_timestamps", timestamps),
+    ("net/netfilter/nf_conntrack_tcp_loose", loose),
 ];
 
-pub(super) fn findings() -> Vec<Finding> {
+/// `answers`: some class is to answer with SYN cookies.
+pub(super) fn findings(answers: bool) -> Vec<Finding> {
     let mut findings = vec![
         kernel(&read("/proc/sys/kernel/osrelease").unwrap_or_default()),
         btf(Path::new("/sys/kernel/btf/vmlinux").exists()),
@@ -40,7 +42,7 @@ pub(super) fn findings() -> Vec<Finding> {
     for (name, check) in SETTINGS {
         // One that the kernel does not have, or this namespace does not show, is nothing to judge.
         if let Some(value) = read(&format!("/proc/sys/{name}")) {
-            findings.push(check(&value));
+            findings.push(check(&value, answers));
         }
     }
     findings
@@ -135,9 +137,16 @@ fn backlog(value: &str) -> Finding {
     Finding::ok(CHECK, value)
 }
 
-fn cookies(value: &str) -> Finding {
+fn cookies(value: &str, answers: bool) -> Finding {
     const CHECK: &str = "net.ipv4.tcp_syncookies";
     match value {
+        "0" | "1" if answers => Finding::warn(
+            CHECK,
+            format!(
+                "{value}: the kernel takes no cookies that it did not send, so that none are sent from XDP"
+            ),
+            "sysctl -w net.ipv4.tcp_syncookies=2, or manage_sysctls = true in the configuration",
+        ),
         "0" => Finding::warn(
             CHECK,
             "0: the kernel answers a SYN flood below the limits with a full queue, and takes no cookies",
@@ -148,11 +157,29 @@ fn cookies(value: &str) -> Finding {
     }
 }
 
-fn timestamps(value: &str) -> Finding {
+fn timestamps(value: &str, answers: bool) -> Finding {
     const CHECK: &str = "net.ipv4.tcp_timestamps";
+    if answers && value != "2" {
+        let found = format!(
+            "{value}: connections made by SYN cookies from XDP lose window scaling and selective acknowledgements"
+        );
+        let fix = "sysctl -w net.ipv4.tcp_timestamps=2, or manage_sysctls = true in the configuration";
+        return Finding::warn(CHECK, found, fix);
+    }
     if value == "0" {
         let found = "0: connections made by SYN cookies lose window scaling and selective acknowledgements";
         return Finding::warn(CHECK, found, "sysctl -w net.ipv4.tcp_timestamps=1");
+    }
+    Finding::ok(CHECK, value)
+}
+
+/// With it off, a connection whose SYN conntrack has not seen is invalid to it.
+fn loose(value: &str, answers: bool) -> Finding {
+    const CHECK: &str = "net.netfilter.nf_conntrack_tcp_loose";
+    if answers && value == "0" {
+        let found =
+            "0: a firewall that drops what is `invalid` drops connections made by SYN cookies from XDP";
+        return Finding::warn(CHECK, found, "sysctl -w net.netfilter.nf_conntrack_tcp_loose=1");
     }
     Finding::ok(CHECK, value)
 }
@@ -179,11 +206,17 @@ mod tests {
             (unprivileged("2"), State::Ok),
             (backlog("300"), State::Warn),
             (backlog("1000"), State::Ok),
-            (cookies("0"), State::Warn),
-            (cookies("1"), State::Ok),
-            (cookies("2"), State::Ok),
-            (timestamps("0"), State::Warn),
-            (timestamps("1"), State::Ok),
+            (cookies("0", false), State::Warn),
+            (cookies("1", false), State::Ok),
+            (cookies("1", true), State::Warn),
+            (cookies("2", true), State::Ok),
+            (timestamps("0", false), State::Warn),
+            (timestamps("1", false), State::Ok),
+            (timestamps("1", true), State::Warn),
+            (timestamps("2", true), State::Ok),
+            (loose("0", false), State::Ok),
+            (loose("0", true), State::Warn),
+            (loose("1", true), State::Ok),
         ] {
             assert_eq!(finding.state, state, "{finding:?}");
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, CookieMode};
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -78,6 +78,8 @@ pub struct Subject {
     pub interfaces: Vec<String>,
     /// Where the agent pins.
     pub pins: PathBuf,
+    /// Some class is to answer with SYN cookies.
+    pub cookies: bool,
 }
 
 impl Subject {
@@ -86,13 +88,14 @@ impl Subject {
         Self {
             interfaces: config.interfaces.iter().map(|interface| interface.name.clone()).collect(),
             pins: config.agent.pin_dir.clone(),
+            cookies: config.all_classes().any(|class| class.syn_cookies.mode != CookieMode::Off),
         }
     }
 }
 
 /// Looks at everything.
 pub fn examine(subject: &Subject) -> Report {
-    let mut findings = host::findings();
+    let mut findings = host::findings(subject.cookies);
     findings.extend(features::findings());
     findings.extend(interfaces::findings(subject));
     let failed = |state| findings.iter().any(|finding| finding.state == state);
@@ -126,7 +129,11 @@ mod tests {
 
     #[test]
     fn what_is_not_ok_says_what_to_do() {
-        let report = examine(&Subject { interfaces: vec!["lo".into()], pins: "/sys/fs/bpf/none".into() });
+        let report = examine(&Subject {
+            interfaces: vec!["lo".into()],
+            pins: "/sys/fs/bpf/none".into(),
+            cookies: true,
+        });
         assert!(report.findings.len() > 15, "{report:#?}");
         for finding in &report.findings {
             assert_eq!(finding.state != State::Ok, finding.fix.is_some(), "{finding:?}");
