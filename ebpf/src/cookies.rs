@@ -43,11 +43,11 @@ const TICKS_PER_MS: u64 = TICKS_PER_NS * 1_000_000;
 #[btf_map]
 static COOKIE_LISTENERS: Array<u64, { LISTENERS as usize }> = Array::new();
 
-/// Words of a frame from its IP header on: an IPv6 header, a TCP header with all options, and room to read an option
-/// beyond. An IPv4 header stands at the end of the first part.
+/// Words of a frame from its IP header on: an IPv6 header, a TCP header with all options, and room beyond, where
+/// the verifier thinks that one might end. An IPv4 header stands at the end of the first part.
 type Segment = [u32; IP + TCP];
 const IP: usize = 10;
-const TCP: usize = 18;
+const TCP: usize = 22;
 /// The headers at hand. On the stack there is no room for them.
 #[btf_map]
 static SEGMENT: PerCpuArray<Segment, 1> = PerCpuArray::new();
@@ -146,11 +146,13 @@ fn reply(ctx: &XdpContext, packet: &mut Packet, handshake: &Handshake, segment: 
         return None;
     }
     let (first, most) = if v4 { (IPV4, 80) } else { (0, 100) };
-    let size = masked::<127>(if visible > most { most } else { visible } as usize) as u32;
+    // At least both headers without options; written so that every verifier sees it.
+    let options = if visible > most { most } else { visible }.wrapping_sub(header + 20);
+    let options = masked::<63>(options as usize) as u32;
     let loaded = if v4 {
-        load(ctx, network, &mut segment[IPV4], size)
+        load(ctx, network, &mut segment[IPV4], 40 + options)
     } else {
-        load(ctx, network, &mut segment[0], size)
+        load(ctx, network, &mut segment[0], 60 + options)
     };
     // No options in front of TCP: the answer has none, and the kernel reads what stands behind them elsewhere.
     let plain = if v4 {
@@ -201,9 +203,6 @@ fn network_offset(ctx: &XdpContext) -> Option<u32> {
 
 #[inline(always)]
 fn load(ctx: &XdpContext, offset: u32, to: &mut u32, size: u32) -> bool {
-    if size == 0 {
-        return false;
-    }
     // SAFETY: the caller's size is within the segment, which the verifier checks.
     unsafe { bpf_xdp_load_bytes(ctx.ctx, offset, (&raw mut *to).cast(), size) == 0 }
 }
@@ -211,7 +210,8 @@ fn load(ctx: &XdpContext, offset: u32, to: &mut u32, size: u32) -> bool {
 /// The kernel's cookie for this SYN.
 #[inline(always)]
 fn cookie(segment: &mut Segment, v4: bool, tcp_length: u32) -> Option<u32> {
-    let tcp_length = masked::<63>(tcp_length as usize) as u32;
+    // At least 20, as Linux 6.1 must see: it takes no length that might be zero.
+    let tcp_length = 20 + masked::<63>(tcp_length.wrapping_sub(20) as usize) as u32;
     let base = segment.as_mut_ptr();
     // SAFETY: within the segment.
     let tcp = unsafe { base.add(IP) }.cast::<tcphdr>();
@@ -259,7 +259,7 @@ extern "C" fn read_options(segment: *mut Segment, tcp_length: u64) -> u64 {
     }
     // SAFETY: not null, and the verifier holds it to its size.
     let bytes = unsafe { (&raw mut (*segment)[IP]).cast::<u8>() };
-    // SAFETY: below 72 bytes, by the mask.
+    // SAFETY: below 64 bytes, by the mask.
     let byte = |i: u64| u64::from(unsafe { bytes.add(masked::<63>(i as usize)).read_volatile() });
     // SAFETY: the last word of the segment.
     let place = unsafe { (&raw mut (*segment)[IP + TCP - 1]) };
