@@ -301,12 +301,15 @@ fn explained() {
     assert_eq!((&objects[0]["source_port"], &objects[3]["source_port"]), (&json!(40_000), &Value::Null));
 }
 
-/// Everything pinned in the BPF file system.
+/// Everything pinned in the BPF file system, but for what other tests have there at the same time.
 fn all_pins() -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     let mut directories = vec![std::path::PathBuf::from("/sys/fs/bpf")];
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("stopbank-test-") {
+                continue;
+            }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 directories.push(entry.path());
             }
