@@ -11,7 +11,8 @@
 use crate::Plain;
 
 /// Time in ticks of 1/16 ns since the kernel's monotonic clock began: fine enough that the cost of one byte at
-/// 100 Gbit/s is not lost in rounding, coarse enough that a `u64` lasts 36 years of uptime.
+/// 100 Gbit/s is not lost in rounding, coarse enough that times stay below 2^63, as the arithmetic wants them, for 18
+/// years of uptime.
 pub type Ticks = u64;
 
 /// Ticks in a nanosecond.

@@ -110,6 +110,10 @@ fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
     if parsed == Reason::MalformedIpv4 as u32 || parsed == Reason::MalformedIpv6 as u32 {
         // Longer than the first of the driver's buffers, or not what it says.
         parsed = parse_whole(ctx.ctx, packet);
+    } else if parsed != verdict::NONE {
+        // Counted by all of its bytes, like the others.
+        // SAFETY: the kernel's context.
+        packet.length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
     }
     if parsed != verdict::NONE {
         return parsed;

@@ -8,8 +8,8 @@ use stopbank_common::gcra::{Cell, Dimension, Limit, MAX_UNITS, admit, admit_one}
 
 /// The pairs that the hash picks from three cells.
 const PAIRS: [(usize, usize); 3] = [(1, 2), (0, 2), (0, 1)];
-/// As late as a clock can be with room for a burst after it.
-const LATEST: u64 = u64::MAX - (1 << 61);
+/// As late as a clock can be with room for a burst after it: times are below 2^63.
+const LATEST: u64 = i64::MAX as u64 - (1 << 61);
 
 #[derive(Arbitrary, Debug)]
 struct Input {

@@ -5,6 +5,7 @@
 mod captures;
 mod cookies;
 mod default_configuration;
+mod differential;
 mod files;
 mod fixtures;
 mod limits;
@@ -32,5 +33,6 @@ fn main() {
     trials.extend(cookies::trials());
     trials.extend(captures::trials());
     trials.extend(default_configuration::trials());
+    trials.extend(differential::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -1,0 +1,294 @@
+//! A plain reference of the packet's whole way, written from docs/packet-path.md and the RFCs: slices, maps and whole
+//! numbers, clear before fast. It shares no code with the program but the names of reasons.
+
+mod limiter;
+pub(super) mod packet;
+
+use std::net::IpAddr;
+
+use stopbank_common::{Reason, policy::CLASS_NONE};
+
+use super::world::{DEFAULT, Listed, Rate, Rates, Verdict, World};
+use limiter::{Arrivals, BYTES, Budget, CONNECTIONS, PACKETS, Payer, Table, cut};
+use packet::{Carried, ICMPV6, Packet, Part, TCP, Transport, UDP};
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Judgement {
+    pub(super) reason: Reason,
+    /// What a rule that is only observed would have dropped it for.
+    pub(super) observed: Option<Reason>,
+    pub(super) class: u8,
+    pub(super) dropped: bool,
+}
+
+/// The reference, with what it remembers of earlier packets of the same world.
+#[derive(Default)]
+pub(super) struct Reference {
+    budgets: Arrivals<Budget>,
+    sources: Table,
+}
+
+/// The budget of DHCP, which is no class's: 100 messages a second.
+const DHCP: Budget = (CLASS_NONE, PACKETS, false);
+const DHCP_RATE: Rate = Rate { interval_ns: 10_000_000, burst: 100 };
+
+/// What is known of a packet on its way.
+struct Judged<'w> {
+    world: &'w World,
+    observed: Option<Reason>,
+    class: u8,
+}
+
+impl Judged<'_> {
+    /// Whether a rule's verdict holds; that of one which is only observed is noted, the first one.
+    fn holds(&mut self, reason: Reason) -> bool {
+        let class = self.world.classes.get(&self.class);
+        if !self.world.observed.contains(&reason) && !class.is_some_and(|class| class.observe) {
+            return true;
+        }
+        self.observed = self.observed.or(Some(reason));
+        false
+    }
+}
+
+impl Reference {
+    /// Judges a frame that comes in at `now`.
+    pub(super) fn judge(&mut self, world: &World, frame: &[u8], now: u64) -> Judgement {
+        let mut judged = Judged { world, observed: None, class: CLASS_NONE };
+        let reason = self.reason(&mut judged, frame, now);
+        let passes = [Reason::Passed, Reason::Allowed, Reason::Essential, Reason::NotIp].contains(&reason);
+        Judgement {
+            reason,
+            observed: judged.observed,
+            class: judged.class,
+            dropped: !passes && world.enforce,
+        }
+    }
+
+    fn reason(&mut self, judged: &mut Judged<'_>, frame: &[u8], now: u64) -> Reason {
+        let world = judged.world;
+        let packet = match packet::read(frame) {
+            Ok(Carried::Arp) => return Reason::Essential,
+            Ok(Carried::Other) => return Reason::NotIp,
+            Ok(Carried::Ip(packet)) => packet,
+            Err(malformed) => return malformed,
+        };
+        if is_neighbour_discovery(&packet)
+            || (is_dhcp(&packet) && self.budgets.charge(DHCP, now, DHCP_RATE, 2, 1))
+        {
+            return Reason::Essential;
+        }
+        for step in [lists, legitimacy, sockets] {
+            if let Some(reason) = step(world, &packet, now)
+                && judged.holds(reason)
+            {
+                return reason;
+            }
+        }
+        judged.class = class_of(world, &packet);
+        let units = units(&packet, frame);
+        if let Err(reason) = self.limits(world, judged.class, packet.source, units, now)
+            && judged.holds(reason)
+        {
+            return reason;
+        }
+        Reason::Passed
+    }
+
+    /// Totals are asked first and charged last; in between the source pays, then its prefixes, the narrow ones first.
+    fn limits(
+        &mut self,
+        world: &World,
+        number: u8,
+        source: IpAddr,
+        units: [u64; 3],
+        now: u64,
+    ) -> Result<(), Reason> {
+        let class = &world.classes[&number];
+        if class.closed {
+            return Err(Reason::ClassClosed);
+        }
+        let proven = is_proven(world, source, now);
+        let totals = [Reason::TotalPackets, Reason::TotalBytes, Reason::TotalConnections];
+        for (dimension, rate) in counted(&class.total, units) {
+            let units = units[dimension];
+            let has = self.budgets.has((number, dimension, false), now, rate, 2, units);
+            if !has && !self.reserve_has(world, number, dimension, units, now, proven) {
+                return Err(totals[dimension]);
+            }
+        }
+        for level in 0..class.per_source.len() {
+            let Some(prefix) = cut(source, world.levels[level]) else { continue };
+            match self.charge(world, Payer { class: number, level, prefix }, units, now) {
+                // Who has proved itself is not held to what its neighbours do.
+                Err(_) if level > 0 && proven => break,
+                result => result?,
+            }
+        }
+        for (dimension, rate) in counted(&class.total, units) {
+            let units = units[dimension];
+            if !self.budgets.charge((number, dimension, false), now, rate, 2, units)
+                && !self.charge_reserve(world, number, dimension, units, now, proven)
+            {
+                return Err(totals[dimension]);
+            }
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, world: &World, payer: Payer, units: [u64; 3], now: u64) -> Result<(), Reason> {
+        let reasons = match payer.level {
+            0 => [Reason::SourcePackets, Reason::SourceBytes, Reason::SourceConnections],
+            _ => [Reason::PrefixPackets, Reason::PrefixBytes, Reason::PrefixConnections],
+        };
+        for (dimension, rate) in counted(&world.classes[&payer.class].per_source[payer.level], units) {
+            if !self.sources.charge(world, payer, dimension, rate, now, units[dimension]) {
+                return Err(reasons[dimension]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody may have of the reserve what lies above half of its burst, proven sources all of it.
+    fn reserve_has(
+        &self,
+        world: &World,
+        class: u8,
+        dimension: usize,
+        units: u64,
+        now: u64,
+        proven: bool,
+    ) -> bool {
+        let Some(rate) = world.classes[&class].reserve[dimension] else { return false };
+        self.budgets.has((class, dimension, true), now, rate, if proven { 2 } else { 1 }, units)
+    }
+
+    fn charge_reserve(
+        &mut self,
+        world: &World,
+        class: u8,
+        dimension: usize,
+        units: u64,
+        now: u64,
+        proven: bool,
+    ) -> bool {
+        let Some(rate) = world.classes[&class].reserve[dimension] else { return false };
+        self.budgets.charge((class, dimension, true), now, rate, if proven { 2 } else { 1 }, units)
+    }
+}
+
+/// The dimensions that have a limit and that the packet counts in.
+fn counted(rates: &Rates, units: [u64; 3]) -> impl Iterator<Item = (usize, Rate)> + use<> {
+    let rates = *rates;
+    (0..3).filter(move |&dimension| units[dimension] > 0).filter_map(move |d| rates[d].map(|rate| (d, rate)))
+}
+
+/// What a packet costs.
+fn units(packet: &Packet, frame: &[u8]) -> [u64; 3] {
+    let mut units = [0; 3];
+    units[PACKETS] = 1;
+    units[BYTES] = frame.len().min(65_535) as u64;
+    units[CONNECTIONS] = packet.opens_connection().into();
+    units
+}
+
+fn is_proven(world: &World, source: IpAddr, now: u64) -> bool {
+    let until = cut(source, world.levels[0]).and_then(|source| world.proven.get(&source));
+    until.is_some_and(|until| until.is_none_or(|until| until > now))
+}
+
+/// RFC 4861 section 11.2 and RFC 6980: from the link itself, and never in fragments.
+fn is_neighbour_discovery(packet: &Packet) -> bool {
+    packet.protocol == ICMPV6
+        && packet.part == Part::Whole
+        && packet.hop_limit == 255
+        && matches!(packet.transport, Transport::Icmp { kind: 133..=137, code: 0 })
+}
+
+/// RFC 2131, and a relay's messages to a server; RFC 8415.
+fn is_dhcp(packet: &Packet) -> bool {
+    let Transport::Udp { from, to } = packet.transport else { return false };
+    let pairs: &[(u16, u16)] =
+        if packet.source.is_ipv4() { &[(67, 68), (68, 67), (67, 67)] } else { &[(546, 547), (547, 546)] };
+    packet.part == Part::Whole && pairs.contains(&(from, to))
+}
+
+/// The longest prefix that has not expired; of the same one allow beats ban beats deny.
+fn lists(world: &World, packet: &Packet, now: u64) -> Option<Reason> {
+    let alive = |entry: &&Listed| entry.until_ns.is_none_or(|until| until > now);
+    let entries = world.dynamic.iter().chain(&world.filed).filter(alive);
+    let holds = entries
+        .filter(|entry| entry.prefix.contains(&packet.source))
+        .max_by_key(|entry| (entry.prefix.prefix_len(), entry.verdict))?;
+    Some(match holds.verdict {
+        Verdict::Allow => Reason::Allowed,
+        Verdict::Ban => Reason::Banned,
+        Verdict::Deny => Reason::Denied,
+    })
+}
+
+/// What no honest sender sends, in the order in which the documentation has it.
+fn legitimacy(world: &World, packet: &Packet, _: u64) -> Option<Reason> {
+    if packet.source == packet.destination {
+        return Some(Reason::Land);
+    }
+    if is_nobodys(packet.source) {
+        return Some(Reason::BogonSource);
+    }
+    if packet.part != Part::Whole && world.drop_fragments {
+        return Some(Reason::Fragment);
+    }
+    if packet.ports().is_some_and(|(from, to)| from == 0 || to == 0) {
+        return Some(Reason::PortZero);
+    }
+    let Transport::Tcp { flags, .. } = packet.transport else { return None };
+    let [fin, syn, rst, ack] = [0x01, 0x02, 0x04, 0x10].map(|bit| flags & bit != 0);
+    let sent = match (syn, rst, fin) {
+        (true, false, false) => true,
+        (true, ..) => false,
+        (false, true, false) => true,
+        (false, ..) => ack,
+    };
+    (!sent).then_some(Reason::TcpFlags)
+}
+
+fn is_nobodys(source: IpAddr) -> bool {
+    match source {
+        IpAddr::V4(address) => {
+            let first = address.octets()[0];
+            first == 0 || address.is_loopback() || address.is_multicast() || first >= 240
+        }
+        IpAddr::V6(address) => address.is_unspecified() || address.is_loopback() || address.is_multicast(),
+    }
+}
+
+/// Role `host`: nothing for which there is no socket. (All of them are there in a simulation, or none.)
+fn sockets(world: &World, packet: &Packet, _: u64) -> Option<Reason> {
+    if !world.host || world.sockets {
+        return None;
+    }
+    match packet.transport {
+        Transport::Tcp { .. } if packet.opens_connection() => Some(Reason::NoListener),
+        Transport::Tcp { .. } => Some(Reason::NoConnection),
+        Transport::Udp { from, .. } if world.amplifiers.contains(&from) => Some(Reason::Amplification),
+        Transport::Udp { .. } if world.udp_needs_socket => Some(Reason::NoSocket),
+        _ => None,
+    }
+}
+
+/// By destination port, where there is one; UDP from amplifiers that no port claims has a class of its own.
+fn class_of(world: &World, packet: &Packet) -> u8 {
+    if packet.part == Part::Later {
+        return world.fragments_class;
+    }
+    match (packet.protocol, packet.ports()) {
+        (TCP, Some((_, to))) => world.by_tcp_port.get(&to).copied().unwrap_or(DEFAULT),
+        (UDP, Some((from, to))) => match world.by_udp_port.get(&to) {
+            Some(class) => *class,
+            None if world.amplifiers.contains(&from) => world.answers_class,
+            None => world.udp_class,
+        },
+        (protocol, _) => world.by_protocol.get(&protocol).copied().unwrap_or(DEFAULT),
+    }
+}
