@@ -13,7 +13,7 @@ use super::{
 use crate::lists::printable;
 
 /// Classes that a configuration may have, the two reserved ones not included.
-const MOST_CLASSES: usize = MAX_CLASSES - 2;
+pub(super) const MOST_CLASSES: usize = MAX_CLASSES - 2;
 /// Longest name, in bytes: it is a metric's label and a table's column.
 const LONGEST_NAME: usize = 32;
 

@@ -303,14 +303,11 @@ mod tests {
         compile(&parse("test", text).unwrap(), kept, &Host::default()).unwrap()
     }
 
+    /// These and no others.
     fn classes(names: &[&str]) -> String {
-        names
-            .iter()
-            .enumerate()
-            .map(|(i, name)| {
-                format!("[[class]]\nname = \"{name}\"\nprotocol = \"tcp\"\nports = [{}]\n", i + 1)
-            })
-            .collect()
+        let class =
+            |(i, name)| format!("[[class]]\nname = \"{name}\"\nprotocol = \"tcp\"\nports = [{}]\n", i + 1);
+        std::iter::once("[default]\n".to_owned()).chain(names.iter().enumerate().map(class)).collect()
     }
 
     #[test]

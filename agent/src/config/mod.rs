@@ -6,6 +6,7 @@
 //! into a [`stopbank_common::policy::Policy`].
 
 mod amplifiers;
+mod builtin;
 mod classes;
 mod compile;
 mod cookies;

@@ -386,15 +386,8 @@ impl Config {
             events: per_second(200),
             lists: ConfiguredLists::default(),
             list_files: Vec::new(),
-            default: Class {
-                per_source: LimitSet {
-                    packets: Some(RateLimit { rate: per_second(50_000), burst: 50_000 }),
-                    bytes: None,
-                    connections: Some(RateLimit { rate: per_second(100), burst: 200 }),
-                },
-                ..Class::new(Self::DEFAULT_CLASS, Claim::Rest)
-            },
-            classes: Vec::new(),
+            default: super::builtin::default_class(),
+            classes: super::builtin::classes(),
         }
     }
 

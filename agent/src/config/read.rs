@@ -15,7 +15,7 @@ use stopbank_common::{
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    classes,
+    builtin, classes,
     document::{Diagnostics, Table, Value},
     limits, list_files,
     model::{
@@ -99,12 +99,17 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     if let Some(value) = root.get("list") {
         config.list_files = list_files::read(value, diagnostics);
     }
+    config.classes = Vec::new();
     if let Some(value) = root.get("default") {
         default_class(value, &mut config.default, diagnostics);
     }
     if let Some(value) = root.get("class") {
         config.classes = classes::read(value, diagnostics);
         prefix_lengths(&config, value, diagnostics);
+    }
+    if root.get("default").is_none() {
+        // A file with [default] says itself what holds for the rest: nothing built in takes some of that away.
+        config.classes.extend(builtin::beside(&config.classes, classes::MOST_CLASSES));
     }
     config
 }

@@ -62,7 +62,8 @@ pub fn render(config: &Config) -> String {
     );
     limits(&mut out, "default", &config.default);
     for class in &config.classes {
-        let _ = writeln!(out, "\n[[class]]\nname = \"{}\"", class.name);
+        let origin = if Config::is_builtin(class) { "# Built in.\n" } else { "" };
+        let _ = writeln!(out, "\n{origin}[[class]]\nname = \"{}\"", class.name);
         claim(&mut out, &class.claim);
         let _ = writeln!(out, "closed = {}\nobserve = {}", class.closed, class.observe);
         if matches!(class.claim, Claim::Tcp(_)) {
@@ -172,7 +173,7 @@ mod tests {
             .flat_map(|line| [line, "\n"])
             .collect();
         let config = parse("stopbank.toml", &uncommented).unwrap();
-        assert_eq!((config.interfaces.len(), config.classes.len(), config.list_files.len()), (1, 3, 2));
+        assert_eq!((config.interfaces.len(), config.classes.len(), config.list_files.len()), (1, 9, 2));
     }
 
     #[test]

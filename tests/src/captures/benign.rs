@@ -78,6 +78,42 @@ fn nat() -> Pcap {
     day.pcap()
 }
 
+/// Some 8,000 people behind one address of a carrier: 150 connections a second, and 500 at once after a pause.
+fn carrier() -> Pcap {
+    let mut day = Day::default();
+    for connection in 0..2_000_u16 {
+        let at = if connection < 500 { 0 } else { u64::from(connection - 500) * 6_667 * MS / 1_000 };
+        visit(&mut day, at + 5 * SECOND, 20_000 + connection, || FrameBuilder::new(from(8), HOST));
+    }
+    day.pcap()
+}
+
+/// 400 of them over HTTP/3, who load 20 Mbit/s each, at times: 8,000 acknowledgements a second of one address.
+fn carrier_quic() -> Pcap {
+    let mut day = Day::default();
+    for client in 0..400_u16 {
+        let peer = FrameBuilder::new(from(8), HOST).udp(20_000 + client, 443).payload(&[0x40; 40]);
+        day.segments(u64::from(client) * 125_000, 100, 50 * MS, &peer);
+    }
+    day.pcap()
+}
+
+/// 4,000 questions a second of one public resolver, to a DNS server of this host.
+fn resolver() -> Pcap {
+    let mut day = Day::default();
+    let ask = FrameBuilder::new("9.9.9.9", HOST).udp(40_000, 53).payload(&[0; 40]);
+    day.segments(0, 12_000, 250_000, &ask);
+    day.pcap()
+}
+
+/// A tunnel (`WireGuard`), through which 40 Mbit/s come.
+fn tunnel() -> Pcap {
+    let mut day = Day::default();
+    let packet = FrameBuilder::new(from(9), HOST).udp(51_820, 51_820).payload(&[4; 1_452]);
+    day.segments(0, 10_500, 285_714, &packet);
+    day.pcap()
+}
+
 fn quic() -> Pcap {
     let (mut day, mut random) = (Day::default(), Random(2));
     for client in 0..100 {
@@ -166,7 +202,11 @@ pub fn benign() -> Vec<Scenario> {
     scenarios! {
         "web-browsing" => web();
         "web-one-nat" => nat();
+        "web-carrier-nat" => carrier();
         "quic" => quic();
+        "quic-carrier-nat" => carrier_quic();
+        "dns-server-resolver" => resolver();
+        "tunnel-40-mbit" => tunnel();
         "own-dns-and-ntp" => own_questions();
         "dns-server" => dns_server();
         "ssh-and-ping" => operator();
