@@ -201,7 +201,7 @@ fn packet(datagram: &Datagram<'_>) -> Result<Packet, Reason> {
     };
     if part != Part::Whole {
         let over_flags = datagram.protocol == TCP && datagram.offset == 8;
-        let uneven = datagram.more && length % 8 != 0;
+        let uneven = datagram.more && !length.is_multiple_of(8);
         if length == 0 || datagram.offset + length > 65_535 || uneven || over_flags {
             return Err(Reason::MalformedFragment);
         }
