@@ -66,14 +66,16 @@ pub(super) fn beside(own: &[Class], most: usize) -> Vec<Class> {
     classes().into_iter().filter(|class| !taken(class)).take(most.saturating_sub(own.len())).collect()
 }
 
-/// Whether some packet could be of both. One that names no ports claims what is left, which is nobody else's.
-fn overlap(a: &Claim, b: &Claim) -> bool {
-    match (a, b) {
-        (Claim::Tcp(a), Claim::Tcp(b)) | (Claim::Udp(a), Claim::Udp(b)) => {
-            let meet = |b: &PortRange| a.iter().any(|a| a.first <= b.last && b.first <= a.last);
-            (a.is_empty() && b.is_empty()) || b.iter().any(meet)
+/// Whether a class of a file claims what a built-in one does. One without ports claims all that no other class of the file
+/// does: nothing built in takes some of it away.
+fn overlap(own: &Claim, builtin: &Claim) -> bool {
+    match (own, builtin) {
+        (Claim::Tcp(own), Claim::Tcp(builtin)) | (Claim::Udp(own), Claim::Udp(builtin)) => {
+            let meet = |a: &PortRange, b: &PortRange| a.first <= b.last && b.first <= a.last;
+            own.is_empty() || own.iter().any(|own| builtin.iter().any(|builtin| meet(own, builtin)))
         }
-        _ => a == b,
+        (Claim::Udp(own), Claim::Answers) => own.is_empty(),
+        _ => own == builtin,
     }
 }
 
@@ -127,7 +129,7 @@ mod tests {
         beside("name = \"tcp\"\nprotocol = \"tcp\"\nports = [443]", &["tcp"]);
         beside("name = \"dns\"\nprotocol = \"udp\"\nports = [53]", &[]);
         beside("name = \"web\"\nprotocol = \"udp\"\nports = [\"400-500\"]", &["quic"]);
-        beside("name = \"rest\"\nprotocol = \"udp\"", &["udp"]);
+        beside("name = \"rest\"\nprotocol = \"udp\"", &["quic", "udp", "answers"]);
         beside("name = \"ping\"\nprotocol = \"icmp\"", &["icmp"]);
         beside("name = \"later\"\nprotocol = \"fragments\"", &["fragments"]);
         beside("name = \"reflected\"\nprotocol = \"amplifiers\"", &["answers"]);
