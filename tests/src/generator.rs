@@ -63,6 +63,13 @@ pub struct Flood {
     pub at_most: Duration,
 }
 
+/// The port that differs from frame to frame.
+#[derive(Clone, Copy)]
+enum Varied {
+    SourcePort,
+    DestinationPort,
+}
+
 /// A flood under way. It ends when this is dropped.
 pub struct Running {
     stop: Arc<AtomicBool>,
@@ -77,7 +84,20 @@ impl Flood {
     ///
     /// Without root, or when the program was not built or is not taken by the kernel.
     pub fn start(&self, namespace: &Namespace, interface: u32) -> Result<Running> {
-        let (frame, settings) = self.template(interface)?;
+        self.start_varying(Varied::SourcePort, namespace, interface)
+    }
+
+    /// The same as a reflection: from the frame's own source port, to any destination port.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Self::start`].
+    pub fn start_reflected(&self, namespace: &Namespace, interface: u32) -> Result<Running> {
+        self.start_varying(Varied::DestinationPort, namespace, interface)
+    }
+
+    fn start_varying(&self, varied: Varied, namespace: &Namespace, interface: u32) -> Result<Running> {
+        let (frame, settings) = self.template(interface, varied)?;
         let inside = namespace.handle()?;
         let mut object = load(&settings, &frame)?;
         let sent = object.take_map(SENT).context("no map of what was sent")?.try_into()?;
@@ -102,7 +122,7 @@ impl Flood {
     }
 
     /// The template and what the program needs to complete it.
-    fn template(&self, interface: u32) -> Result<(Frame, Settings)> {
+    fn template(&self, interface: u32, varied: Varied) -> Result<(Frame, Settings)> {
         let frame = self.frame.build().padded(SHORTEST);
         let v4 = frame[12..14] == [8, 0];
         ensure!(frame.network == 14, "floods carry no VLAN tags");
@@ -118,7 +138,11 @@ impl Flood {
             _ => bail!("a flood of protocol {number}: only TCP, UDP, ICMP and ICMPv6"),
         };
         let first = frame[SOURCE_AT..SOURCE_AT + 4].try_into()?;
-        let port_at = if matches!(number, protocol::TCP | protocol::UDP) { frame.transport } else { 0 };
+        let port_at = match (number, varied) {
+            (protocol::TCP | protocol::UDP, Varied::SourcePort) => frame.transport,
+            (protocol::TCP | protocol::UDP, Varied::DestinationPort) => frame.transport + 2,
+            _ => 0,
+        };
         let mut settings = Settings {
             interface,
             first_source: u32::from_be_bytes(first),

@@ -21,15 +21,20 @@ fn the_sums_complete_to_the_checksums_of_whatever_source() {
         v6.echo_request(),
     ] {
         let flood = Flood { frame: builder, sources: 1, pace: None, at_most: Duration::ZERO };
-        let (frame, settings) = flood.template(1).unwrap();
-        let port = if settings.port_at != 0 { 1 } else { 0 };
-        for (at, sum, port) in [
-            (settings.header_checksum_at, settings.header_sum, 0),
-            (settings.transport_checksum_at, settings.transport_sum, port),
-        ] {
-            if at != 0 {
-                let at = at as usize;
-                assert_eq!(frame[at..at + 2], finished(sum, settings.first_source, port).to_be_bytes());
+        for varied in [Varied::SourcePort, Varied::DestinationPort] {
+            let (frame, settings) = flood.template(1, varied).unwrap();
+            let port = match settings.port_at as usize {
+                0 => 0,
+                at => u32::from(u16::from_be_bytes([frame[at], frame[at + 1]])),
+            };
+            for (at, sum, port) in [
+                (settings.header_checksum_at, settings.header_sum, 0),
+                (settings.transport_checksum_at, settings.transport_sum, port),
+            ] {
+                if at != 0 {
+                    let at = at as usize;
+                    assert_eq!(frame[at..at + 2], finished(sum, settings.first_source, port).to_be_bytes());
+                }
             }
         }
     }

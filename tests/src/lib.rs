@@ -4,6 +4,7 @@ pub mod agent;
 pub mod captures;
 pub mod client;
 pub mod cpu;
+pub mod curl;
 pub mod demo;
 pub mod frames;
 pub mod generator;

@@ -1,10 +1,15 @@
 //! A real nginx in a namespace.
 
-use std::{fs, net::TcpStream, path::Path, time::Duration};
+use std::{fs, net::TcpStream, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 
-use crate::{netns::Namespace, process::Background, scratch::Scratch, topology::server_address};
+use crate::{
+    netns::Namespace,
+    process::{self, Background},
+    scratch::Scratch,
+    topology::server_address,
+};
 
 /// What it answers to every request but for [`LARGE`].
 pub const BODY: &str = "stopbank";
@@ -26,9 +31,38 @@ impl Nginx {
     ///
     /// When nginx is not installed (Debian: nginx-light) or does not start.
     pub fn start(namespace: &Namespace) -> Result<Self> {
+        Self::listen(namespace, Scratch::new()?, "")
+    }
+
+    /// The same, and HTTPS on port 443 with a certificate that nobody knows (ECDSA, P-256).
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Self::start`], and when there is no openssl to make the certificate.
+    pub fn start_tls(namespace: &Namespace) -> Result<Self> {
         let scratch = Scratch::new()?;
+        let (key, certificate) = (scratch.file("key.pem"), scratch.file("certificate.pem"));
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+            .args(["-days", "1", "-subj", "/CN=stopbank", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate);
+        process::run(&mut openssl).context("no certificate")?;
+        let listen = format!(
+            "listen 443 ssl;\n        listen [::]:443 ssl;\n        ssl_certificate {};\n        \
+             ssl_certificate_key {};",
+            certificate.display(),
+            key.display()
+        );
+        Self::listen(namespace, scratch, &listen)
+    }
+
+    /// `more`: directives of its server.
+    fn listen(namespace: &Namespace, scratch: Scratch, more: &str) -> Result<Self> {
         let configuration = scratch.file("nginx.conf");
-        fs::write(&configuration, configuration_text(scratch.path()))?;
+        fs::write(&configuration, configuration_text(scratch.path(), more))?;
         fs::File::create(scratch.file("large"))?.set_len(LARGE.1)?;
         let mut command = namespace.command(binary());
         command.arg("-p").arg(scratch.path()).arg("-c").arg(&configuration);
@@ -50,7 +84,7 @@ fn binary() -> &'static Path {
 }
 
 /// One process, which ends at once when it is killed (a master would leave its workers), in the foreground, nothing written outside `directory`, and otherwise nginx's defaults.
-fn configuration_text(directory: &Path) -> String {
+fn configuration_text(directory: &Path, more: &str) -> String {
     let directory = directory.display();
     format!(
         "daemon off;
@@ -70,6 +104,7 @@ http {{
     server {{
         listen 80;
         listen [::]:80;
+        {more}
         location = {} {{ root {directory}; }}
         location / {{ return 200 \"{BODY}\"; }}
     }}

@@ -93,7 +93,7 @@ impl Topology {
             &format!("route add default via {} dev {INTERFACE}", GATEWAY.1),
         ])?;
         // Without XDP a veth receives redirected frames only if it polls, which GRO makes it do.
-        server.run(|| set_feature(INTERFACE, ETHTOOL_SGRO, true))?.context("cannot turn GRO on")?;
+        poll_for_receiving(server, INTERFACE)?;
         // What may be a segment of many packets would go around the receive queue that the flood goes through.
         switch.run(|| set_feature(TO_SERVER, ETHTOOL_STSO, false))?.context("cannot turn TSO off")?;
         let thread = server.receive_by_thread(INTERFACE)?;
@@ -159,6 +159,15 @@ impl Topology {
         let destination = server_address(source.is_ipv6());
         FrameBuilder::new(source, destination).macs(FLOOD_MAC, SERVER_MAC)
     }
+}
+
+/// Makes a veth receive what is redirected to it though it has no XDP program.
+///
+/// # Errors
+///
+/// When there is no such interface.
+pub fn poll_for_receiving(namespace: &Namespace, interface: &str) -> Result<()> {
+    namespace.run(|| set_feature(interface, ETHTOOL_SGRO, true))?.context("cannot turn GRO on")
 }
 
 /// The server's IPv6 or IPv4 address.

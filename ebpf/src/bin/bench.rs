@@ -1,5 +1,5 @@
 //! What the benchmark loads beside the program under test: a source of random senders, nothing at all, and the limiter
-//! that others write. And the limiter's arithmetic alone, for a test.
+//! and the list that others write. And the limiter's arithmetic alone, for a test.
 #![no_std]
 #![no_main]
 #![expect(clippy::needless_pass_by_value, reason = "the xdp macro hands the context over by value")]
@@ -8,6 +8,8 @@
 
 #[path = "../cell.rs"]
 mod cell;
+#[path = "bench/lpm.rs"]
+mod lpm;
 #[path = "bench/lru_limiter.rs"]
 mod lru_limiter;
 #[path = "bench/mutator.rs"]

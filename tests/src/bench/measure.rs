@@ -1,6 +1,7 @@
 //! Turns, rounds and medians.
 
 use anyhow::{Result, ensure};
+use stopbank_tests::interrupt;
 
 use crate::{
     memory::Memory,
@@ -65,6 +66,7 @@ fn measure(
     let all = programs.all();
     let mut turns = vec![Vec::new(); all.len()];
     for round in 0..=plan.rounds {
+        interrupt::check()?;
         for i in 0..all.len() {
             // Another one begins each round, so that nobody always comes after the same one.
             let i = (i + round) % all.len();

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Bytes by program.
-pub(crate) type Memory = Vec<(&'static str, u64)>;
+pub(crate) type Memory = Vec<(String, u64)>;
 
 /// Bytes of each map that this process holds, as the kernel accounts them, by the map's id.
 pub(crate) fn of_maps() -> BTreeMap<u64, u64> {

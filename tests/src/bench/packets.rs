@@ -5,6 +5,8 @@ use std::fmt;
 use clap::ValueEnum;
 use stopbank_tests::frames::{FrameBuilder, SHORTEST};
 
+use crate::feed::ONE_SOURCE;
+
 /// A packet, 60 bytes (64 with the FCS) but for TCP over IPv6, which has 74. Its source is rewritten before each run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Packet {
@@ -40,7 +42,7 @@ impl Packet {
 
     pub(crate) fn frame(self) -> Vec<u8> {
         let addresses = if self.is_v4() {
-            FrameBuilder::new("11.0.0.0", "198.18.0.1")
+            FrameBuilder::new(ONE_SOURCE, "198.18.0.1")
         } else {
             FrameBuilder::new("2001:db8::1", "2001:db8:ffff::1")
         };
@@ -67,13 +69,16 @@ pub(crate) enum Sources {
     /// 2^16: as many as fit the caches' reach, in turns.
     #[value(name = "65536")]
     Many,
+    /// 2^24.
+    #[value(name = "16777216")]
+    Millions,
     /// 2^32: every IPv4 address that can be anybody's, or as many /64s.
     #[value(name = "4294967296")]
     All,
 }
 
 impl Sources {
-    pub(crate) const ALL: [Self; 3] = [Self::One, Self::Many, Self::All];
+    pub(crate) const ALL: [Self; 4] = [Self::One, Self::Many, Self::Millions, Self::All];
 
     /// Which bits of the source are random.
     pub(crate) const fn bits(self) -> u32 {
@@ -84,6 +89,7 @@ impl Sources {
         match self {
             Self::One => 1,
             Self::Many => 1 << 16,
+            Self::Millions => 1 << 24,
             Self::All => 1 << 32,
         }
     }
@@ -92,6 +98,7 @@ impl Sources {
         match self {
             Self::One => "1",
             Self::Many => "2^16",
+            Self::Millions => "2^24",
             Self::All => "2^32",
         }
     }

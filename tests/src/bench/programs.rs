@@ -1,22 +1,31 @@
 //! The programs, loaded, and one turn of one of them.
 
-use std::{collections::BTreeSet, ffi::CString, fmt, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    ffi::CString,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, MapData, PerCpuArray, ProgramArray},
+    maps::{Array, MapData, PerCpuArray, ProgramArray, lpm_trie::LpmTrie},
     programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp},
 };
 use clap::ValueEnum;
-use stopbank::datapath::{Datapath, Options};
+use stopbank::{
+    datapath::{Datapath, Options},
+    lists::feeds::PrefixSet,
+};
 use stopbank_common::{Reason, counters::Counters, policy::MAX_CLASSES};
 use stopbank_tests::scratch::Scratch;
 
 use crate::{
+    features::{self, Config, Lists},
     memory::{self, Memory},
     packets::{Packet, Sources},
-    policy::{self, Part},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
@@ -36,8 +45,10 @@ const PASS: u32 = 2;
 pub(crate) enum Program {
     /// Drops at once: what every program costs.
     Empty,
-    /// Ours.
+    /// Ours, as most will configure it.
     Stopbank,
+    /// Ours with everything on.
+    StopbankFull,
     /// A fixed window per source in an LRU hash map.
     LruLimiter,
     /// Debian's xdp-filter with nothing listed: a packet is looked up in every list, and then dropped.
@@ -45,21 +56,43 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    pub(crate) const ALL: [Self; 4] = [Self::Empty, Self::Stopbank, Self::LruLimiter, Self::XdpFilter];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Empty, Self::Stopbank, Self::StopbankFull, Self::LruLimiter, Self::XdpFilter];
 
+    /// Ours has one name in both configurations.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
-            Self::Stopbank => "stopbank",
+            Self::Stopbank | Self::StopbankFull => "stopbank",
             Self::LruLimiter => "lru-limiter",
             Self::XdpFilter => "xdp-filter",
+        }
+    }
+
+    /// Ours in a configuration.
+    pub(crate) const fn ours(config: Config) -> Self {
+        match config {
+            Config::Default => Self::Stopbank,
+            Config::Full => Self::StopbankFull,
+        }
+    }
+
+    /// The configuration of ours.
+    pub(crate) const fn config(self) -> Option<Config> {
+        match self {
+            Self::Stopbank => Some(Config::Default),
+            Self::StopbankFull => Some(Config::Full),
+            Self::Empty | Self::LruLimiter | Self::XdpFilter => None,
         }
     }
 }
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self.config() {
+            Some(config) => write!(f, "{} {config}", self.name()),
+            None => f.write_str(self.name()),
+        }
     }
 }
 
@@ -72,6 +105,26 @@ pub(crate) struct Turn {
     pub(crate) dropped: Option<f64>,
 }
 
+/// What to load.
+pub(crate) struct Choice {
+    pub(crate) without: Vec<Program>,
+    /// Lines of stopbank's table of sources.
+    pub(crate) lines: u32,
+    pub(crate) xdp_filter: PathBuf,
+}
+
+/// Programs of our object for the benchmark that are run by test runs.
+const PEERS: [&str; 8] = [
+    "empty",
+    "empty_frags",
+    "lru_limiter",
+    "lpm_deny",
+    "mutate_v4",
+    "mutate_v6",
+    "mutate_v4_frags",
+    "mutate_v6_frags",
+];
+
 /// Everything that is loaded.
 pub(crate) struct Programs {
     peers: Ebpf,
@@ -79,23 +132,28 @@ pub(crate) struct Programs {
     /// Which program the mutators call: one that takes frames in several buffers, one that does not.
     target_frags: ProgramArray<MapData>,
     target: ProgramArray<MapData>,
-    datapath: Datapath,
-    ours: ProgramFd,
+    ours: Vec<(Config, Ours)>,
     filter: Option<Filter>,
     without: Vec<Program>,
-    maps: Vec<(&'static str, BTreeSet<u64>)>,
+    maps: Vec<(Program, BTreeSet<u64>)>,
 }
 
-struct Filter {
+struct Ours {
+    datapath: Datapath,
+    program: ProgramFd,
+}
+
+pub(crate) struct Filter {
     ebpf: Ebpf,
     counters: PerCpuArray<MapData, [u64; 2]>,
 }
 
 impl Programs {
-    /// Loads what is not left out.
-    pub(crate) fn load(without: &[Program], lines: u32, limits: &[Part], filter: &Path) -> Result<Self> {
+    /// Loads what is not left out: `chosen`.
+    pub(crate) fn load(chosen: &Choice, feed: &Arc<PrefixSet>) -> Result<Self> {
         ensure!(!OBJECT.is_empty(), "built without its BPF programs: run `cargo xtask build`");
-        let with = |program| !without.contains(&program);
+        let with = |program| !chosen.without.contains(&program);
+        let filter = &chosen.xdp_filter;
         if with(Program::XdpFilter) && !filter.exists() {
             bail!(
                 "xdp-filter is not here ({} is missing): install Debian's package xdp-tools, say where it is \
@@ -103,37 +161,33 @@ impl Programs {
                 filter.display()
             );
         }
-        let unloaded = map_ids();
-        let mut datapath = Datapath::private(&Options { source_lines: lines, ..Options::default() })?;
-        policy::install(&mut datapath, limits)?;
-        let our_maps = &map_ids() - &unloaded;
+        let (mut ours, mut maps) = (Vec::new(), Vec::new());
+        for config in Config::ALL {
+            let program = Program::ours(config);
+            if with(program) {
+                let before = map_ids();
+                let mut one = Ours::load(chosen.lines)?;
+                config.features().install(&mut one.datapath, feed)?;
+                maps.push((program, &map_ids() - &before));
+                ours.push((config, one));
+            }
+        }
         let loaded = map_ids();
         let mut peers = Ebpf::load(OBJECT).context("cannot make the maps of the benchmark's programs")?;
-        for name in [
-            "empty",
-            "empty_frags",
-            "lru_limiter",
-            "mutate_v4",
-            "mutate_v6",
-            "mutate_v4_frags",
-            "mutate_v6_frags",
-        ] {
+        for name in PEERS {
             xdp_mut(&mut peers, name)?.load().with_context(|| format!("cannot load {name}"))?;
         }
-        let peers_maps = &map_ids() - &loaded;
-        let mut maps = vec![(Program::Stopbank.name(), our_maps)];
         if with(Program::LruLimiter) {
-            maps.push((Program::LruLimiter.name(), peers_maps));
+            maps.push((Program::LruLimiter, &map_ids() - &loaded));
         }
         Ok(Self {
             source_bits: map(&mut peers, "SOURCE_BITS")?,
             target_frags: map(&mut peers, "TARGET_FRAGS")?,
             target: map(&mut peers, "TARGET")?,
-            ours: datapath.program_fd()?,
+            ours,
             filter: if with(Program::XdpFilter) { Some(Filter::load(filter)?) } else { None },
-            without: without.to_vec(),
+            without: chosen.without.clone(),
             peers,
-            datapath,
             maps,
         })
     }
@@ -145,7 +199,7 @@ impl Programs {
 
     /// Kernel memory of the maps of the programs that keep state per source.
     pub(crate) fn memory(&self) -> Memory {
-        self.maps.iter().map(|(program, ids)| (*program, memory::sum(ids))).collect()
+        self.maps.iter().map(|(program, ids)| (program.to_string(), memory::sum(ids))).collect()
     }
 
     /// One turn, checked: a program that did something else than it should is not worth timing.
@@ -159,7 +213,8 @@ impl Programs {
         self.source_bits.set(0, sources.bits(), 0)?;
         let turn = match program {
             Program::Empty => self.empty(packet, repeat),
-            Program::Stopbank => self.stopbank(packet, sources, repeat),
+            Program::Stopbank => self.stopbank(Config::Default, packet, sources, repeat),
+            Program::StopbankFull => self.stopbank(Config::Full, packet, sources, repeat),
             Program::LruLimiter => self.lru_limiter(packet, sources, repeat),
             Program::XdpFilter => self.xdp_filter(packet, repeat),
         };
@@ -177,39 +232,66 @@ impl Programs {
         Ok(Turn { ns: f64::midpoint(frags, plain), dropped: None })
     }
 
-    fn stopbank(&mut self, packet: Packet, sources: Sources, repeat: u32) -> Result<Turn> {
-        self.target_frags.set(0, &self.ours, 0)?;
-        let before = self.counted()?;
-        let (ns, _) = self.time(packet, true, repeat)?;
-        let after = self.counted()?;
-        let of = |reason| after.of(reason).0.packets - before.of(reason).0.packets;
+    fn stopbank(&mut self, config: Config, packet: Packet, sources: Sources, repeat: u32) -> Result<Turn> {
+        let (ns, counts) = self.ours(config, packet, sources, repeat)?;
+        let of = |reason| counts.of(reason).0.packets;
         let sum = |reasons: &[Reason]| reasons.iter().map(|&one| of(one)).sum::<u64>();
         let counted = sum(Reason::ALL);
         ensure!(counted == u64::from(repeat), "{counted} counted of {repeat}");
         let limited = sum(&[Reason::SourcePackets, Reason::SourceBytes, Reason::SourceConnections]);
-        // Next to none: a few random sources are on the lists.
         let early = counted - of(Reason::Passed) - limited;
-        ensure!(early * 10_000 <= counted, "{early} of {counted} did not go the whole way");
+        // Of random IPv4 sources, one in a hundred is in a prefix of the large list.
+        let most = if config.features().lists == Lists::Million { 50 } else { 10_000 };
+        ensure!(early * most <= counted, "{early} of {counted} did not go the whole way");
         ensure!(sources == Sources::One || limited * 1000 <= counted, "{limited} of {counted} dropped");
         Ok(Turn { ns, dropped: Some(limited as f64 / f64::from(repeat)) })
     }
 
     /// One turn of ours whatever becomes of the packets, and what was counted.
-    pub(crate) fn ours(&mut self, packet: Packet, sources: Sources, repeat: u32) -> Result<(f64, Counters)> {
+    pub(crate) fn ours(
+        &mut self,
+        config: Config,
+        packet: Packet,
+        sources: Sources,
+        repeat: u32,
+    ) -> Result<(f64, Counters)> {
         self.source_bits.set(0, sources.bits(), 0)?;
-        self.target_frags.set(0, &self.ours, 0)?;
-        let before = self.counted()?;
+        let before = self.one(config)?.counted()?;
+        let at = self.position(config)?;
+        self.target_frags.set(0, &self.ours[at].1.program, 0)?;
         let (ns, _) = self.time(packet, true, repeat)?;
-        let mut counted = self.counted()?;
+        let mut counted = self.one(config)?.counted()?;
         for (now, before) in counted.judged.iter_mut().zip(&before.judged) {
             now.packets -= before.packets;
         }
         Ok((ns, counted))
     }
 
-    /// Where lists and policy are.
-    pub(crate) fn datapath(&mut self) -> &mut Datapath {
-        &mut self.datapath
+    /// Where lists and policy of a configuration are.
+    pub(crate) fn datapath(&mut self, config: Config) -> Result<&mut Datapath> {
+        let at = self.position(config)?;
+        Ok(&mut self.ours[at].1.datapath)
+    }
+
+    fn position(&self, config: Config) -> Result<usize> {
+        let found = self.ours.iter().position(|(one, _)| *one == config);
+        found.with_context(|| format!("stopbank was not loaded with {config}"))
+    }
+
+    fn one(&self, config: Config) -> Result<&Ours> {
+        Ok(&self.ours[self.position(config)?].1)
+    }
+
+    /// The comparison of lists: a trie of prefixes, each of which is dropped.
+    pub(crate) fn lpm_list(&mut self) -> Result<LpmTrie<MapData, u32, u8>> {
+        map(&mut self.peers, "LPM_DENY")
+    }
+
+    /// One turn of that.
+    pub(crate) fn lpm(&mut self, sources: Sources, repeat: u32) -> Result<f64> {
+        self.source_bits.set(0, sources.bits(), 0)?;
+        self.target_frags.set(0, xdp(&self.peers, "lpm_deny")?.fd()?, 0)?;
+        Ok(self.time(Packet::Udp4, true, repeat)?.0)
     }
 
     fn lru_limiter(&mut self, packet: Packet, sources: Sources, repeat: u32) -> Result<Turn> {
@@ -246,12 +328,19 @@ impl Programs {
         let result = xdp(&self.peers, mutator)?.test_run(options)?;
         Ok((result.duration.as_nanos() as f64, result.return_value))
     }
+}
 
-    /// What ours has counted in every class.
+impl Ours {
+    fn load(lines: u32) -> Result<Self> {
+        let mut datapath = Datapath::private(&Options { source_lines: lines, ..Options::default() })?;
+        Ok(Self { program: datapath.program_fd()?, datapath })
+    }
+
+    /// What it has counted in every class.
     fn counted(&self) -> Result<Counters> {
         let mut sum = Counters::default();
         for class in 0..MAX_CLASSES as u8 {
-            sum.add(&self.datapath.counters(policy::SLOT, class)?);
+            sum.add(&self.datapath.counters(features::SLOT, class)?);
         }
         Ok(sum)
     }
@@ -259,7 +348,7 @@ impl Programs {
 
 impl Filter {
     /// Its maps ask to be pinned, so that its own command line finds them; here nobody needs to.
-    fn load(object: &Path) -> Result<Self> {
+    pub(crate) fn load(object: &Path) -> Result<Self> {
         let pins = PinsForNobody::new()?;
         let mut ebpf = EbpfLoader::new()
             .default_map_pin_directory(pins.0.path())
@@ -269,8 +358,28 @@ impl Filter {
         Ok(Self { counters: map(&mut ebpf, XDP_FILTER_COUNTERS)?, ebpf })
     }
 
+    /// Its program, loaded.
+    pub(crate) fn program(&mut self) -> Result<&mut Xdp> {
+        xdp_mut(&mut self.ebpf, XDP_FILTER_PROGRAM)
+    }
+
     fn dropped(&self) -> Result<u64> {
         Ok(self.counters.get(&DROP, 0)?.iter().map(|[packets, _]| packets).sum())
+    }
+}
+
+/// The program that drops everything at once, loaded, to be attached.
+pub(crate) struct Bare(Ebpf);
+
+impl Bare {
+    pub(crate) fn load() -> Result<Self> {
+        let mut ebpf = Ebpf::load(OBJECT).context("cannot make the maps of the benchmark's programs")?;
+        xdp_mut(&mut ebpf, "empty_frags")?.load()?;
+        Ok(Self(ebpf))
+    }
+
+    pub(crate) fn program(&mut self) -> Result<&mut Xdp> {
+        xdp_mut(&mut self.0, "empty_frags")
     }
 }
 

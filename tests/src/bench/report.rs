@@ -2,46 +2,63 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::{
+    features::Config,
     measure::{Outcome, Plan},
     packets::{Packet, Sources},
     programs::Program,
+    rows::{rounded, row},
 };
 
 /// The most that stopbank's cost may grow from 2^16 to 2^32 sources.
 const MOST_GROWTH: f64 = 1.5;
-/// The most that it may cost at 2^32 sources, of what the LRU limiter costs.
+/// The most that the default configuration may cost at 2^32 sources, of what the LRU limiter costs.
 const MOST_OF_LRU: f64 = 1.0 / 3.0;
 
-/// One line of the JSON file.
-#[derive(Serialize)]
-pub(crate) struct Row {
-    packet: &'static str,
-    sources: u64,
-    program: &'static str,
-    ns: f64,
-    net_ns: f64,
+/// The most that a configuration may cost, of what xdp-filter costs.
+const fn most_of_filter(config: Config, sources: Sources) -> f64 {
+    match (config, sources) {
+        (Config::Default, Sources::One) => 1.0,
+        (Config::Full, Sources::One) => 1.5,
+        (Config::Default, _) => 2.0,
+        (Config::Full, _) => 3.0,
+    }
 }
 
-/// For the JSON file.
-pub(crate) fn rows(outcomes: &[Outcome]) -> Vec<Row> {
-    let row = |one: &Outcome| Row {
-        packet: one.packet.name(),
-        sources: one.sources.count(),
-        program: one.program.name(),
-        ns: one.ns,
-        net_ns: one.net_ns,
-    };
-    outcomes.iter().map(row).collect()
+/// For the JSON file. Peers have no configuration: they stand beside both of ours.
+pub(crate) fn rows(outcomes: &[Outcome]) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for config in Config::ALL {
+        for one in outcomes.iter().filter(|one| one.program.config().is_none_or(|its| its == config)) {
+            let mut fields = json!({
+                "packet": one.packet.name(),
+                "sources": one.sources.count(),
+                "program": one.program.name(),
+                "ns": rounded(one.ns),
+                "net_ns": rounded(one.net_ns),
+                "spread_ns": rounded(one.spread),
+            });
+            if one.program.config().is_some() {
+                fields["of_xdp_filter"] =
+                    ratio(outcomes, one.packet, one.sources, one.program, Program::XdpFilter).into();
+                fields["growth"] = match one.sources {
+                    Sources::All => growth(outcomes, one.packet, one.program).into(),
+                    _ => Value::Null,
+                };
+            }
+            rows.push(row("packets", config, fields));
+        }
+    }
+    rows
 }
 
 /// Tables and verdicts.
 pub(crate) fn markdown(outcomes: &[Outcome], plan: &Plan<'_>) -> String {
     let seen = |program: &Program| outcomes.iter().any(|one| one.program == *program);
     let programs: Vec<Program> = Program::ALL.into_iter().filter(seen).collect();
-    let mut text = costs(outcomes, plan, &programs);
+    let mut text = String::from("\n## Packets\n\n") + &costs(outcomes, plan, &programs);
     text += &comparison(outcomes, plan, &programs);
     text += &drops(outcomes);
     text += &figures(outcomes, plan);
@@ -94,54 +111,66 @@ fn growth(outcomes: &[Outcome], packet: Packet, program: Program) -> Option<f64>
     Some(all.net_ns / many.net_ns)
 }
 
-/// Stopbank's net time at 2^32 sources by another program's.
-fn ratio(outcomes: &[Outcome], packet: Packet, other: Program) -> Option<f64> {
-    let ours = find(outcomes, packet, Sources::All, Program::Stopbank)?;
-    Some(ours.net_ns / find(outcomes, packet, Sources::All, other)?.net_ns)
+/// The net time of one program by another's.
+fn ratio(
+    outcomes: &[Outcome],
+    packet: Packet,
+    sources: Sources,
+    program: Program,
+    other: Program,
+) -> Option<f64> {
+    let (one, other) = (find(outcomes, packet, sources, program)?, find(outcomes, packet, sources, other)?);
+    Some(one.net_ns / other.net_ns)
+}
+
+fn ours() -> impl Iterator<Item = Program> {
+    Config::ALL.into_iter().map(Program::ours)
 }
 
 fn comparison(outcomes: &[Outcome], plan: &Plan<'_>, programs: &[Program]) -> String {
     let mut text = String::from(
-        "\nGrowth of the net time from 2^16 to 2^32 sources, and stopbank's against the others' at 2^32:\n\n| packet |",
+        "\nGrowth of the net time from 2^16 to 2^32 sources, and ours by that of xdp-filter:\n\n| packet |",
     );
     let others = || programs.iter().filter(|one| **one != Program::Empty);
-    let rivals = || others().filter(|one| **one != Program::Stopbank);
     for program in others() {
         let _ = write!(text, " growth of {program} |");
     }
-    for program in rivals() {
-        let _ = write!(text, " stopbank / {program} |");
+    for program in ours() {
+        for sources in plan.sources {
+            let _ = write!(text, " {program} / xdp-filter, {} |", sources.short());
+        }
     }
     text += "\n| --- |";
-    text += &" ---: |".repeat(others().count() + rivals().count());
+    text += &" ---: |".repeat(others().count() + ours().count() * plan.sources.len());
     for &packet in plan.packets {
         let _ = write!(text, "\n| {packet} |");
-        let cells = others()
-            .map(|&program| growth(outcomes, packet, program))
-            .chain(rivals().map(|&program| ratio(outcomes, packet, program)));
-        for cell in cells {
-            match cell {
-                Some(value) => {
-                    let _ = write!(text, " {value:.2} |");
-                }
-                None => text += " |",
-            }
+        let grown = others().map(|&program| growth(outcomes, packet, program));
+        let against = ours().flat_map(|program| {
+            plan.sources
+                .iter()
+                .map(move |&sources| ratio(outcomes, packet, sources, program, Program::XdpFilter))
+        });
+        for cell in grown.chain(against) {
+            text += &cell.map_or_else(|| " |".to_owned(), |value| format!(" {value:.2} |"));
         }
     }
     text + "\n"
 }
 
-/// What of stopbank's was dropped: nearly all from a single source above its limit, next to nothing of random ones.
+/// What of ours was dropped: nearly all from a single source above its limit, next to nothing of random ones.
 fn drops(outcomes: &[Outcome]) -> String {
-    let mut text = String::from("\nDropped by stopbank, the rest went the whole way and passed:\n\n");
-    for sources in Sources::ALL {
-        let shares = outcomes
-            .iter()
-            .filter(|one| one.program == Program::Stopbank && one.sources == sources)
-            .filter_map(|one| Some(format!("{} {:.2} %", one.packet, one.dropped? * 100.0)));
-        let shares: Vec<String> = shares.collect();
-        if !shares.is_empty() {
-            let _ = writeln!(text, "- {} sources: {}", sources.short(), shares.join(", "));
+    let mut text =
+        String::from("\nDropped by stopbank's limits, the rest went the whole way and passed:\n\n");
+    for program in ours() {
+        for sources in Sources::ALL {
+            let shares = outcomes
+                .iter()
+                .filter(|one| one.program == program && one.sources == sources)
+                .filter_map(|one| Some(format!("{} {:.2} %", one.packet, one.dropped? * 100.0)));
+            let shares: Vec<String> = shares.collect();
+            if !shares.is_empty() {
+                let _ = writeln!(text, "- {program}, {} sources: {}", sources.short(), shares.join(", "));
+            }
         }
     }
     text
@@ -152,18 +181,31 @@ fn figures(outcomes: &[Outcome], plan: &Plan<'_>) -> String {
         let values = plan.packets.iter().filter_map(|&packet| Some((value(packet)?, packet)));
         values.max_by(|a, b| a.0.total_cmp(&b.0))
     };
-    let grown = worst(&|packet| growth(outcomes, packet, Program::Stopbank));
-    let share = worst(&|packet| ratio(outcomes, packet, Program::LruLimiter));
-    let line = |what: &str, most: f64, found: Option<(f64, Packet)>| match found {
+    let mut text = String::from("\nFigures to keep, by net time:\n\n");
+    for config in Config::ALL {
+        let program = Program::ours(config);
+        let grown = worst(&|packet| growth(outcomes, packet, program));
+        text += &figure(&format!("growth of {program} from 2^16 to 2^32 sources"), MOST_GROWTH, grown);
+        for sources in [Sources::One, Sources::All] {
+            let share = worst(&|packet| ratio(outcomes, packet, sources, program, Program::XdpFilter));
+            let what = format!("{program} by xdp-filter, {} sources", sources.short());
+            text += &figure(&what, most_of_filter(config, sources), share);
+        }
+    }
+    let share =
+        worst(&|packet| ratio(outcomes, packet, Sources::All, Program::Stopbank, Program::LruLimiter));
+    text + &figure("stopbank default by the LRU limiter, 2^32 sources", MOST_OF_LRU, share)
+}
+
+/// A line that says whether a figure is kept.
+fn figure(what: &str, most: f64, found: Option<(f64, Packet)>) -> String {
+    match found {
         Some((value, packet)) => {
             let verdict = if value <= most { "pass" } else { "MISS" };
             format!("- {what}: at most {most:.2}, worst {value:.2} ({packet}): **{verdict}**\n")
         }
         None => format!("- {what}: at most {most:.2}: not measured\n"),
-    };
-    String::from("\nFigures to keep:\n\n")
-        + &line("growth of stopbank's net time from 2^16 to 2^32 sources", MOST_GROWTH, grown)
-        + &line("stopbank's net time at 2^32 sources by the LRU limiter's", MOST_OF_LRU, share)
+    }
 }
 
 #[cfg(test)]
@@ -187,31 +229,44 @@ mod tests {
     }
 
     #[test]
-    fn both_figures_are_judged_on_net_time() {
+    fn figures_are_judged_on_net_time() {
         let mut outcomes = vec![
             outcome(Sources::Many, Program::Stopbank, 100.0),
             outcome(Sources::All, Program::Stopbank, 150.0),
             outcome(Sources::All, Program::LruLimiter, 451.0),
+            outcome(Sources::All, Program::XdpFilter, 75.0),
         ];
         let text = figures(&outcomes, &plan());
-        assert_eq!(text.matches("**pass**").count(), 2, "{text}");
+        assert_eq!(text.matches("**pass**").count(), 3, "{text}");
         outcomes[1] = outcome(Sources::All, Program::Stopbank, 151.0);
         let text = figures(&outcomes, &plan());
-        assert_eq!(text.matches("**MISS**").count(), 2, "{text}");
+        assert_eq!(text.matches("**MISS**").count(), 3, "{text}");
     }
 
     #[test]
     fn what_was_not_measured_is_not_called_a_pass() {
         let text = figures(&[], &plan());
-        assert_eq!(text.matches("not measured").count(), 2, "{text}");
+        assert_eq!(text.matches("not measured").count(), 7, "{text}");
     }
 
     #[test]
     fn rows_have_the_names_that_others_read() {
-        let rows = serde_json::to_value(rows(&[outcome(Sources::All, Program::LruLimiter, 900.0)])).unwrap();
-        let expected = serde_json::json!([{
-            "packet": "udp4", "sources": 4_294_967_296_u64, "program": "lru-limiter", "ns": 930.0, "net_ns": 900.0
-        }]);
-        assert_eq!(rows, expected);
+        let outcomes = [
+            outcome(Sources::Many, Program::StopbankFull, 50.0),
+            outcome(Sources::All, Program::StopbankFull, 60.0),
+            outcome(Sources::All, Program::XdpFilter, 80.0),
+        ];
+        let rows = rows(&outcomes);
+        let filter = |config| {
+            json!({
+                "section": "packets", "config": config, "packet": "udp4", "sources": 4_294_967_296_u64,
+                "program": "xdp-filter", "ns": 110.0, "net_ns": 80.0, "spread_ns": 1.0
+            })
+        };
+        assert_eq!(rows.len(), 4, "the peer stands beside both configurations: {rows:?}");
+        assert_eq!((&rows[0], &rows[3]), (&filter("default"), &filter("full")));
+        assert_eq!((&rows[2]["program"], &rows[2]["config"]), (&json!("stopbank"), &json!("full")));
+        assert_eq!((&rows[2]["of_xdp_filter"], &rows[2]["growth"]), (&json!(0.75), &json!(1.2)));
+        assert_eq!(rows[1]["of_xdp_filter"], Value::Null);
     }
 }

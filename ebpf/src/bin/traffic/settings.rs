@@ -21,7 +21,7 @@ pub(crate) struct Settings {
     pub(crate) first_source: u32,
     /// How many sources there are from the first on; 0: all 2^32.
     pub(crate) sources: u32,
-    /// Offset of the source port, which is random from 32,768 up; 0: none.
+    /// Offset of the port that varies, which is random from 32,768 up; 0: none.
     pub(crate) port_at: u32,
     /// Offset of the IPv4 header's checksum; 0: IPv6, which has none.
     pub(crate) header_checksum_at: u32,
