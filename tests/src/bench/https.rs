@@ -66,6 +66,8 @@ packets = \"100k/s\"
 [class.total]
 packets = { rate = \"2M/s\", burst = 2000000 }
 proven = \"50%\"
+[source]
+ipv6_prefix = 128
 ";
 
 /// nftables' answer to the same floods, as its manuals have it: what can be told without state on ingress, SYNPROXY before
@@ -324,4 +326,17 @@ fn add(section: &mut Section, config: Config, phase: &Phase, calm: Option<f64>) 
         "p99_ms": number(p99), "p99_of_calm": number(grown),
     });
     section.rows.push(row("https", config, fields));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_policies_are_ones_that_the_agent_takes() {
+        for policy in [POLICY.to_owned(), format!("{POLICY}{POLICY_FULL}")] {
+            let config = stopbank::config::parse("bench.toml", &policy).unwrap();
+            assert_eq!(config.classes.len(), 1);
+        }
+    }
 }
