@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bound;
 mod captures;
 mod cookies;
 mod default_configuration;
@@ -29,6 +30,7 @@ fn main() {
     trials.extend(files::trials());
     trials.extend(limits::trials());
     trials.extend(random::trials());
+    trials.extend(bound::trials());
     trials.extend(simulation::trials());
     trials.extend(cookies::trials());
     trials.extend(captures::trials());
