@@ -285,8 +285,7 @@ fn calm(phases: &[Phase], defence: Defence) -> Option<f64> {
 }
 
 fn report(phases: &[Phase], load: Load) -> Section {
-    let mut section = Section::default();
-    section.markdown = format!(
+    let markdown = format!(
         "\n## HTTPS under attack\n\ncurl, {REQUESTS} requests a second for {} s, each over a new connection; nginx; attacks of \
          {} frames a second at most from random sources, made by one core:\n\n\
          | config | defence | attack | Mpps sent | requests | served | p50 ms | p99 ms | p99 of calm | |\n\
@@ -294,6 +293,7 @@ fn report(phases: &[Phase], load: Load) -> Section {
         load.time.as_secs(),
         load.pace
     );
+    let mut section = Section { markdown, rows: Vec::new() };
     for config in Config::ALL {
         for phase in phases.iter().filter(|phase| phase.defence.is_in(config)) {
             add(&mut section, config, phase, calm(phases, phase.defence));

@@ -129,29 +129,23 @@ fn ours() -> impl Iterator<Item = Program> {
 
 fn comparison(outcomes: &[Outcome], plan: &Plan<'_>, programs: &[Program]) -> String {
     let mut text = String::from(
-        "\nGrowth of the net time from 2^16 to 2^32 sources, and ours by that of xdp-filter:\n\n| packet |",
+        "\nGrowth of the net time from 2^16 to 2^32 sources, and the net time by that of xdp-filter:\n\n\
+         | config | packet | program | growth |",
     );
-    let others = || programs.iter().filter(|one| **one != Program::Empty);
-    for program in others() {
-        let _ = write!(text, " growth of {program} |");
+    for sources in plan.sources {
+        let _ = write!(text, " of xdp-filter, {} |", sources.short());
     }
-    for program in ours() {
-        for sources in plan.sources {
-            let _ = write!(text, " {program} / xdp-filter, {} |", sources.short());
-        }
-    }
-    text += "\n| --- |";
-    text += &" ---: |".repeat(others().count() + ours().count() * plan.sources.len());
-    for &packet in plan.packets {
-        let _ = write!(text, "\n| {packet} |");
-        let grown = others().map(|&program| growth(outcomes, packet, program));
-        let against = ours().flat_map(|program| {
-            plan.sources
-                .iter()
-                .map(move |&sources| ratio(outcomes, packet, sources, program, Program::XdpFilter))
-        });
-        for cell in grown.chain(against) {
-            text += &cell.map_or_else(|| " |".to_owned(), |value| format!(" {value:.2} |"));
+    text += "\n| --- | --- | --- | ---: |";
+    text += &" ---: |".repeat(plan.sources.len());
+    let cell = |value: Option<f64>| value.map_or_else(|| " |".to_owned(), |value| format!(" {value:.2} |"));
+    for &program in programs.iter().filter(|one| **one != Program::Empty) {
+        let config = program.config().map_or("", Config::name);
+        for &packet in plan.packets {
+            let _ = write!(text, "\n| {config} | {packet} | {} |", program.name());
+            text += &cell(growth(outcomes, packet, program));
+            for &sources in plan.sources {
+                text += &cell(ratio(outcomes, packet, sources, program, Program::XdpFilter));
+            }
         }
     }
     text + "\n"
