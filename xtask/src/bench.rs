@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the cost per packet, ours and others'.
+//! `cargo xtask bench`: the cost per packet, live frames and a service under attack, ours and others'.
 
 use std::ffi::OsString;
 
@@ -11,6 +11,7 @@ use crate::{command, packages};
 /// Sets up and builds, then becomes the benchmark with `arguments`.
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     command::require_root("the benchmark")?;
+    packages::require(&packages::NAMESPACES)?;
     packages::require(&packages::BENCHMARK)?;
     build::run(Profile::Release)?;
     become_root("bench", arguments)

@@ -79,9 +79,9 @@ enum Task {
         arguments: Vec<OsString>,
     },
 
-    /// Measures the cost per packet against the alternatives; as root
+    /// Measures the cost per packet, live frames and a service under attack, against the alternatives; as root
     Bench {
-        /// What the benchmark is given: --json FILE, …; `cargo xtask bench -- --help` lists them
+        /// What the benchmark is given: --quick, --section PART, --json FILE, …; `cargo xtask bench -- --help` lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },

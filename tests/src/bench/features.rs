@@ -13,6 +13,7 @@ use stopbank::{
     lists::feeds::PrefixSet,
 };
 use stopbank_common::{
+    gcra::Limit,
     list::{VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY},
     policy::MAX_INTERFACES,
 };
@@ -118,9 +119,6 @@ impl Features {
         if self.levels {
             text += "[source]\nipv6_prefix = 128\n";
         }
-        if !self.events {
-            text += "[events]\nrate = \"1/d\"\n";
-        }
         let _ = write!(text, "[default]\n{}", self.limits("default", true, rates));
         let others = (0..self.classes.saturating_sub(CLASSES.len()))
             .map(|i| (format!("service-{i}"), "tcp", format!("[{}]", 10_000 + i)));
@@ -177,6 +175,10 @@ impl Features {
             Ok(compiled) => compiled,
             Err(error) => anyhow::bail!("the benchmark's policy does not compile: {error:?}"),
         };
+        if !self.events {
+            // A configuration cannot say so.
+            compiled.policy.events = Limit::default();
+        }
         datapath.install(&mut compiled.policy)?;
         self.lists.install(datapath, feed)
     }

@@ -166,14 +166,14 @@ fn main() -> Result<()> {
             print!("{}", section.markdown);
         }
         rows.extend(section.rows);
-    }
-    match &arguments.json {
-        Some(_) if to_stdout => println!("{}", serde_json::to_string_pretty(&rows)?),
-        Some(path) => {
+        // After every part: a later one may fail, or be interrupted.
+        if let Some(path) = arguments.json.as_ref().filter(|_| !to_stdout) {
             let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
             serde_json::to_writer_pretty(BufWriter::new(file), &rows)?;
         }
-        None => {}
+    }
+    if to_stdout {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
     }
     Ok(())
 }
