@@ -27,6 +27,8 @@ pub const SOURCES: &str = "SOURCES";
 pub const TOTALS: &str = "TOTALS";
 /// `PerCpuArray<Counters>`, indexed by [`crate::counters::slot`].
 pub const COUNTERS: &str = "COUNTERS";
+/// `PerCpuArray<Tally, MAX_SIGNATURES>`: what each signature has matched.
+pub const SIGNATURES: &str = "SIGNATURES";
 /// `RingBuf`: sampled [`crate::event::Event`]s.
 pub const EVENTS: &str = "EVENTS";
 /// `HashMap<Address, u64>`: proven sources, and when the proof ends. Written by user space only.
@@ -42,7 +44,7 @@ pub const COOKIE_LISTENERS: &str = "COOKIE_LISTENERS";
 /// `PerCpuArray<[u32; N], 1>`: the headers of the SYN that is being answered.
 pub const SEGMENT: &str = "SEGMENT";
 /// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
-pub const PINNED_MAPS: [&str; 15] = [
+pub const PINNED_MAPS: [&str; 16] = [
     POLICY,
     LISTS,
     LISTS_STATE,
@@ -54,6 +56,7 @@ pub const PINNED_MAPS: [&str; 15] = [
     TOTALS,
     PROVEN,
     COUNTERS,
+    SIGNATURES,
     EVENTS,
     EVENT_BUDGET,
     DHCP_BUDGET,

@@ -5,7 +5,14 @@
 //! reason of its own. The cursor is a pair of addresses, compared before every read: the form in which the BPF
 //! verifier follows packet pointers, and just as sound over a slice on the host, where this is fuzzed.
 
+mod layout;
+mod numbers;
+
 use core::marker::PhantomData;
+
+pub use layout::Layout;
+use layout::{NoNotes, Notes, Span};
+pub use numbers::{protocol, tcp_flags};
 
 use crate::{Address, Reason};
 
@@ -13,46 +20,6 @@ use crate::{Address, Reason};
 pub const MAX_VLAN_TAGS: u32 = 2;
 /// IPv6 extension headers that are looked through. RFC 8200 section 4.1 names seven, destination options twice.
 pub const MAX_EXTENSIONS: u32 = 8;
-
-/// IP protocol numbers (IANA "Assigned Internet Protocol Numbers").
-pub mod protocol {
-    /// IPv6 hop-by-hop options.
-    pub const HOP_BY_HOP: u8 = 0;
-    /// ICMP.
-    pub const ICMP: u8 = 1;
-    /// TCP.
-    pub const TCP: u8 = 6;
-    /// UDP.
-    pub const UDP: u8 = 17;
-    /// IPv6 routing header.
-    pub const ROUTING: u8 = 43;
-    /// IPv6 fragment header.
-    pub const FRAGMENT: u8 = 44;
-    /// Authentication header.
-    pub const AUTHENTICATION: u8 = 51;
-    /// ICMPv6.
-    pub const ICMPV6: u8 = 58;
-    /// IPv6 destination options.
-    pub const DESTINATION_OPTIONS: u8 = 60;
-    /// Mobility header.
-    pub const MOBILITY: u8 = 135;
-    /// Host identity protocol.
-    pub const HIP: u8 = 139;
-    /// Shim6.
-    pub const SHIM6: u8 = 140;
-}
-
-/// TCP flag bits (RFC 9293 section 3.1).
-pub mod tcp_flags {
-    /// No more data from the sender.
-    pub const FIN: u8 = 0x01;
-    /// Synchronise sequence numbers.
-    pub const SYN: u8 = 0x02;
-    /// Reset.
-    pub const RST: u8 = 0x04;
-    /// Acknowledgement.
-    pub const ACK: u8 = 0x10;
-}
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
@@ -241,7 +208,32 @@ unsafe fn read_packet<T: Copy>(at: usize) -> T {
 ///
 /// The `Malformed…` [`Reason`] for which the packet is to be dropped.
 #[inline(always)]
-pub fn parse(mut cursor: Cursor<'_>, frame_length: u32, facts: &mut Facts) -> Result<Network, Reason> {
+pub fn parse(cursor: Cursor<'_>, frame_length: u32, facts: &mut Facts) -> Result<Network, Reason> {
+    read(cursor, frame_length, facts, &mut NoNotes)
+}
+
+/// Like [`parse`], and tells the layout too.
+///
+/// # Errors
+///
+/// As [`parse`].
+#[inline(always)]
+pub fn parse_layout(
+    cursor: Cursor<'_>,
+    frame_length: u32,
+    facts: &mut Facts,
+    layout: &mut Layout,
+) -> Result<Network, Reason> {
+    read(cursor, frame_length, facts, layout)
+}
+
+#[inline(always)]
+fn read(
+    mut cursor: Cursor<'_>,
+    frame_length: u32,
+    facts: &mut Facts,
+    notes: &mut impl Notes,
+) -> Result<Network, Reason> {
     let ethernet = cursor.take::<14>().ok_or(Reason::MalformedEthernet)?;
     let mut ethertype = ethernet.be16::<12>();
     let mut remaining = frame_length.saturating_sub(14);
@@ -256,8 +248,8 @@ pub fn parse(mut cursor: Cursor<'_>, frame_length: u32, facts: &mut Facts) -> Re
         tags += 1;
     }
     match ethertype {
-        ETHERTYPE_IPV4 => parse_v4(&mut cursor, remaining, facts),
-        ETHERTYPE_IPV6 => parse_v6(&mut cursor, remaining, facts),
+        ETHERTYPE_IPV4 => parse_v4(&mut cursor, 14 + 4 * tags, remaining, facts, notes),
+        ETHERTYPE_IPV6 => parse_v6(&mut cursor, 14 + 4 * tags, remaining, facts, notes),
         ETHERTYPE_ARP => Ok(Network::Arp),
         _ => Ok(Network::Other),
     }
@@ -269,9 +261,15 @@ pub const fn is_vlan(ethertype: u16) -> bool {
     matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_VLAN_SERVICE | ETHERTYPE_VLAN_LEGACY)
 }
 
-/// RFC 791 section 3.1. `remaining`: bytes of the frame from here on.
+/// RFC 791 section 3.1. `at`: bytes of the frame before it; `remaining`: from here on.
 #[inline(always)]
-fn parse_v4(cursor: &mut Cursor<'_>, remaining: u32, facts: &mut Facts) -> Result<Network, Reason> {
+fn parse_v4(
+    cursor: &mut Cursor<'_>,
+    at: u32,
+    remaining: u32,
+    facts: &mut Facts,
+    notes: &mut impl Notes,
+) -> Result<Network, Reason> {
     let header = cursor.take::<20>().ok_or(Reason::MalformedIpv4)?;
     let version_and_length = header.byte::<0>();
     let header_length = u32::from(version_and_length & 0x0f) * 4;
@@ -289,15 +287,22 @@ fn parse_v4(cursor: &mut Cursor<'_>, remaining: u32, facts: &mut Facts) -> Resul
     }
     cursor.skip(header_length - 20);
     let payload = total_length - header_length;
+    notes.ip_length(total_length);
     let field = header.be16::<6>();
     let offset = u32::from(field & IPV4_OFFSET) * 8;
     let more = field & IPV4_MORE_FRAGMENTS != 0;
-    parse_payload(cursor, payload, offset, more, facts)
+    parse_payload(cursor, Span { at: at + header_length, length: payload }, offset, more, facts, notes)
 }
 
-/// RFC 8200 sections 3 and 4. `remaining`: bytes of the frame from here on.
+/// RFC 8200 sections 3 and 4. `at`: bytes of the frame before it; `remaining`: from here on.
 #[inline(always)]
-fn parse_v6(cursor: &mut Cursor<'_>, remaining: u32, facts: &mut Facts) -> Result<Network, Reason> {
+fn parse_v6(
+    cursor: &mut Cursor<'_>,
+    at: u32,
+    remaining: u32,
+    facts: &mut Facts,
+    notes: &mut impl Notes,
+) -> Result<Network, Reason> {
     let header = cursor.take::<40>().ok_or(Reason::MalformedIpv6)?;
     facts.source = Address {
         words: [header.word::<8>(), header.word::<12>(), header.word::<16>(), header.word::<20>()],
@@ -316,6 +321,8 @@ fn parse_v6(cursor: &mut Cursor<'_>, remaining: u32, facts: &mut Facts) -> Resul
     {
         return Err(Reason::MalformedIpv6);
     }
+    notes.ip_length(payload + 40);
+    let end = at + 40 + payload;
     let mut next = header.byte::<6>();
     let (mut offset, mut more, mut fragmented) = (0, false, false);
     let mut seen = 0;
@@ -351,7 +358,7 @@ fn parse_v6(cursor: &mut Cursor<'_>, remaining: u32, facts: &mut Facts) -> Resul
         }
     }
     facts.protocol = next;
-    parse_payload(cursor, payload, offset, more, facts)
+    parse_payload(cursor, Span { at: end - payload, length: payload }, offset, more, facts, notes)
 }
 
 #[inline(always)]
@@ -369,15 +376,18 @@ const fn is_extension(next: u8) -> bool {
     )
 }
 
-/// Fragments, then the transport header. `payload`: bytes that the IP header says follow; `offset`: in bytes.
+/// Fragments, then the transport header. `offset`: in bytes.
 #[inline(always)]
 fn parse_payload(
     cursor: &mut Cursor<'_>,
-    payload: u32,
+    payload: Span,
     offset: u32,
     more: bool,
     facts: &mut Facts,
+    notes: &mut impl Notes,
 ) -> Result<Network, Reason> {
+    notes.transport(payload);
+    let payload = payload.length;
     if offset != 0 || more {
         // Beyond 64 KiB ("ping of death"), empty, or cut where no sender cuts (RFC 791: in units of eight bytes);
         // an offset of one unit overwrites the flags of the TCP header before it (RFC 1858 section 3).
@@ -394,17 +404,22 @@ fn parse_payload(
         }
     }
     match facts.protocol {
-        protocol::TCP => parse_tcp(cursor, payload, facts),
-        protocol::UDP => parse_udp(cursor, payload, facts),
-        protocol::ICMP if facts.source.is_v4() => parse_icmp::<8>(cursor, payload, facts),
-        protocol::ICMPV6 if !facts.source.is_v4() => parse_icmp::<4>(cursor, payload, facts),
+        protocol::TCP => parse_tcp(cursor, payload, facts, notes),
+        protocol::UDP => parse_udp(cursor, payload, facts, notes),
+        protocol::ICMP if facts.source.is_v4() => parse_icmp::<8>(cursor, payload, facts, notes),
+        protocol::ICMPV6 if !facts.source.is_v4() => parse_icmp::<4>(cursor, payload, facts, notes),
         _ => Ok(Network::Ip),
     }
 }
 
 /// RFC 9293 section 3.1. A first fragment must hold the whole header (RFC 7112, RFC 8200 section 5).
 #[inline(always)]
-fn parse_tcp(cursor: &mut Cursor<'_>, payload: u32, facts: &mut Facts) -> Result<Network, Reason> {
+fn parse_tcp(
+    cursor: &mut Cursor<'_>,
+    payload: u32,
+    facts: &mut Facts,
+    notes: &mut impl Notes,
+) -> Result<Network, Reason> {
     let header = cursor.take::<20>().ok_or(Reason::MalformedTcp)?;
     let header_length = u32::from(header.byte::<12>() >> 4) * 4;
     if header_length < 20 || header_length > payload {
@@ -415,12 +430,19 @@ fn parse_tcp(cursor: &mut Cursor<'_>, payload: u32, facts: &mut Facts) -> Result
     facts.tcp_sequence = header.word::<4>();
     facts.tcp_acknowledgement = header.word::<8>();
     facts.tcp_flags = header.byte::<13>();
+    notes.window(header.be16::<14>());
+    notes.follows(header_length, payload);
     Ok(Network::Ip)
 }
 
 /// RFC 768. Only an unfragmented datagram can be held to its length.
 #[inline(always)]
-fn parse_udp(cursor: &mut Cursor<'_>, payload: u32, facts: &mut Facts) -> Result<Network, Reason> {
+fn parse_udp(
+    cursor: &mut Cursor<'_>,
+    payload: u32,
+    facts: &mut Facts,
+    notes: &mut impl Notes,
+) -> Result<Network, Reason> {
     let header = cursor.take::<8>().ok_or(Reason::MalformedUdp)?;
     let length = u32::from(header.be16::<4>());
     if payload < 8 || length < 8 || (facts.fragment == Fragment::Whole && length > payload) {
@@ -428,6 +450,7 @@ fn parse_udp(cursor: &mut Cursor<'_>, payload: u32, facts: &mut Facts) -> Result
     }
     facts.source_port = header.be16::<0>();
     facts.destination_port = header.be16::<2>();
+    notes.follows(8, if length < payload { length } else { payload });
     Ok(Network::Ip)
 }
 
@@ -437,6 +460,7 @@ fn parse_icmp<const LEAST: usize>(
     cursor: &mut Cursor<'_>,
     payload: u32,
     facts: &mut Facts,
+    notes: &mut impl Notes,
 ) -> Result<Network, Reason> {
     let header = cursor.take::<4>().ok_or(Reason::MalformedIcmp)?;
     if payload < LEAST as u32 {
@@ -444,5 +468,7 @@ fn parse_icmp<const LEAST: usize>(
     }
     facts.icmp_type = header.byte::<0>();
     facts.icmp_code = header.byte::<1>();
+    // Type, code, checksum and four bytes that depend on the type; RFC 4443 knows shorter ones.
+    notes.follows(if payload < 8 { payload } else { 8 }, payload);
     Ok(Network::Ip)
 }

@@ -20,6 +20,7 @@ mod limits;
 mod lists;
 mod policy;
 mod proven;
+mod signatures;
 mod simulation;
 mod sockets;
 mod verdict;
@@ -141,6 +142,12 @@ fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
         }
     }
     packet.class = class;
+    if policy.classes[usize::from(class) & (MAX_CLASSES - 1)].signatures != 0 {
+        let known = signatures::judge_by_signatures(ctx.ctx, packet, policy);
+        if known != verdict::NONE && packet.stands(policy, known) {
+            return known;
+        }
+    }
     let over = limits::judge_by_limits(ctx.ctx, packet, policy, &line);
     if over != verdict::NONE && packet.stands(policy, over) {
         return over;

@@ -3,12 +3,12 @@
 use aya_obj::{Object, generated::bpf_map_type::*};
 use stopbank_common::{
     Address,
-    counters::{Counters, SLOTS},
+    counters::{Counters, SLOTS, Tally},
     gcra::Line,
     index::PIECES,
     list::{LIST_CAPACITY, ListEntry, ListKey},
     names,
-    policy::{MAX_CLASSES, MAX_PROVEN, Policy},
+    policy::{MAX_CLASSES, MAX_PROVEN, MAX_SIGNATURES, Policy},
     simulation::Trace,
 };
 
@@ -56,6 +56,7 @@ fn the_object_holds_the_maps_that_user_space_knows() {
         (names::TOTALS, BPF_MAP_TYPE_ARRAY, key, line, MAX_CLASSES as u32),
         (names::PROVEN, BPF_MAP_TYPE_HASH, size_of::<Address>() as u32, cell, MAX_PROVEN),
         (names::COUNTERS, BPF_MAP_TYPE_PERCPU_ARRAY, key, size_of::<Counters>() as u32, SLOTS),
+        (names::SIGNATURES, BPF_MAP_TYPE_PERCPU_ARRAY, key, size_of::<Tally>() as u32, MAX_SIGNATURES as u32),
         (names::EVENTS, BPF_MAP_TYPE_RINGBUF, 0, 0, 256 * 1024),
         (names::EVENT_BUDGET, BPF_MAP_TYPE_ARRAY, key, cell, 1),
         (names::DHCP_BUDGET, BPF_MAP_TYPE_ARRAY, key, cell, 1),

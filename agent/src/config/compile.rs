@@ -16,7 +16,7 @@ use stopbank_common::{
 
 use super::{
     cookies,
-    model::{Claim, Class, Config, Fragments, LimitSet, Mode, PortRange, PrefixLength, Role},
+    model::{Claim, Class, Config, Fragments, LimitSet, Mode, PortRange, PrefixLength, Role, SignatureRule},
     rate::{LEAST_DEFAULT_BYTES, RateLimit},
 };
 
@@ -118,10 +118,15 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
     policy.by_tcp_port.fill(CLASS_DEFAULT);
     policy.by_udp_port.fill(CLASS_DEFAULT);
     policy.fragments_class = u32::from(CLASS_DEFAULT);
+    for (place, rule) in policy.signatures.iter_mut().zip(&config.signatures) {
+        *place = rule.matches;
+    }
     let mut answers = None;
     for class in config.all_classes() {
         let number = numbers.number(&class.name).unwrap_or(CLASS_DEFAULT);
-        policy.classes[usize::from(number)] = kernel_class(class, &levels, config.source.lines)?;
+        let compiled = &mut policy.classes[usize::from(number)];
+        *compiled = kernel_class(class, &levels, config.source.lines)?;
+        compiled.signatures = signature_bits(config, class);
         claim(&mut policy, number, &class.claim);
         if class.claim == Claim::Answers {
             answers = Some(u32::from(number));
@@ -132,6 +137,12 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
     policy.answers_class = answers.unwrap_or(policy.udp_class);
     cookies::arm(&mut policy, config, &numbers, host.handshake)?;
     Ok(Compiled { policy, kept, numbers })
+}
+
+/// The signatures that a class names, a bit each.
+fn signature_bits(config: &Config, class: &Class) -> u32 {
+    let named = |(_, rule): &(usize, &SignatureRule)| class.signatures.contains(&rule.name);
+    config.signatures.iter().enumerate().filter(named).fold(0, |bits, (number, _)| bits | 1 << number)
 }
 
 /// The prefix lengths at which sources are limited: that of a source, then those that classes name, longest first.
@@ -363,6 +374,20 @@ mod tests {
         assert!(!class.per_source[0].iter().any(Limit::is_set));
         assert_eq!(class.salt, class_salt("web"));
         assert_eq!(policy.classes[1].per_source[0][0], Limit::new(12, 60_000_000_000, 1, 1).unwrap());
+    }
+
+    #[test]
+    fn classes_have_the_bits_of_the_signatures_that_they_name() {
+        let text = r#"
+            default = { signatures = ["b"] }
+            signature = [{ name = "a", ttl = 1 }, { name = "b", ttl = 2 }, { name = "c", ttl = 3 }]
+            class = [{ name = "web", protocol = "tcp", signatures = ["c", "a"] }, { name = "u", protocol = "udp" }]
+        "#;
+        let Compiled { policy, numbers, .. } = compiled(text, &Kept::default());
+        let bits = |name| policy.classes[usize::from(numbers.number(name).unwrap())].signatures;
+        assert_eq!((bits("default"), bits("web"), bits("u")), (0b010, 0b101, 0));
+        let hops: Vec<u16> = policy.signatures.iter().map(|signature| signature.hop_limit.from).collect();
+        assert_eq!(hops[..4], [1, 2, 3, 0]);
     }
 
     #[test]

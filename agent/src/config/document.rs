@@ -34,6 +34,11 @@ impl Diagnostics {
         self.found.push(Diagnostic { span, message: message.into(), help });
     }
 
+    /// How many errors there are.
+    pub(super) const fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// All of it, in the order of the file.
     pub(super) fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|diagnostic| diagnostic.span.start);

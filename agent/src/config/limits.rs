@@ -12,8 +12,8 @@ use super::{
 use crate::lists::printable;
 
 /// Keys of a class, those apart that say what it claims.
-pub(super) const CLASS_KEYS: [&str; 6] =
-    ["closed", "observe", "per_source", "per_prefix", "total", "syn_cookies"];
+pub(super) const CLASS_KEYS: [&str; 7] =
+    ["closed", "observe", "signatures", "per_source", "per_prefix", "total", "syn_cookies"];
 
 /// Reads what a class does with its packets.
 pub(super) fn of_class(table: &Table<'_, '_>, name: &str, class: &mut Class, diagnostics: &mut Diagnostics) {

@@ -18,6 +18,7 @@ mod model;
 mod rate;
 mod read;
 mod render;
+mod signatures;
 
 use std::{
     fs::File,

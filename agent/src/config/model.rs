@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use stopbank_common::{Reason, gcra::Dimension};
+use stopbank_common::{Reason, gcra::Dimension, signature::Signature};
 
 use super::rate::{Period, Rate, RateLimit};
 use crate::lists::feeds::Format;
@@ -114,6 +114,8 @@ pub struct Config {
     pub lists: ConfiguredLists,
     /// `[[list]]`, in the order of the file.
     pub list_files: Vec<ListFile>,
+    /// `[[signature]]`, in the order of the file, which is that in which they are asked.
+    pub signatures: Vec<SignatureRule>,
     /// `[default]`.
     pub default: Class,
     /// `[[class]]`, in the order of the file.
@@ -197,6 +199,15 @@ pub struct ListFile {
     pub asns: Vec<u32>,
 }
 
+/// One `[[signature]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignatureRule {
+    /// 1 to 32 characters of `a-z`, `0-9`, `-`, `_`.
+    pub name: String,
+    /// What a packet must look like, as the kernel reads it.
+    pub matches: Signature,
+}
+
 /// What a class claims.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Claim {
@@ -236,6 +247,8 @@ pub struct Class {
     pub closed: bool,
     /// Its limits are evaluated and counted, and drop nothing.
     pub observe: bool,
+    /// Names of the signatures that its packets are held against.
+    pub signatures: Vec<String>,
     /// For each source.
     pub per_source: LimitSet,
     /// For each prefix that is wider than a source.
@@ -310,6 +323,7 @@ impl Class {
             claim,
             closed: false,
             observe: false,
+            signatures: Vec::new(),
             per_source: LimitSet::default(),
             per_prefix: Vec::new(),
             total: LimitSet::default(),
@@ -386,6 +400,7 @@ impl Config {
             events: per_second(200),
             lists: ConfiguredLists::default(),
             list_files: Vec::new(),
+            signatures: Vec::new(),
             default: super::builtin::default_class(),
             classes: super::builtin::classes(),
         }

@@ -23,6 +23,7 @@ use super::{
         Role, Source,
     },
     rate::{Period, Quantity, Rate},
+    signatures,
 };
 use crate::lists::{parse_prefix, printable};
 
@@ -33,7 +34,7 @@ const LONGEST_SOCKET: usize = 107;
 /// Most events a second: they are read and counted one by one.
 const MOST_EVENTS: u64 = 10_000;
 
-const ROOT_KEYS: [&str; 15] = [
+const ROOT_KEYS: [&str; 16] = [
     "mode",
     "role",
     "fragments",
@@ -47,6 +48,7 @@ const ROOT_KEYS: [&str; 15] = [
     "events",
     "lists",
     "list",
+    "signature",
     "default",
     "class",
 ];
@@ -99,6 +101,9 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     if let Some(value) = root.get("list") {
         config.list_files = list_files::read(value, diagnostics);
     }
+    if let Some(value) = root.get("signature") {
+        config.signatures = signatures::read(value, diagnostics);
+    }
     config.classes = Vec::new();
     if let Some(value) = root.get("default") {
         default_class(value, &mut config.default, diagnostics);
@@ -107,6 +112,7 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
         config.classes = classes::read(value, diagnostics);
         prefix_lengths(&config, value, diagnostics);
     }
+    signatures::of_classes(root.get("default"), root.get("class"), &mut config, diagnostics);
     if root.get("default").is_none() {
         // A file with [default] says itself what holds for the rest: nothing built in takes some of that away.
         config.classes.extend(builtin::beside(&config.classes, classes::MOST_CLASSES));
@@ -401,8 +407,8 @@ fn default_class(value: &Value<'_>, class: &mut Class, diagnostics: &mut Diagnos
 mod tests {
     #[test]
     fn every_root_key_is_read() {
-        let text = "mode = 1\nfragments = 1\nagent = 1\ninterface = 1\nsource = 1\nevents = 1\nlists = 1\nlist = 1\ndefault = 1\nclass = 1\nrole = 1\nudp_needs_socket = 1\nobserve = 1\namplifiers = 1\nmanage_sysctls = 1";
+        let text = "mode = 1\nfragments = 1\nagent = 1\ninterface = 1\nsource = 1\nevents = 1\nlists = 1\nlist = 1\ndefault = 1\nclass = 1\nrole = 1\nudp_needs_socket = 1\nobserve = 1\namplifiers = 1\nmanage_sysctls = 1\nsignature = 1";
         let error = crate::config::parse("f", text).unwrap_err().to_string();
-        assert!(error.ends_with("f: 15 errors"), "{error}");
+        assert!(error.ends_with("f: 16 errors"), "{error}");
     }
 }

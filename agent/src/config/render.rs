@@ -8,6 +8,7 @@ use super::{
     cookies,
     model::{Claim, Class, Config, Fragments, LimitSet, PortRange, dimension_name},
     rate::{Quantity, RateLimit, show_amount},
+    signatures,
 };
 
 /// The text, which [`super::parse`] reads back as the same configuration.
@@ -53,6 +54,7 @@ pub fn render(config: &Config) -> String {
             let _ = writeln!(out, "asns = {:?}", list.asns);
         }
     }
+    config.signatures.iter().for_each(|rule| signatures::show(&mut out, rule));
     let _ = writeln!(
         out,
         "\n[default]\nclosed = {}\nobserve = {}\nsyn_cookies = {}",
@@ -95,6 +97,9 @@ fn claim(out: &mut String, claim: &Claim) {
 }
 
 fn limits(out: &mut String, table: &str, class: &Class) {
+    if !class.signatures.is_empty() {
+        let _ = writeln!(out, "signatures = {:?}", class.signatures);
+    }
     for (key, set) in [("per_source", &class.per_source), ("total", &class.total)] {
         if !set.is_empty() {
             let _ = writeln!(out, "[{table}.{key}]");
@@ -196,10 +201,36 @@ mod tests {
             action = "allow"
             countries = ["NZ", "AU"]
             asns = [64500, 4294967295]
+            [[signature]]
+            name = "monlist"
+            length = 468
+            payload_length = "0..440"
+            ttl = "240..255"
+            source_ports = [123, "1024-2047"]
+            payload = { offset = 1, bytes = "17 00 032A", mask = "ff 00 ff ff" }
+            [[signature]]
+            name = "syn"
+            observe = true
+            tcp_flags = "syn, !ack"
+            tcp_window = 1024
+            tcp_options = "mss,sack,ts,nop,wscale,30"
+            payload = { from = "end", text = "\"\u0000é" }
+            [[signature]]
+            name = "bare"
+            tcp_options = "none"
+            payload = { from = "header", offset = 13, bytes = "02" }
+            [[signature]]
+            name = "echo"
+            icmp = 8
+            [[signature]]
+            name = "too-big"
+            icmpv6 = "2/0"
             [default]
             closed = true
+            signatures = ["too-big", "echo"]
             [[class]]
             name = "web"
+            signatures = ["syn"]
             protocol = "tcp"
             ports = [80, "8000-8010"]
             syn_cookies = { above = "90k/m", hold = "1m 30s" }

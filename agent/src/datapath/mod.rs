@@ -18,16 +18,16 @@ use std::{net::IpAddr, path::Path, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, ArrayOfMaps, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf},
     programs::{Program, TestRun as _, TestRunOptions, Xdp},
 };
 use ipnet::IpNet;
 use stopbank_common::{
     Address,
-    counters::{Counters, slot},
+    counters::{Counters, Tally, slot},
     gcra::{GUARD_UNTIL_CELL, Line, TICKS_PER_NS},
     names,
-    policy::{GUARD_ALWAYS, Kept, Policy},
+    policy::{GUARD_ALWAYS, Kept, MAX_SIGNATURES, Policy},
 };
 
 pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
@@ -89,6 +89,7 @@ pub struct Datapath {
     proven: HashMap<MapData, [u8; 16], u64>,
     ticks: Ticks,
     counters: PerCpuArray<MapData, Shared<Counters>>,
+    signatures: PerCpuArray<MapData, Shared<Tally>>,
     events: Option<RingBuf<MapData>>,
     events_lost: PerCpuArray<MapData, u64>,
     kept: Array<MapData, Shared<Kept>>,
@@ -154,6 +155,7 @@ impl Datapath {
             proven: maps::typed(taken(names::PROVEN)?, names::PROVEN)?,
             ticks,
             counters: maps::typed(taken(names::COUNTERS)?, names::COUNTERS)?,
+            signatures: maps::typed(taken(names::SIGNATURES)?, names::SIGNATURES)?,
             events: Some(maps::typed(taken(names::EVENTS)?, names::EVENTS)?),
             events_lost: maps::typed(taken(names::EVENTS_LOST)?, names::EVENTS_LOST)?,
             kept,
@@ -297,6 +299,36 @@ impl Datapath {
             sum.add(cpu);
         }
         Ok(sum)
+    }
+
+    /// What each signature has matched, all CPUs together, by its number.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn signature_matches(&self) -> Result<[Tally; MAX_SIGNATURES], DatapathError> {
+        let mut sums = [Tally::default(); MAX_SIGNATURES];
+        for (number, sum) in sums.iter_mut().enumerate() {
+            let values = self
+                .signatures
+                .get(&(number as u32), 0)
+                .map_err(|error| DatapathError::kernel("read the counts of signatures", &error))?;
+            values.iter().for_each(|Shared(cpu)| *sum += *cpu);
+        }
+        Ok(sums)
+    }
+
+    /// Begins a signature's count anew: its number is another's now.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn reset_signature(&mut self, number: u32) -> Result<(), DatapathError> {
+        let failed = |error| DatapathError::kernel("reset the count of a signature", &error);
+        let cpus = self.signatures.get(&number, 0).map_err(failed)?.len();
+        let zeroes = PerCpuValues::try_from(vec![Shared(Tally::default()); cpus])
+            .map_err(|error| DatapathError::kernel("reset the count of a signature", &error))?;
+        self.signatures.set(number, zeroes, 0).map_err(failed)
     }
 
     /// Events that found the ring buffer full.

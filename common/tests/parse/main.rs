@@ -4,5 +4,6 @@
 mod frames;
 mod good;
 mod hostile;
+mod layout;
 mod malformed;
 mod truncation;

@@ -13,6 +13,7 @@ mod limits;
 mod lists;
 mod random;
 mod rig;
+mod signatures;
 mod simulation;
 
 use libtest_mimic::{Arguments, Trial};
@@ -29,6 +30,7 @@ fn main() {
     trials.extend(lists::trials());
     trials.extend(files::trials());
     trials.extend(limits::trials());
+    trials.extend(signatures::trials());
     trials.extend(random::trials());
     trials.extend(bound::trials());
     trials.extend(simulation::trials());
