@@ -1,7 +1,7 @@
 //! What packets of known attacks look like. Asked only where a class has signatures, of which each is compared with what
 //! the headers say first, and reads the packet only where that fits.
 
-use core::cell::UnsafeCell;
+use core::{cell::UnsafeCell, mem::MaybeUninit};
 
 use aya_ebpf::{
     bindings::xdp_md, btf_maps::PerCpuArray, helpers::generated::bpf_xdp_load_bytes, macros::btf_map,
@@ -10,7 +10,7 @@ use aya_ebpf::{
 use stopbank_common::{
     Reason,
     counters::Tally,
-    parse::{Cursor, Facts, Layout, parse_layout},
+    parse::{Cursor, Layout, parse_layout},
     policy::{MAX_CLASSES, MAX_SIGNATURES, Policy},
     signature::{Bytes, LONGEST_OPTIONS, Signature, field, option_kinds},
 };
@@ -34,12 +34,13 @@ pub(crate) extern "C" fn judge_by_signatures(
     let (Some(packet), Some(policy)) = (unsafe { packet.as_mut() }, unsafe { policy.as_ref() }) else {
         return verdict::NONE;
     };
-    // Read a second time, so that packets of other classes do not pay for what only signatures ask.
-    let (mut facts, mut layout) = (Facts::default(), Layout::default());
+    // Read a second time, so that packets of other classes do not pay for what only signatures ask. The facts are the same
+    // again; for others there is no room on the stack.
+    let mut layout = Layout::default();
     let context = XdpContext::new(ctx);
     // SAFETY: data and data_end delimit the packet's bytes; the verifier holds every read to them.
     let cursor = unsafe { Cursor::from_range(context.data(), context.data_end()) };
-    if parse_layout(cursor, packet.length, &mut facts, &mut layout).is_err() {
+    if parse_layout(cursor, packet.length, &mut packet.facts, &mut layout).is_err() {
         return verdict::NONE; // Never: it was read before.
     }
     let layout = core::hint::black_box(&layout);
@@ -110,7 +111,7 @@ impl Bytes for Reader {
     fn pattern(&self, offset: u32, length: u32) -> Option<[u64; 2]> {
         let buffer = self.buffer.get();
         // The verifier wants to see that it is 1 to 16.
-        let length = (length.wrapping_sub(1) & 15) + 1;
+        let length = 1 + masked::<15>(length.wrapping_sub(1) as usize) as u32;
         // SAFETY: the buffer is ours alone, and holds as many bytes; what an earlier signature left after them, the mask
         // does not ask for.
         unsafe {
@@ -131,11 +132,20 @@ impl Bytes for Reader {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn read_option_kinds(ctx: *mut xdp_md, offset: u32, length: u32) -> u64 {
-    let mut options = [0_u64; 8];
     if length == 0 || length > LONGEST_OPTIONS as u32 {
         return 0;
     }
-    let bytes = (&raw mut options).cast::<[u8; 64]>();
+    let mut options = MaybeUninit::<[u64; 8]>::uninit();
+    let bytes = options.as_mut_ptr().cast::<[u8; 64]>();
+    // Cleared word by word: the compiler would call a function that clears bytes, whose frame is one too many for the stack.
+    let mut word = 0;
+    while word < 8 {
+        // SAFETY: within the array.
+        unsafe { bytes.cast::<u64>().add(word).write_volatile(0) };
+        word += 1;
+    }
+    // Linux 6.1 wants to see that it is 1 to 64.
+    let length = 1 + masked::<63>((length - 1) as usize) as u32;
     // SAFETY: the array is longer than the longest options.
     if unsafe { bpf_xdp_load_bytes(ctx, offset, bytes.cast(), length) } != 0 {
         // The parser has found them to be there.
