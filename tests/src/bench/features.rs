@@ -15,7 +15,18 @@ use stopbank::{
 use stopbank_common::{
     gcra::Limit,
     list::{VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY},
-    policy::MAX_INTERFACES,
+    policy::{HANDSHAKE_SACK, HANDSHAKE_SCALING, HANDSHAKE_TIMESTAMPS, Handshake, MAX_INTERFACES},
+};
+
+/// What answers to SYNs say: everything.
+const HANDSHAKE: Handshake = Handshake {
+    mss_v4: 1_460,
+    mss_v6: 1_440,
+    window: 65_535,
+    scale: 7,
+    flags: HANDSHAKE_SACK | HANDSHAKE_SCALING | HANDSHAKE_TIMESTAMPS,
+    hop_limit: 64,
+    reserved: [0; 7],
 };
 
 /// Interface index of the loopback device, from which test runs seem to come.
@@ -91,6 +102,8 @@ pub(crate) struct Features {
     pub(crate) levels: bool,
     /// The sockets of the host are asked.
     pub(crate) host: bool,
+    /// SYNs are answered with cookies.
+    pub(crate) cookies: bool,
     /// A sample of what is dropped goes to user space.
     pub(crate) events: bool,
 }
@@ -106,6 +119,7 @@ impl Features {
         reserve: false,
         levels: false,
         host: false,
+        cookies: false,
         events: true,
     };
     const DEFAULT: Self =
@@ -128,7 +142,8 @@ impl Features {
         for (name, protocol, ports) in known.chain(others) {
             let _ = write!(
                 text,
-                "[[class]]\nname = {name:?}\nprotocol = {protocol:?}\nports = {ports}\n{}",
+                "[[class]]\nname = {name:?}\nprotocol = {protocol:?}\nports = {ports}\n{}{}",
+                if self.cookies && protocol == "tcp" { "syn_cookies = \"always\"\n" } else { "" },
                 self.limits("class", protocol == "tcp", rates)
             );
         }
@@ -170,7 +185,8 @@ impl Features {
         let config = config::parse("the benchmark's policy", &text)?;
         let mut interfaces = [0; MAX_INTERFACES];
         interfaces[SLOT as usize] = LOOPBACK;
-        let host = Host { interfaces, ..Host::default() };
+        let handshake = self.cookies.then_some(HANDSHAKE);
+        let host = Host { interfaces, handshake, ..Host::default() };
         let mut compiled = match config::compile(&config, &datapath.kept()?, &host) {
             Ok(compiled) => compiled,
             Err(error) => anyhow::bail!("the benchmark's policy does not compile: {error:?}"),

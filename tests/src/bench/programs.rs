@@ -25,7 +25,7 @@ use stopbank_tests::scratch::Scratch;
 use crate::{
     features::{self, Config, Lists},
     memory::{self, Memory},
-    packets::{Packet, Sources},
+    packets::{self, Packet, Sources},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
@@ -114,7 +114,7 @@ pub(crate) struct Choice {
 }
 
 /// Programs of our object for the benchmark that are run by test runs.
-const PEERS: [&str; 8] = [
+const PEERS: [&str; 10] = [
     "empty",
     "empty_frags",
     "lru_limiter",
@@ -123,6 +123,8 @@ const PEERS: [&str; 8] = [
     "mutate_v6",
     "mutate_v4_frags",
     "mutate_v6_frags",
+    "renew_syn_v4",
+    "renew_syn_v6",
 ];
 
 /// Everything that is loaded.
@@ -265,6 +267,45 @@ impl Programs {
             now.packets -= before.packets;
         }
         Ok((ns, counted))
+    }
+
+    /// A turn of SYNs that ours, as it was last set up, answers: each written anew before it is judged. And what was counted.
+    pub(crate) fn syn_answered(
+        &mut self,
+        v4: bool,
+        sources: Sources,
+        repeat: u32,
+    ) -> Result<(f64, Counters)> {
+        let before = self.one(Config::Default)?.counted()?;
+        let at = self.position(Config::Default)?;
+        self.target_frags.set(0, &self.ours[at].1.program, 0)?;
+        let ns = self.syns(v4, sources, repeat)?;
+        let mut counted = self.one(Config::Default)?.counted()?;
+        for (now, before) in counted.judged.iter_mut().zip(&before.judged) {
+            now.packets -= before.packets;
+        }
+        Ok((ns, counted))
+    }
+
+    /// The same SYNs to the empty program.
+    pub(crate) fn syn_to_nobody(&mut self, v4: bool, sources: Sources, repeat: u32) -> Result<f64> {
+        self.target_frags.set(0, xdp(&self.peers, "empty_frags")?.fd()?, 0)?;
+        self.syns(v4, sources, repeat)
+    }
+
+    fn syns(&mut self, v4: bool, sources: Sources, repeat: u32) -> Result<f64> {
+        self.source_bits.set(0, sources.bits(), 0)?;
+        let frame = packets::syn_with_options(v4);
+        let mut template = [0; 128];
+        template[..frame.len()].copy_from_slice(&frame);
+        let mut map: Array<_, [u8; 128]> =
+            self.peers.map_mut("SYN_TEMPLATE").context("no map for a SYN")?.try_into()?;
+        map.set(0, template, 0)?;
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&frame);
+        options.repeat = repeat;
+        let name = if v4 { "renew_syn_v4" } else { "renew_syn_v6" };
+        Ok(xdp(&self.peers, name)?.test_run(options)?.duration.as_nanos() as f64)
     }
 
     /// Where lists and policy of a configuration are.

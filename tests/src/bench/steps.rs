@@ -81,7 +81,7 @@ pub(crate) fn run(
 }
 
 /// Something listens on the ports of the benchmark's packets, so that the host's sockets want them.
-fn listen() -> Result<(TcpListener, UdpSocket)> {
+pub(crate) fn listen() -> Result<(TcpListener, UdpSocket)> {
     let obstacle = "ports 443/tcp and 53/udp must be free here";
     Ok((TcpListener::bind("[::]:443").context(obstacle)?, UdpSocket::bind("[::]:53").context(obstacle)?))
 }

@@ -4,6 +4,8 @@
 //! in turns, so that whatever else the machine does hits all of them; medians count. Figures of one run compare with each
 //! other, not with those of another machine.
 
+#[path = "../bench/cookies.rs"]
+mod cookies;
 #[path = "../bench/features.rs"]
 mod features;
 #[path = "../bench/feed.rs"]
@@ -63,10 +65,12 @@ enum Part {
     Https,
     /// Where the nanoseconds go: ours with one feature more at a time
     Steps,
+    /// From a SYN to its SYN-ACK with a cookie
+    Cookies,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Packets, Self::Lists, Self::Live, Self::Https, Self::Steps];
+    const ALL: [Self; 6] = [Self::Packets, Self::Lists, Self::Live, Self::Https, Self::Steps, Self::Cookies];
 }
 
 /// Measures stopbank beside others: time per packet, lists, live frames, a service under attack, and each step.
@@ -91,7 +95,7 @@ impl Part {
         in both. `packets`: packet, sources, program, ns, net_ns (less the empty program's), spread_ns, of_xdp_filter, \
         growth (2^16 to 2^32). `lists`: case, ns, net_ns or value, at_most. `live`: program, case, sources, mpps, \
         of_xdp_drop, of_nft_meter. `https`: program, attack, sent_mpps, requests, success, p50_ms, p99_ms, p99_of_calm. \
-        `steps`: step, packet, sources, net_ns."
+        `steps`: step, packet, sources, net_ns. `cookies`: packet, sources, net_ns, of_xdp_synproxy."
 )]
 struct Arguments {
     /// Only these parts
@@ -147,6 +151,7 @@ impl std::fmt::Display for Part {
             Self::Live => "live",
             Self::Https => "https",
             Self::Steps => "steps",
+            Self::Cookies => "cookies",
         })
     }
 }
@@ -210,6 +215,10 @@ impl Arguments {
             Part::Steps => {
                 let feed = on_one_cpu()?;
                 steps::run(|| self.load(&LEFT_OUT, &feed), &feed, &plan)
+            }
+            Part::Cookies => {
+                let feed = on_one_cpu()?;
+                cookies::run(|| self.load(&LEFT_OUT, &feed), &feed, &plan)
             }
         }
     }

@@ -6,7 +6,7 @@
 use aya_ebpf::{
     bindings::xdp_action,
     btf_maps::{Array, ProgramArray},
-    helpers::generated::bpf_get_prandom_u32,
+    helpers::generated::{bpf_get_prandom_u32, bpf_xdp_store_bytes},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -46,6 +46,34 @@ fn mutate_v4_frags(ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 fn mutate_v6_frags(ctx: XdpContext) -> u32 {
     v6(&ctx, &TARGET_FRAGS)
+}
+
+/// A SYN, to be written anew each time: the program under test turns it into the answer.
+#[btf_map]
+static SYN_TEMPLATE: Array<[u8; 128], 1> = Array::new();
+
+#[xdp(frags)]
+fn renew_syn_v4(ctx: XdpContext) -> u32 {
+    if renew(&ctx, 74).is_none() {
+        return xdp_action::XDP_ABORTED;
+    }
+    v4(&ctx, &TARGET_FRAGS)
+}
+
+#[xdp(frags)]
+fn renew_syn_v6(ctx: XdpContext) -> u32 {
+    if renew(&ctx, 94).is_none() {
+        return xdp_action::XDP_ABORTED;
+    }
+    v6(&ctx, &TARGET_FRAGS)
+}
+
+/// The first so many bytes of the template.
+#[inline(always)]
+fn renew(ctx: &XdpContext, bytes: u32) -> Option<()> {
+    let template = SYN_TEMPLATE.get_ptr_mut(0)?;
+    // SAFETY: no more bytes than the map's value has.
+    (unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, template.cast(), bytes) } == 0).then_some(())
 }
 
 #[inline(always)]
