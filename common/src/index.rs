@@ -175,6 +175,22 @@ pub const fn leaf_code(leaf: &Leaf, place: Place) -> u64 {
     leaf[(place.top >> 5 & 7) as usize] >> (2 * (place.top & 31)) & 3
 }
 
+/// Bits of the coarse filter over a few dynamic entries.
+pub const COARSE_BITS: usize = 512;
+
+/// The coarse filter: a bit for each first byte of IPv4 addresses, then one for each second byte of IPv6 ones.
+pub type Coarse = [u64; COARSE_BITS / 64];
+
+/// The bit of an address in the coarse filter.
+#[inline(always)]
+pub fn coarse_bit(address: &Address) -> usize {
+    if address.is_v4() {
+        usize::from(address.words[3].to_ne_bytes()[0])
+    } else {
+        COARSE_BITS / 2 + usize::from(address.words[0].to_ne_bytes()[1])
+    }
+}
+
 /// Nothing at all is listed.
 pub const STATE_EMPTY: u64 = 0;
 /// Which of the two generations of the index is in force.

@@ -13,6 +13,8 @@ pub const POLICY: &str = "POLICY";
 pub const LISTS: &str = "LISTS";
 /// `Array<u64, 1>`: what of the lists is in use, bits of [`crate::index`]`::STATE_…`.
 pub const LISTS_STATE: &str = "LISTS_STATE";
+/// `Array<index::Coarse, 1>`: where there are dynamic entries, while they are too few for an index.
+pub const LISTS_COARSE: &str = "LISTS_COARSE";
 /// `ArrayOfMaps<Array<u64, FILTER_WORDS>, 2>`: where the index has anything, a bit for each /24.
 pub const LISTS_FILTER: &str = "LISTS_FILTER";
 /// `ArrayOfMaps<Array<u64, PIECE_WORDS>, 2 * PIECES>`: two generations of the index over the list files, in pieces.
@@ -44,10 +46,11 @@ pub const COOKIE_LISTENERS: &str = "COOKIE_LISTENERS";
 /// `PerCpuArray<[u32; N], 1>`: the headers of the SYN that is being answered.
 pub const SEGMENT: &str = "SEGMENT";
 /// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
-pub const PINNED_MAPS: [&str; 16] = [
+pub const PINNED_MAPS: [&str; 17] = [
     POLICY,
     LISTS,
     LISTS_STATE,
+    LISTS_COARSE,
     LISTS_FILTER,
     LISTS_INDEX,
     LISTS_LEAVES,

@@ -11,13 +11,13 @@ use aya_ebpf::{
 use stopbank_common::{
     Address, Reason,
     index::{
-        CODE_ALLOW, CODE_DENY, CODE_MORE, CODE_NONE, FILTER_WORDS, Leaf, PIECE_WORDS, PIECES, Place,
-        STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT, Word, leaf_code,
+        COARSE_BITS, CODE_ALLOW, CODE_DENY, CODE_MORE, CODE_NONE, Coarse, FILTER_WORDS, Leaf, PIECE_WORDS,
+        PIECES, Place, STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT, Word, coarse_bit, leaf_code,
     },
     list::{LIST_CAPACITY, LONGER_CAPACITY, ListEntry, VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY, beats},
 };
 
-use crate::{Packet, clock::Clock, verdict};
+use crate::{Packet, bound::masked, clock::Clock, verdict};
 
 /// `BPF_F_MMAPABLE`: user space writes through a mapping.
 const MAPPED: usize = 1 << 10;
@@ -27,6 +27,10 @@ const ANY_SIZE: usize = 1 << 12;
 /// What of the lists is in use; read once a packet, so that it is judged by one generation.
 #[btf_map]
 static LISTS_STATE: Array<u64, 1> = Array::new();
+
+/// Where there are dynamic entries, while they are too few for an index.
+#[btf_map]
+static LISTS_COARSE: Array<Coarse, 1> = Array::new();
 
 /// Dynamic entries.
 #[btf_map]
@@ -50,6 +54,24 @@ static LISTS_LONGER: ArrayOfMaps<LpmTrie<Address, [ListEntry; 1], { LONGER_CAPAC
 
 /// How many expired entries, one inside the other, are looked past before the agent has swept them.
 const NESTED_EXPIRED: u32 = 4;
+
+/// Whether the lists may know the packet's source: asked in place, so that nearly every packet is spared the step itself.
+#[inline(always)]
+pub(crate) fn may_know(source: &Address) -> bool {
+    let Some(&state) = LISTS_STATE.get(0) else { return true };
+    if state == STATE_EMPTY {
+        return false;
+    }
+    if state & STATE_INDEXED == 0 {
+        let Some(coarse) = LISTS_COARSE.get(0) else { return true };
+        let bit = masked::<{ COARSE_BITS - 1 }>(coarse_bit(source));
+        return coarse[bit >> 6] >> (bit & 63) & 1 != 0;
+    }
+    let place = Place::of(source);
+    LISTS_FILTER
+        .get_value((state & STATE_SLOT) as u32, &place.filter_word())
+        .is_none_or(|word| place.is_in(*word))
+}
 
 /// The reason that the lists give for the packet's source, if they know it. See [`verdict`].
 #[unsafe(no_mangle)]

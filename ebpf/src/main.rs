@@ -125,12 +125,14 @@ fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
     if essential::keeps_host_alive(&packet.facts, &mut packet.clock) {
         return Reason::Essential as u32;
     }
+    if lists::may_know(&packet.facts.source) {
+        let listed = lists::judge_by_lists(packet);
+        if listed != verdict::NONE && packet.stands(policy, listed) {
+            return listed;
+        }
+    }
     let class = policy::class_of(policy, &packet.facts);
     let Some(line) = limits::read_ahead(packet, policy, class) else { return Reason::NoPolicy as u32 };
-    let listed = lists::judge_by_lists(packet);
-    if listed != verdict::NONE && packet.stands(policy, listed) {
-        return listed;
-    }
     let illegitimate = illegitimate::judge_legitimacy(packet, policy.fragments);
     if illegitimate != verdict::NONE && packet.stands(policy, illegitimate) {
         return illegitimate;

@@ -19,7 +19,10 @@ use aya::{
 };
 use ipnet::IpNet;
 use stopbank_common::{
-    index::{PIECES, STATE_DYNAMIC, STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT},
+    Address,
+    index::{
+        Coarse, PIECES, STATE_DYNAMIC, STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT, coarse_bit,
+    },
     list::{ListEntry, ListKey},
     names,
 };
@@ -42,6 +45,7 @@ const DIRECT: usize = 64;
 pub(super) struct Lists {
     trie: LpmTrie<MapData, [u8; 16], Shared<ListEntry>>,
     state_map: Array<MapData, u64>,
+    coarse: Array<MapData, Coarse>,
     filter: MapData,
     index: MapData,
     leaves: MapData,
@@ -65,6 +69,7 @@ impl Lists {
         let mut lists = Self {
             trie: maps::typed(maps::take(ebpf, names::LISTS)?, names::LISTS)?,
             state_map,
+            coarse: maps::typed(maps::take(ebpf, names::LISTS_COARSE)?, names::LISTS_COARSE)?,
             filter: outer(ebpf, names::LISTS_FILTER)?,
             index: outer(ebpf, names::LISTS_INDEX)?,
             leaves: outer(ebpf, names::LISTS_LEAVES)?,
@@ -77,6 +82,7 @@ impl Lists {
         for (prefix, _) in lists.entries()? {
             lists.dynamic.insert(prefix);
         }
+        lists.set_coarse(None)?;
         Ok(lists)
     }
 
@@ -91,6 +97,7 @@ impl Lists {
         if let Some(generation) = &mut self.current {
             generation.enter(prefix).map_err(failed)?;
         }
+        self.set_coarse(Some(prefix))?;
         // What lies within is compared with before the entry is found.
         self.set_state(self.wanted(self.dynamic.len() + 1))?;
         let key = list_key(prefix);
@@ -121,6 +128,7 @@ impl Lists {
         self.dynamic.remove(prefix);
         self.mark(prefix).map_err(failed)?;
         self.set_state(self.wanted(self.dynamic.len()))?;
+        self.set_coarse(None)?;
         Ok(true)
     }
 
@@ -166,6 +174,7 @@ impl Lists {
                 Some(made)
             }
         };
+        self.set_coarse(None)?;
         let before = (self.state, std::mem::replace(&mut self.current, generation));
         let state = slot | self.wanted(self.dynamic.len()) & !STATE_SLOT;
         if let Err(error) = self.set_state(state) {
@@ -231,6 +240,21 @@ impl Lists {
         };
         let dynamic = if dynamic > 0 { STATE_DYNAMIC } else { STATE_EMPTY };
         self.state & STATE_SLOT | indexed | dynamic
+    }
+
+    /// Tells the program where there are dynamic entries, and `more`, while they are looked up without an index.
+    fn set_coarse(&mut self, more: Option<IpNet>) -> Result<(), DatapathError> {
+        if self.dynamic.len() > DIRECT {
+            return Ok(());
+        }
+        let mut coarse = Coarse::default();
+        for prefix in self.dynamic.iter().chain(more) {
+            let (first, last) = (Address::from(prefix.network()), Address::from(prefix.broadcast()));
+            for bit in coarse_bit(&first)..=coarse_bit(&last) {
+                coarse[bit / 64] |= 1 << (bit % 64);
+            }
+        }
+        self.coarse.set(0, coarse, 0).map_err(|error| DatapathError::kernel("write LISTS_COARSE", &error))
     }
 
     fn set_state(&mut self, state: u64) -> Result<(), DatapathError> {
