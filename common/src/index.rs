@@ -178,7 +178,7 @@ pub const fn leaf_code(leaf: &Leaf, place: Place) -> u64 {
 /// Bits of the coarse filter over a few dynamic entries.
 pub const COARSE_BITS: usize = 512;
 
-/// The coarse filter: a bit for each first byte of IPv4 addresses, then one for each second byte of IPv6 ones.
+/// The coarse filter: a bit for each first byte of IPv4 addresses, then one for each fourth byte of IPv6 ones.
 pub type Coarse = [u64; COARSE_BITS / 64];
 
 /// The bit of an address in the coarse filter.
@@ -187,7 +187,7 @@ pub fn coarse_bit(address: &Address) -> usize {
     if address.is_v4() {
         usize::from(address.words[3].to_ne_bytes()[0])
     } else {
-        COARSE_BITS / 2 + usize::from(address.words[0].to_ne_bytes()[1])
+        COARSE_BITS / 2 + usize::from(address.words[0].to_ne_bytes()[3])
     }
 }
 

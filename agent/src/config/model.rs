@@ -396,7 +396,7 @@ impl Config {
                 metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9117))),
             },
             interfaces: Vec::new(),
-            source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 17 },
+            source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 16 },
             events: per_second(200),
             lists: ConfiguredLists::default(),
             list_files: Vec::new(),

@@ -56,7 +56,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { source_lines: 1 << 17, kernel_log: 0, simulation: None }
+        Self { source_lines: 1 << 16, kernel_log: 0, simulation: None }
     }
 }
 

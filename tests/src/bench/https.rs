@@ -54,7 +54,7 @@ ports = [443]
 syn_cookies = \"auto\"
 per_source = { packets = \"5000/s\", connections = \"100/s\" }
 ";
-/// The same with all else that there is, but for list and sources, which [`policy`] adds.
+/// The same with all else that there is, but for list and sources, which the policy of the run adds.
 const POLICY_FULL: &str = "
 [[class.per_prefix]]
 ipv4 = 24

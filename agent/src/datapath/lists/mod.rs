@@ -21,7 +21,8 @@ use ipnet::IpNet;
 use stopbank_common::{
     Address,
     index::{
-        Coarse, PIECES, STATE_DYNAMIC, STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT, coarse_bit,
+        COARSE_BITS, Coarse, PIECES, STATE_DYNAMIC, STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT,
+        coarse_bit,
     },
     list::{ListEntry, ListKey},
     names,
@@ -250,7 +251,12 @@ impl Lists {
         let mut coarse = Coarse::default();
         for prefix in self.dynamic.iter().chain(more) {
             let (first, last) = (Address::from(prefix.network()), Address::from(prefix.broadcast()));
-            for bit in coarse_bit(&first)..=coarse_bit(&last) {
+            let bits = match prefix {
+                // All that come before the byte may be any.
+                IpNet::V6(v6) if v6.prefix_len() < 24 => COARSE_BITS / 2..=COARSE_BITS - 1,
+                _ => coarse_bit(&first)..=coarse_bit(&last),
+            };
+            for bit in bits {
                 coarse[bit / 64] |= 1 << (bit % 64);
             }
         }
