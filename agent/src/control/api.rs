@@ -2,6 +2,8 @@
 //! objects with `-o json`.
 //!
 //! Times are RFC 3339 in UTC, durations seconds, sizes bytes.
+//!
+//! Long, and in one piece: a flat list of types in the order of that page, without logic, to be read beside it.
 
 use std::net::IpAddr;
 
