@@ -40,6 +40,8 @@ pub const CLASS_CLOSED: u32 = 1;
 pub const CLASS_OBSERVE: u32 = 2;
 /// One of the class's limits is too fine for the coarse clock.
 pub const CLASS_PRECISE: u32 = 4;
+/// What is above one of the class's totals is dropped, whoever sent it: nothing is reserved, nothing observed.
+pub const CLASS_FIRM_TOTAL: u32 = 8;
 
 /// No SYN cookies.
 pub const GUARD_OFF: u32 = 0;

@@ -5,7 +5,10 @@ use stopbank_common::{
     Address, Reason,
     gcra::{Cell as _, Dimension, Limit, Line, MAX_UNITS, Ticks, admit, admit_at_once, admit_one},
     hash::source_hash,
-    policy::{CLASS_CLOSED, CLASS_PRECISE, Class, GUARD_OFF, Limits, MAX_CLASSES, MAX_LEVELS, Policy},
+    policy::{
+        CLASS_CLOSED, CLASS_FIRM_TOTAL, CLASS_PRECISE, Class, GUARD_OFF, Limits, MAX_CLASSES, MAX_LEVELS,
+        Policy,
+    },
 };
 
 use crate::{Packet, bound::masked, cell::MapCell, cookies, proven, verdict};
@@ -22,11 +25,17 @@ static SOURCES: Array<Line, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static TOTALS: Array<Line, MAX_CLASSES, MMAPABLE> = Array::new();
 
-/// Where the rates of a source or a prefix stand.
+/// What of the limits is known before the packet is held against them.
 pub(crate) struct Place {
-    hash: u64,
+    /// The source's line, and its hash.
     line: *mut Line,
+    hash: u64,
+    /// Dimensions in which the class's total is spent: a bit each; and [`SETTLED`].
+    spent: u32,
 }
+
+/// That a total is spent is the end of it, whoever sent the packet.
+const SETTLED: u32 = 1 << 31;
 
 /// Does something for every dimension that has a limit and that the packet counts in. A macro, and neither a loop nor a
 /// closure: the compiler would keep those as such, and the verifier lose the bounds of the indices.
@@ -43,21 +52,51 @@ macro_rules! in_each_dimension {
     };
 }
 
-/// Finds the source's line and begins to read it, before anything waits for it: memory answers while the lists are asked.
-/// (Changing a cell is a barrier, after which nothing is read ahead.)
+/// Asks the class's total, which is one hot line, and begins to read the lines of the source and of the prefixes that it is
+/// in, before anything waits for them: memory answers to all of them at once, and while the sockets are asked. (Changing
+/// a cell is a barrier, after which nothing is read ahead.) Where the total turns the packet away whoever sent it,
+/// nothing else is read.
 ///
-/// Where a class limits no source, the table's first line stands in, so that the verifier has one way to follow, not two.
+/// Where no source's line is needed, the table's first one stands in, so that the verifier has one way to follow, not two.
 #[inline(always)]
-pub(crate) fn read_ahead(packet: &Packet, policy: &Policy, class: u8) -> Option<Place> {
+pub(crate) fn read_ahead(packet: &mut Packet, policy: &Policy, class: u8) -> Option<Place> {
+    let total = TOTALS.get_ptr_mut(class.into())?;
     let class = &policy.classes[masked::<{ MAX_CLASSES - 1 }>(class.into())];
-    let (mut number, mut hash) = (0, 0);
-    if levels(class, packet) & 1 != 0 {
-        hash = hash_at(policy, class, &packet.facts.source, 0);
-        number = class.regions[0].line(hash);
+    let mut spent = spent_totals(packet, class, total);
+    let (mut line, mut hash) = (0, 0);
+    if spent != 0
+        && class.flags & CLASS_FIRM_TOTAL != 0
+        && (class.guard.mode == GUARD_OFF || !packet.facts.opens_connection())
+    {
+        spent |= SETTLED;
+    } else {
+        let levels = levels(class, packet);
+        if levels & 1 != 0 {
+            hash = hash_at(policy, class, &packet.facts.source, 0);
+            line = class.regions[0].line(hash);
+        }
+        if levels > 1 {
+            read_prefixes_ahead(packet, policy, class);
+        }
     }
-    let line = SOURCES.get_ptr_mut(number)?;
+    let line = SOURCES.get_ptr_mut(line)?;
     let _ = cell(line, 0).load();
-    Some(Place { hash, line })
+    Some(Place { line, hash, spent })
+}
+
+/// The dimensions in which the packet finds a class's total spent.
+#[inline(always)]
+fn spent_totals(packet: &mut Packet, class: &Class, total: *mut Line) -> u32 {
+    let units = Units::of(packet);
+    let now = packet.clock.ticks(class.flags & CLASS_PRECISE != 0);
+    let mut spent = 0;
+    in_each_dimension!(dimension, class.total, units, |limit, count| {
+        let arrival = cell(total, dimension.total_cell()).load();
+        if limit.after(arrival, now, count).is_none() {
+            spent |= 1 << dimension as u32;
+        }
+    });
+    spent
 }
 
 /// The hash of a source, or of a prefix that it is in, for a class.
@@ -70,12 +109,16 @@ fn hash_at(policy: &Policy, class: &Class, source: &Address, level: usize) -> u6
     source_hash(&policy.key, &source.masked(mask), salt)
 }
 
-/// The limit of its class that the packet is over, if there is one. See [`verdict`].
+/// The limit of its class that the packet is over, if there is one. See [`verdict`]. A limit that is only observed is noted,
+/// and those after it are asked.
 #[inline(always)]
 pub(crate) fn judge_by_limits(ctx: *mut xdp_md, packet: &mut Packet, policy: &Policy, place: &Place) -> u32 {
     let class = class(policy, packet);
-    if class.flags & CLASS_CLOSED != 0 {
+    if class.flags & CLASS_CLOSED != 0 && packet.stands(policy, Reason::ClassClosed as u32) {
         return Reason::ClassClosed as u32;
+    }
+    if place.spent & SETTLED != 0 {
+        return over_first(place.spent);
     }
     let units = Units::of(packet);
     let now = packet.clock.ticks(class.flags & CLASS_PRECISE != 0);
@@ -87,27 +130,26 @@ pub(crate) fn judge_by_limits(ctx: *mut xdp_md, packet: &mut Packet, policy: &Po
         && packet.may_be_answered(policy);
     // Where the class's total is spent, the packet is dropped whatever its source has left: that is known from one hot
     // line, and random sources leave no trace in the table.
-    in_each_dimension!(dimension, class.total, units, |limit, count| {
-        let arrival = cell(total, dimension.total_cell()).load();
-        if !guarded
-            && limit.after(arrival, now, count).is_none()
+    in_each_dimension!(dimension, class.total, units, |_limit, _count| {
+        if place.spent & 1 << dimension as u32 != 0
+            && !guarded
             && reserve_spent(total, class, packet, policy, dimension, now, ASK)
+            && packet.stands(policy, over_total(dimension) as u32)
         {
             return over_total(dimension) as u32;
         }
     });
     let levels = levels(class, packet);
     if levels & 1 != 0 {
-        let over = charge_source(place, &class.per_source[0], now, units);
-        if over != WITHIN {
-            return over_source(over) as u32;
+        let over = charge_source(packet, policy, place, &class.per_source[0], now, units);
+        if over != verdict::NONE {
+            return over;
         }
     }
     if levels > 1 {
         let over = charge_prefixes(packet, policy, class, now, units.0);
-        // Who has proved itself is not held to what its neighbours do.
-        if over != WITHIN && proven::is_proven(packet, policy) == 0 {
-            return over_prefix(over) as u32;
+        if over != verdict::NONE {
+            return over;
         }
     }
     if guarded {
@@ -120,11 +162,24 @@ pub(crate) fn judge_by_limits(ctx: *mut xdp_md, packet: &mut Packet, policy: &Po
         let total_cell = cell(total, dimension.total_cell());
         if !admit_one(&total_cell, now, limit, count)
             && reserve_spent(total, class, packet, policy, dimension, now, CHARGE)
+            && packet.stands(policy, over_total(dimension) as u32)
         {
             return over_total(dimension) as u32;
         }
     });
     verdict::NONE
+}
+
+/// The first of the totals that are spent.
+#[inline(always)]
+const fn over_first(spent: u32) -> u32 {
+    (if spent & 1 != 0 {
+        Reason::TotalPackets
+    } else if spent & 2 != 0 {
+        Reason::TotalBytes
+    } else {
+        Reason::TotalConnections
+    }) as u32
 }
 
 #[inline(always)]
@@ -160,40 +215,67 @@ impl Units {
     }
 }
 
-/// The source keeps to its limits.
-const WITHIN: u32 = 3;
-
-/// Charges a source. The dimension that it is over in, or [`WITHIN`]. A packet that a later limit refuses has been
-/// charged to the earlier ones.
+/// Charges a source; [`verdict::NONE`] if it keeps to its limits. A packet that a later limit refuses has been charged to the
+/// earlier ones.
 ///
 /// In place, but for what happens when another CPU was first: to call a function costs as much as all of this where
 /// processors must be kept from guessing where it returns to.
 #[inline(always)]
-fn charge_source(place: &Place, limits: &Limits, now: Ticks, units: Units) -> u32 {
+fn charge_source(
+    packet: &mut Packet,
+    policy: &Policy,
+    place: &Place,
+    limits: &Limits,
+    now: Ticks,
+    units: Units,
+) -> u32 {
     let (line, hash) = (place.line, place.hash);
     in_each_dimension!(dimension, limits, units, |limit, count| {
         let (first, second) = dimension.cells(hash);
-        match admit_at_once(&cell(line, first), &cell(line, second), now, limit, count) {
-            Some(true) => {}
-            Some(false) => return dimension as u32,
-            None => {
-                if charge_again(line, limit, hash, now, u64::from(count) << 8 | dimension as u64) == 0 {
-                    return dimension as u32;
-                }
-            }
+        let within = match admit_at_once(&cell(line, first), &cell(line, second), now, limit, count) {
+            Some(within) => within,
+            None => charge_again(line, limit, hash, now, u64::from(count) << 8 | dimension as u64) != 0,
+        };
+        if !within && packet.stands(policy, over_source(dimension) as u32) {
+            return over_source(dimension) as u32;
         }
     });
-    WITHIN
+    verdict::NONE
 }
 
 // The functions below are global ones of the object: see `verdict`.
 
+/// Begins to read the lines of the prefixes that the source is in,. Returns 0: a global function must give a number.
+/// Their hashes are made again when they are charged: the stack has no room for them.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_prefixes_ahead(packet: *const Packet, policy: *const Policy, class: *const Class) -> u32 {
+    // SAFETY: the verifier knows that each may be null, and how large it is.
+    let (Some(packet), Some(policy), Some(class)) =
+        (unsafe { packet.as_ref() }, unsafe { policy.as_ref() }, unsafe { class.as_ref() })
+    else {
+        return 0;
+    };
+    let levels = levels(class, packet);
+    let mut level = 1;
+    while level < MAX_LEVELS {
+        if levels & (1 << level) != 0 {
+            let hash = hash_at(policy, class, &packet.facts.source, level);
+            if let Some(line) = SOURCES.get_ptr_mut(class.regions[1].line(hash)) {
+                let _ = cell(line, 0).load();
+            }
+        }
+        level += 1;
+    }
+    0
+}
+
 /// Charges the prefixes that a source is in, the narrow ones first: what a narrow one is over in is not charged to the wide
-/// one, where its neighbours would pay for it. The dimension in which one is over, or [`WITHIN`].
+/// one, where its neighbours would pay for it. See [`verdict`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn charge_prefixes(
-    packet: *const Packet,
+    packet: *mut Packet,
     policy: *const Policy,
     class: *const Class,
     now: Ticks,
@@ -201,9 +283,9 @@ extern "C" fn charge_prefixes(
 ) -> u32 {
     // SAFETY: the verifier knows that each may be null, and how large it is.
     let (Some(packet), Some(policy), Some(class)) =
-        (unsafe { packet.as_ref() }, unsafe { policy.as_ref() }, unsafe { class.as_ref() })
+        (unsafe { packet.as_mut() }, unsafe { policy.as_ref() }, unsafe { class.as_ref() })
     else {
-        return WITHIN;
+        return verdict::NONE;
     };
     let levels = levels(class, packet);
     let mut level = 1;
@@ -214,14 +296,20 @@ extern "C" fn charge_prefixes(
                 in_each_dimension!(dimension, class.per_source[level], Units(units), |limit, count| {
                     let (first, second) = dimension.cells(hash);
                     if !admit(&cell(line, first), &cell(line, second), now, limit, count) {
-                        return dimension as u32;
+                        // Who has proved itself is not held to what its neighbours do.
+                        if proven::is_proven(packet, policy) != 0 {
+                            return verdict::NONE;
+                        }
+                        if packet.stands(policy, over_prefix(dimension) as u32) {
+                            return over_prefix(dimension) as u32;
+                        }
                     }
                 });
             }
         }
         level += 1;
     }
-    WITHIN
+    verdict::NONE
 }
 
 /// Charges a source in one dimension, where another CPU was first. `what`: the dimension, and from bit 8 on how much.
@@ -314,19 +402,19 @@ fn cell(line: *mut Line, index: usize) -> MapCell {
 }
 
 #[inline(always)]
-const fn over_source(dimension: u32) -> Reason {
+const fn over_source(dimension: Dimension) -> Reason {
     match dimension {
-        0 => Reason::SourcePackets,
-        1 => Reason::SourceBytes,
-        _ => Reason::SourceConnections,
+        Dimension::Packets => Reason::SourcePackets,
+        Dimension::Bytes => Reason::SourceBytes,
+        Dimension::Connections => Reason::SourceConnections,
     }
 }
 
 #[inline(always)]
-const fn over_prefix(dimension: u32) -> Reason {
+const fn over_prefix(dimension: Dimension) -> Reason {
     match dimension {
-        0 => Reason::PrefixPackets,
-        1 => Reason::PrefixBytes,
-        _ => Reason::PrefixConnections,
+        Dimension::Packets => Reason::PrefixPackets,
+        Dimension::Bytes => Reason::PrefixBytes,
+        Dimension::Connections => Reason::PrefixConnections,
     }
 }

@@ -132,7 +132,7 @@ fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
         }
     }
     let class = policy::class_of(policy, &packet.facts);
-    let Some(line) = limits::read_ahead(packet, policy, class) else { return Reason::NoPolicy as u32 };
+    let Some(place) = limits::read_ahead(packet, policy, class) else { return Reason::NoPolicy as u32 };
     let illegitimate = illegitimate::judge_legitimacy(packet, policy.fragments);
     if illegitimate != verdict::NONE && packet.stands(policy, illegitimate) {
         return illegitimate;
@@ -150,8 +150,8 @@ fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
             return known;
         }
     }
-    let over = limits::judge_by_limits(ctx.ctx, packet, policy, &line);
-    if over != verdict::NONE && packet.stands(policy, over) {
+    let over = limits::judge_by_limits(ctx.ctx, packet, policy, &place);
+    if over != verdict::NONE {
         return over;
     }
     Reason::Passed as u32

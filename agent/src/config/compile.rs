@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use stopbank_common::{
-    Address, Plain,
+    Address, Plain, Reason,
     gcra::{Dimension, Limit, LimitError, MAX_UNITS},
     hash::class_salt,
     parse::protocol,
     policy::{
-        CLASS_CLOSED, CLASS_DEFAULT, CLASS_NONE, CLASS_OBSERVE, CLASS_PRECISE, Class as KernelClass,
-        FRAGMENTS_DROP, FRAGMENTS_JUDGE, Handshake, Kept, Limits, MAX_CLASSES, MAX_INTERFACES, MODE_ENFORCE,
-        MODE_OBSERVE, Policy, ROLE_ANY, ROLE_HOST, Region,
+        CLASS_CLOSED, CLASS_DEFAULT, CLASS_FIRM_TOTAL, CLASS_NONE, CLASS_OBSERVE, CLASS_PRECISE,
+        Class as KernelClass, FRAGMENTS_DROP, FRAGMENTS_JUDGE, Handshake, Kept, Limits, MAX_CLASSES,
+        MAX_INTERFACES, MODE_ENFORCE, MODE_OBSERVE, Policy, ROLE_ANY, ROLE_HOST, Region,
     },
 };
 
@@ -126,6 +126,12 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
         let number = numbers.number(&class.name).unwrap_or(CLASS_DEFAULT);
         let compiled = &mut policy.classes[usize::from(number)];
         *compiled = kernel_class(class, &levels, config.source.lines)?;
+        if compiled.flags & (CLASS_CLOSED | CLASS_OBSERVE) == 0
+            && compiled.reserve.iter().all(|limit| !limit.is_set())
+            && policy.observed & TOTALS == 0
+        {
+            compiled.flags |= CLASS_FIRM_TOTAL;
+        }
         compiled.signatures = signature_bits(config, class);
         claim(&mut policy, number, &class.claim);
         if class.claim == Claim::Answers {
@@ -138,6 +144,10 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
     cookies::arm(&mut policy, config, &numbers, host.handshake)?;
     Ok(Compiled { policy, kept, numbers })
 }
+
+/// What says that a total is spent, a bit each.
+const TOTALS: u64 =
+    1 << Reason::TotalPackets as u32 | 1 << Reason::TotalBytes as u32 | 1 << Reason::TotalConnections as u32;
 
 /// The signatures that a class names, a bit each.
 fn signature_bits(config: &Config, class: &Class) -> u32 {

@@ -199,6 +199,8 @@ impl<'p> Standing<'p> {
                 let site = Site::new(server)?;
                 site.configure(&Settings { policy, ..Settings::default() })?;
                 let agent = site.start()?;
+                // What keeps within the limits goes no further, as nftables' meter has it.
+                nft(server, NFT_DROP)?;
                 if features.lists == Lists::Million {
                     wait_for(&site, 1_000_000)?;
                 }

@@ -38,6 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ));
     trials.push(crate::trial("classes and sources have budgets of their own", apart));
     trials.push(crate::trial("IPv6 sources of one /64 share a budget", prefix));
+    trials.push(crate::trial("a limit that is only observed leaves the others in force", observed));
     trials.push(crate::trial("a new policy loses no rate state", swap));
     trials
 }
@@ -198,6 +199,43 @@ fn prefix() {
     assert_eq!(judge(&datapath, &from("2001:db8:0:1::1")).1.reason, Passed);
     assert_eq!(judge(&datapath, &from("2001:db8:0:1:ffff:ffff:ffff:ffff")).1.reason, SourcePackets);
     assert_eq!(judge(&datapath, &from("2001:db8:0:2::1")).1.reason, Passed);
+}
+
+fn observed() {
+    let bytes = per_second(1, 1_000);
+    let rules = Rules::new()
+        .udp(53, CLASS)
+        .per_source(CLASS, Dimension::Packets, per_second(1, 1))
+        .per_source(CLASS, Dimension::Bytes, bytes)
+        .observe(SourcePackets);
+    let datapath = rig::load(rules);
+    let actions = [0; 3].map(|_| datapath.run(&v4(1), 1).unwrap().action);
+    assert_eq!(actions, [PASS, PASS, DROP], "500 bytes each: the third is over its limit on bytes");
+    assert_eq!((packets(&datapath, Passed), packets(&datapath, SourceBytes)), (2, 1));
+
+    let rules = Rules::new()
+        .udp(53, CLASS)
+        .per_source(CLASS, Dimension::Packets, per_second(1, 1))
+        .total(CLASS, Dimension::Packets, per_second(1, 2))
+        .observe(SourcePackets);
+    let datapath = rig::load(rules);
+    let actions = [0; 3].map(|_| datapath.run(&v4(1), 1).unwrap().action);
+    assert_eq!(actions, [PASS, PASS, DROP], "what a source is let pass is charged to the total");
+    assert_eq!(packets(&datapath, TotalPackets), 1);
+
+    let rules = Rules::new()
+        .udp(53, CLASS)
+        .per_source(CLASS, Dimension::Packets, per_second(1, 2))
+        .total(CLASS, Dimension::Packets, per_second(1, 1))
+        .observe(TotalPackets);
+    let datapath = rig::load(rules);
+    let actions = [0; 3].map(|_| datapath.run(&v4(1), 1).unwrap().action);
+    assert_eq!(
+        actions,
+        [PASS, PASS, DROP],
+        "a spent total that is only observed leaves the source its limit"
+    );
+    assert_eq!(packets(&datapath, SourcePackets), 1);
 }
 
 fn swap() {

@@ -80,6 +80,12 @@ impl Rules {
         self
     }
 
+    /// What is judged so passes, and is counted as observed.
+    pub(crate) fn observe(mut self, reason: Reason) -> Self {
+        self.policy.observed |= 1 << reason as u32;
+        self
+    }
+
     pub(crate) fn closed(mut self, class: u8) -> Self {
         self.policy.classes[usize::from(class)].flags |= CLASS_CLOSED;
         self

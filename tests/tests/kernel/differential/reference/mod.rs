@@ -33,6 +33,14 @@ pub(super) struct Reference {
 const DHCP: Budget = (CLASS_NONE, PACKETS, false);
 const DHCP_RATE: Rate = Rate { interval_ns: 10_000_000, burst: 100 };
 
+/// How a source or a prefix was found.
+enum Charged {
+    Within,
+    /// Over its limit, which does not count, nor those of wider prefixes.
+    Excused,
+    Over(Reason),
+}
+
 /// What is known of a packet on its way.
 struct Judged<'w> {
     world: &'w World,
@@ -88,66 +96,80 @@ impl Reference {
         }
         judged.class = class_of(world, &packet);
         let units = units(&packet, frame);
-        if let Err(reason) = self.limits(world, judged.class, packet.source, units, now)
-            && judged.holds(reason)
-        {
-            return reason;
-        }
-        Reason::Passed
+        self.limits(judged, packet.source, units, now).unwrap_or(Reason::Passed)
     }
 
-    /// Totals are asked first and charged last; in between the source pays, then its prefixes, the narrow ones first.
+    /// Totals are asked first and charged last; in between the source pays, then its prefixes, the narrow ones first. A limit
+    /// that is only observed is noted, and stands in nothing's way.
     fn limits(
         &mut self,
-        world: &World,
-        number: u8,
+        judged: &mut Judged<'_>,
         source: IpAddr,
         units: [u64; 3],
         now: u64,
-    ) -> Result<(), Reason> {
+    ) -> Option<Reason> {
+        let (world, number) = (judged.world, judged.class);
         let class = &world.classes[&number];
-        if class.closed {
-            return Err(Reason::ClassClosed);
+        if class.closed && judged.holds(Reason::ClassClosed) {
+            return Some(Reason::ClassClosed);
         }
         let proven = is_proven(world, source, now);
         let totals = [Reason::TotalPackets, Reason::TotalBytes, Reason::TotalConnections];
         for (dimension, rate) in counted(&class.total, units) {
             let units = units[dimension];
             let has = self.budgets.has((number, dimension, false), now, rate, 2, units);
-            if !has && !self.reserve_has(world, number, dimension, units, now, proven) {
-                return Err(totals[dimension]);
+            if !has
+                && !self.reserve_has(world, number, dimension, units, now, proven)
+                && judged.holds(totals[dimension])
+            {
+                return Some(totals[dimension]);
             }
         }
         for level in 0..class.per_source.len() {
             let Some(prefix) = cut(source, world.levels[level]) else { continue };
-            match self.charge(world, Payer { class: number, level, prefix }, units, now) {
-                // Who has proved itself is not held to what its neighbours do.
-                Err(_) if level > 0 && proven => break,
-                result => result?,
+            match self.charge(judged, Payer { class: number, level, prefix }, units, now, proven) {
+                Charged::Within => {}
+                Charged::Excused => break,
+                Charged::Over(reason) => return Some(reason),
             }
         }
         for (dimension, rate) in counted(&class.total, units) {
             let units = units[dimension];
             if !self.budgets.charge((number, dimension, false), now, rate, 2, units)
                 && !self.charge_reserve(world, number, dimension, units, now, proven)
+                && judged.holds(totals[dimension])
             {
-                return Err(totals[dimension]);
+                return Some(totals[dimension]);
             }
         }
-        Ok(())
+        None
     }
 
-    fn charge(&mut self, world: &World, payer: Payer, units: [u64; 3], now: u64) -> Result<(), Reason> {
+    fn charge(
+        &mut self,
+        judged: &mut Judged<'_>,
+        payer: Payer,
+        units: [u64; 3],
+        now: u64,
+        proven: bool,
+    ) -> Charged {
         let reasons = match payer.level {
             0 => [Reason::SourcePackets, Reason::SourceBytes, Reason::SourceConnections],
             _ => [Reason::PrefixPackets, Reason::PrefixBytes, Reason::PrefixConnections],
         };
+        let world = judged.world;
         for (dimension, rate) in counted(&world.classes[&payer.class].per_source[payer.level], units) {
             if !self.sources.charge(world, payer, dimension, rate, now, units[dimension]) {
-                return Err(reasons[dimension]);
+                // Who has proved itself is not held to what its neighbours do.
+                if payer.level > 0 && proven {
+                    return Charged::Excused;
+                }
+                if judged.holds(reasons[dimension]) {
+                    return Charged::Over(reasons[dimension]);
+                }
             }
         }
-        Ok(())
+        Charged::Within
     }
 
     /// Everybody may have of the reserve what lies above half of its burst, proven sources all of it.
