@@ -18,6 +18,28 @@ pub enum Role {
     Any,
 }
 
+impl Role {
+    /// Its CPUs, out of at least one.
+    fn among(self, cpus: &[usize]) -> &[usize] {
+        let others = &cpus[..cpus.len().saturating_sub(1).max(1)];
+        match self {
+            Self::Flood => &cpus[cpus.len() - 1..],
+            Self::Receive => &others[others.len() - 1..],
+            Self::Other => others,
+            Self::Any => cpus,
+        }
+    }
+}
+
+/// The first CPU of a role.
+///
+/// # Errors
+///
+/// When the kernel does not say which there are.
+pub fn of(role: Role) -> io::Result<usize> {
+    Ok(role.among(cpus()?)[0])
+}
+
 /// Gives a thread (0: the calling one) the CPUs of its role; threads and processes that it starts inherit them. On a machine
 /// with one CPU everybody shares it.
 ///
@@ -25,14 +47,7 @@ pub enum Role {
 ///
 /// When the thread is gone or is not ours.
 pub fn assign(thread: i32, role: Role) -> io::Result<()> {
-    let cpus = cpus()?;
-    let others = &cpus[..cpus.len().saturating_sub(1).max(1)];
-    let chosen = match role {
-        Role::Flood => &cpus[cpus.len() - 1..],
-        Role::Receive => &others[others.len() - 1..],
-        Role::Other => others,
-        Role::Any => cpus,
-    };
+    let chosen = role.among(cpus()?);
     // SAFETY: a set of zeroes is an empty one, CPU_SET checks its bounds, and the kernel reads a whole set.
     let done = unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();

@@ -145,6 +145,26 @@ impl Namespace {
         new.with_context(|| format!("no kernel thread receives for {interface}"))
     }
 
+    /// Lets one CPU receive what comes in at an interface, by software interrupts, whichever CPU it comes in on (RPS,
+    /// Documentation/networking/scaling.rst).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, or the kernel has no RPS.
+    pub fn receive_on(&self, interface: &str, cpu: usize) -> Result<()> {
+        let switch = format!("/sys/class/net/{interface}/queues/rx-0/rps_cpus");
+        // 32 CPUs a word, the highest ones first.
+        let mut mask = format!("{:x}", 1_u32 << (cpu % 32));
+        for _ in 0..cpu / 32 {
+            mask += ",00000000";
+        }
+        self.run(|| {
+            see_own_sysfs()?;
+            fs::write(&switch, &mask)
+        })?
+        .with_context(|| format!("cannot write {switch}"))
+    }
+
     /// A clone of its descriptor, for a thread that stays inside longer than [`Self::run`].
     pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
         self.handle.try_clone()

@@ -15,6 +15,11 @@
 //! before it goes on: a flood would never be faster than its victim, and no packet would be lost. So the interface's
 //! packets are received by a kernel thread on one CPU, while the flood comes from another, and what it cannot take in
 //! time overruns its receive queue (256 packets), as it would a NIC's.
+//!
+//! A thread waits until whatever its CPU does in the kernel is done, on a kernel without preemption for milliseconds, in which
+//! a flood overruns the queue whoever defends the server. Where times are measured, the receiving is therefore as a NIC's with
+//! a queue on each CPU ([`Receiving::Interrupt`]): XDP runs where the frames come in, beside the flood, and what it lets pass is
+//! handed to the server's CPU (RPS), whose software interrupts stop whatever else it does.
 
 use std::{
     io::{self, ErrorKind},
@@ -51,6 +56,15 @@ const fn address_v6(host: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, host)
 }
 
+/// How the server receives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Receiving {
+    /// All of it in a kernel thread on the server's CPU.
+    Thread,
+    /// XDP on the CPU that sends, the rest in software interrupts on the server's.
+    Interrupt,
+}
+
 /// The three namespaces; they and their interfaces are gone when it is dropped.
 #[derive(Debug)]
 pub struct Topology {
@@ -63,12 +77,21 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Builds the network and waits until packets get through.
+    /// Builds the network, with [`Receiving::Thread`], and waits until packets get through.
     ///
     /// # Errors
     ///
     /// Without root, or where the kernel has no veth or bridge.
     pub fn new() -> Result<Self> {
+        Self::with(Receiving::Thread)
+    }
+
+    /// [`Self::new`], with a way to receive.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Self::new`].
+    pub fn with(receiving: Receiving) -> Result<Self> {
         let topology =
             Self { server: Namespace::new()?, switch: Namespace::new()?, client: Namespace::new()? };
         let Self { server, switch, client } = &topology;
@@ -96,8 +119,13 @@ impl Topology {
         poll_for_receiving(server, INTERFACE)?;
         // What may be a segment of many packets would go around the receive queue that the flood goes through.
         switch.run(|| set_feature(TO_SERVER, ETHTOOL_STSO, false))?.context("cannot turn TSO off")?;
-        let thread = server.receive_by_thread(INTERFACE)?;
-        cpu::assign(thread, Role::Receive).context("cannot give the receiving thread its CPU")?;
+        match receiving {
+            Receiving::Thread => {
+                let thread = server.receive_by_thread(INTERFACE)?;
+                cpu::assign(thread, Role::Receive).context("cannot give the receiving thread its CPU")?;
+            }
+            Receiving::Interrupt => server.receive_on(INTERFACE, cpu::of(Role::Receive)?)?,
+        }
         topology.wait_for_link()?;
         Ok(topology)
     }
