@@ -69,6 +69,21 @@ pub fn assign(thread: i32, role: Role) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets a kernel's thread come before whatever else its CPU has to do, as a software interrupt does. Priorities of processes would
+/// not: they count within a group of processes only.
+///
+/// # Errors
+///
+/// When the thread is gone, or without root.
+pub fn put_first(thread: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the kernel reads the parameters, which live across the call.
+    match unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The CPUs that this process might use when it first asked; never none.
 fn cpus() -> io::Result<&'static [usize]> {
     static CPUS: OnceLock<Vec<usize>> = OnceLock::new();

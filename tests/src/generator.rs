@@ -75,8 +75,6 @@ pub struct Running {
     stop: Arc<AtomicBool>,
     sent: PerCpuArray<MapData, u64>,
     thread: Option<JoinHandle<Result<()>>>,
-    /// The kernel's number of that thread.
-    number: u32,
 }
 
 impl Flood {
@@ -112,15 +110,13 @@ impl Flood {
             cpu::assign(0, Role::Flood).context("cannot give the flood its CPU")?;
             // The first frames show whether the kernel takes them.
             sender.send(BATCH)?;
-            // SAFETY: takes nothing and cannot fail.
-            let _waiting = started.send(unsafe { libc::gettid() }.cast_unsigned());
+            let _waiting = started.send(());
             sender.run()
         })?;
-        let mut running = Running { stop, sent, thread: Some(thread), number: 0 };
-        match has_started.recv() {
-            Ok(number) => running.number = number,
-            // The thread has ended: with the reason.
-            Err(_) => running.end().context("the flood does not start")?,
+        let mut running = Running { stop, sent, thread: Some(thread) };
+        // An error means that the thread has ended: with the reason.
+        if has_started.recv().is_err() {
+            running.end().context("the flood does not start")?;
         }
         Ok(running)
     }
@@ -197,19 +193,6 @@ impl Running {
     /// When the kernel does not say.
     pub fn sent(&self) -> Result<u64> {
         Ok(self.sent.get(&0, 0)?.iter().sum())
-    }
-
-    /// Lets everything else on its CPU come first: where frames are received there as well, the kernel would otherwise leave those
-    /// waiting for whoever sends ever more of them.
-    ///
-    /// # Errors
-    ///
-    /// When it has ended.
-    pub fn give_way(&self) -> Result<()> {
-        // SAFETY: takes any numbers.
-        let done = unsafe { libc::setpriority(libc::PRIO_PROCESS, self.number, 19) };
-        ensure!(done == 0, "cannot lower the flood's priority: {}", std::io::Error::last_os_error());
-        Ok(())
     }
 
     /// Ends it and says how many frames were handed to the interface, exactly.

@@ -16,10 +16,11 @@
 //! packets are received by a kernel thread on one CPU, while the flood comes from another, and what it cannot take in
 //! time overruns its receive queue (256 packets), as it would a NIC's.
 //!
-//! A thread waits until whatever its CPU does in the kernel is done, on a kernel without preemption for milliseconds, in which
-//! a flood overruns the queue whoever defends the server. Where times are measured, the receiving is therefore as a NIC's with
-//! a queue on each CPU ([`Receiving::Interrupt`]): XDP runs where the frames come in, beside the flood, and what it lets pass is
-//! handed to the server's CPU (RPS), whose software interrupts stop whatever else it does.
+//! An ordinary thread waits until whatever its CPU does in the kernel is done, on a kernel without preemption for
+//! milliseconds, in which a flood overruns the queue whoever defends the server. Where times are measured, the receiving is
+//! therefore as a NIC's that has a queue for each CPU ([`Receiving::Queues`]): XDP runs where frames come in, on the flood's CPU
+//! and before the flood, and what it lets pass is handed to the server's CPU (RPS), where it interrupts whatever else there is. One core then makes
+//! the flood and turns it away.
 
 use std::{
     io::{self, ErrorKind},
@@ -61,8 +62,8 @@ const fn address_v6(host: u16) -> Ipv6Addr {
 pub enum Receiving {
     /// All of it in a kernel thread on the server's CPU.
     Thread,
-    /// XDP on the CPU that sends, the rest in software interrupts on the server's.
-    Interrupt,
+    /// XDP on the flood's CPU, the rest in software interrupts on the server's.
+    Queues,
 }
 
 /// The three namespaces; they and their interfaces are gone when it is dropped.
@@ -124,7 +125,16 @@ impl Topology {
                 let thread = server.receive_by_thread(INTERFACE)?;
                 cpu::assign(thread, Role::Receive).context("cannot give the receiving thread its CPU")?;
             }
-            Receiving::Interrupt => server.receive_on(INTERFACE, cpu::of(Role::Receive)?)?,
+            Receiving::Queues => {
+                server.receive_on(INTERFACE, cpu::of(Role::Receive)?)?;
+                // The switch's end too: what the server's program itself sends back comes in there.
+                for (namespace, interface) in [(server, INTERFACE), (switch, TO_SERVER)] {
+                    poll_for_receiving(namespace, interface)?;
+                    let thread = namespace.receive_by_thread(interface)?;
+                    cpu::assign(thread, Role::Flood)?;
+                    cpu::put_first(thread).context("cannot let receiving come first")?;
+                }
+            }
         }
         topology.wait_for_link()?;
         Ok(topology)

@@ -179,13 +179,11 @@ impl Attack {
                 let at_most = load.time + LEAD + PATIENCE + Duration::from_secs(5);
                 let flood = Flood { frame, sources: 0, pace: Some(pace), at_most };
                 let to_server = topology.to_server()?;
-                let running = if reflected {
-                    flood.start_reflected(&topology.switch, to_server)?
+                if reflected {
+                    flood.start_reflected(&topology.switch, to_server)
                 } else {
-                    flood.start(&topology.switch, to_server)?
-                };
-                running.give_way()?;
-                Ok(running)
+                    flood.start(&topology.switch, to_server)
+                }
             })
             .collect()
     }
@@ -214,7 +212,7 @@ pub(crate) fn run(load: Load) -> Result<Section> {
     let mut phases = Vec::new();
     for defence in DEFENCES {
         // A network of its own for each: nothing is left of what was before.
-        let topology = Topology::with(Receiving::Interrupt)?;
+        let topology = Topology::with(Receiving::Queues)?;
         // SYN cookies are sent back by the program itself; for a defence that sends none this changes nothing.
         let _replies = topology.take_replies()?;
         let _server = Nginx::start_tls(&topology.server)?;
