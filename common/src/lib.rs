@@ -12,6 +12,7 @@ extern crate std;
 pub mod address;
 pub mod counters;
 pub mod event;
+pub mod flow;
 pub mod gcra;
 pub mod hash;
 pub mod index;

@@ -2,6 +2,8 @@
 
 /// The XDP program that judges every packet.
 pub const PROGRAM: &str = "stopbank";
+/// The tc program that notes what goes out through a gateway.
+pub const EGRESS: &str = "stopbank_egress";
 /// The XDP program that reads the kernel's clocks, when the agent starts.
 pub const READ_CLOCKS: &str = "read_clocks";
 /// `Array<[u64; 2], 1>`: what it read.
@@ -25,6 +27,10 @@ pub const LISTS_LEAVES: &str = "LISTS_LEAVES";
 pub const LISTS_LONGER: &str = "LISTS_LONGER";
 /// `Array<gcra::Line, lines>`: per-source rate state, fixed in size.
 pub const SOURCES: &str = "SOURCES";
+/// `Array<flow::FlowLine, lines>`: the flows of the hosts behind a gateway; one line where this host is none.
+pub const FLOWS: &str = "FLOWS";
+/// `Array<flow::FlowState, 1>`: how large that table is, and until when it is being filled.
+pub const FLOWS_STATE: &str = "FLOWS_STATE";
 /// `Array<gcra::Line, MAX_CLASSES>`: each class's total budgets.
 pub const TOTALS: &str = "TOTALS";
 /// `PerCpuArray<Counters>`, indexed by [`crate::counters::slot`].
@@ -46,7 +52,7 @@ pub const COOKIE_LISTENERS: &str = "COOKIE_LISTENERS";
 /// `PerCpuArray<[u32; N], 1>`: the headers of the SYN that is being answered.
 pub const SEGMENT: &str = "SEGMENT";
 /// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
-pub const PINNED_MAPS: [&str; 17] = [
+pub const PINNED_MAPS: [&str; 19] = [
     POLICY,
     LISTS,
     LISTS_STATE,
@@ -56,6 +62,8 @@ pub const PINNED_MAPS: [&str; 17] = [
     LISTS_LEAVES,
     LISTS_LONGER,
     SOURCES,
+    FLOWS,
+    FLOWS_STATE,
     TOTALS,
     PROVEN,
     COUNTERS,

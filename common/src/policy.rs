@@ -33,6 +33,8 @@ pub const MAX_SIGNATURES: usize = 32;
 pub const ROLE_ANY: u32 = 0;
 /// What comes in is for this host's own sockets, and its socket table knows every connection.
 pub const ROLE_HOST: u32 = 1;
+/// What comes in is for hosts behind this one; the flow table knows what they have sent.
+pub const ROLE_GATEWAY: u32 = 2;
 
 /// Packets of the class are dropped.
 pub const CLASS_CLOSED: u32 = 1;
@@ -164,7 +166,7 @@ pub struct Policy {
     pub mode: u32,
     /// [`FRAGMENTS_JUDGE`] or [`FRAGMENTS_DROP`].
     pub fragments: u32,
-    /// [`ROLE_ANY`] or [`ROLE_HOST`].
+    /// [`ROLE_ANY`], [`ROLE_HOST`] or [`ROLE_GATEWAY`].
     pub role: u32,
     /// 1: UDP to a port that no socket is bound to is dropped, whatever port it comes from.
     pub udp_needs_socket: u32,

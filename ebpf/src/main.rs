@@ -15,6 +15,7 @@ mod cookies;
 mod counters;
 mod essential;
 mod events;
+mod flows;
 mod illegitimate;
 mod limits;
 mod lists;
@@ -38,7 +39,7 @@ use clock::Clock;
 use stopbank_common::{
     Reason,
     parse::{Cursor, Facts, Network, parse},
-    policy::{CLASS_NONE, CLASS_OBSERVE, MAX_CLASSES, MODE_ENFORCE, Policy, ROLE_HOST},
+    policy::{CLASS_NONE, CLASS_OBSERVE, MAX_CLASSES, MODE_ENFORCE, Policy, ROLE_GATEWAY, ROLE_HOST},
 };
 use verdict::Kind;
 
@@ -139,6 +140,12 @@ fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
     }
     if policy.role == ROLE_HOST {
         let unwanted = sockets::judge_by_sockets(ctx.ctx, packet, policy);
+        if unwanted != verdict::NONE && packet.stands(policy, unwanted) {
+            return unwanted;
+        }
+    }
+    if policy.role == ROLE_GATEWAY {
+        let unwanted = flows::judge_by_flows(packet, policy);
         if unwanted != verdict::NONE && packet.stands(policy, unwanted) {
             return unwanted;
         }

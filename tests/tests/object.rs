@@ -4,6 +4,7 @@ use aya_obj::{Object, generated::bpf_map_type::*};
 use stopbank_common::{
     Address,
     counters::{Counters, SLOTS, Tally},
+    flow::{FlowLine, FlowState},
     gcra::Line,
     index::{Coarse, PIECES},
     list::{LIST_CAPACITY, ListEntry, ListKey},
@@ -26,7 +27,7 @@ fn the_object_holds_the_program_and_is_licensed_for_gpl_helpers() {
     let Some(object) = object("the_object_holds_the_program") else { return };
     let mut programs: Vec<_> = object.programs.keys().collect();
     programs.sort();
-    assert_eq!(programs, [names::READ_CLOCKS, names::PROGRAM]);
+    assert_eq!(programs, [names::READ_CLOCKS, names::PROGRAM, names::EGRESS]);
     assert_eq!(object.license.to_str().unwrap(), "Dual MIT/GPL");
     let section = format!("{:?}", object.programs[names::PROGRAM].section);
     assert!(section.contains("frags: true"), "native attach at MTU 9000 needs frags: {section}");
@@ -54,6 +55,8 @@ fn the_object_holds_the_maps_that_user_space_knows() {
         (names::LISTS_LEAVES, BPF_MAP_TYPE_ARRAY_OF_MAPS, key, 4, 2),
         (names::LISTS_LONGER, BPF_MAP_TYPE_ARRAY_OF_MAPS, key, 4, 2),
         (names::SOURCES, BPF_MAP_TYPE_ARRAY, key, line, 1),
+        (names::FLOWS, BPF_MAP_TYPE_ARRAY, key, size_of::<FlowLine>() as u32, 1),
+        (names::FLOWS_STATE, BPF_MAP_TYPE_ARRAY, key, size_of::<FlowState>() as u32, 1),
         (names::TOTALS, BPF_MAP_TYPE_ARRAY, key, line, MAX_CLASSES as u32),
         (names::PROVEN, BPF_MAP_TYPE_HASH, size_of::<Address>() as u32, cell, MAX_PROVEN),
         (names::COUNTERS, BPF_MAP_TYPE_PERCPU_ARRAY, key, size_of::<Counters>() as u32, SLOTS),

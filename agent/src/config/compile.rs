@@ -10,7 +10,7 @@ use stopbank_common::{
     policy::{
         CLASS_CLOSED, CLASS_DEFAULT, CLASS_FIRM_TOTAL, CLASS_NONE, CLASS_OBSERVE, CLASS_PRECISE,
         Class as KernelClass, FRAGMENTS_DROP, FRAGMENTS_JUDGE, Handshake, Kept, Limits, MAX_CLASSES,
-        MAX_INTERFACES, MODE_ENFORCE, MODE_OBSERVE, Policy, ROLE_ANY, ROLE_HOST, Region,
+        MAX_INTERFACES, MODE_ENFORCE, MODE_OBSERVE, Policy, ROLE_ANY, ROLE_GATEWAY, ROLE_HOST, Region,
     },
 };
 
@@ -91,6 +91,7 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
     let mut policy: Box<Policy> = zeroed();
     policy.mode = mode(config.mode);
     policy.role = match (config.role, host.forwards) {
+        (Role::Gateway, _) => ROLE_GATEWAY,
         (Role::Any, _) | (Role::Auto, true) => ROLE_ANY,
         (Role::Host, _) | (Role::Auto, false) => ROLE_HOST,
     };

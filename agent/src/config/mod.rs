@@ -12,6 +12,7 @@ mod compile;
 mod cookies;
 mod document;
 mod error;
+mod flows;
 mod limits;
 mod list_files;
 mod model;
@@ -32,7 +33,7 @@ pub use compile::{ClassNumbers, Compiled, Host, compile, source_lines};
 pub use cookies::arm as arm_cookies;
 pub use error::{ConfigError, Diagnostic, Invalid};
 pub use model::{
-    Agent, Attach, Claim, Class, Config, ConfiguredLists, CookieMode, Fragments, Interface, LimitSet,
+    Agent, Attach, Claim, Class, Config, ConfiguredLists, CookieMode, Flows, Fragments, Interface, LimitSet,
     ListAction, ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, Source, SynCookies,
     dimension_name,
 };

@@ -72,6 +72,8 @@ pub enum Role {
     Host,
     /// Anybody: nothing is asked of sockets.
     Any,
+    /// Hosts behind this one, whose flows the table knows.
+    Gateway,
 }
 
 impl Role {
@@ -81,6 +83,7 @@ impl Role {
             Self::Auto => "auto",
             Self::Host => "host",
             Self::Any => "any",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -108,6 +111,8 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// `[source]`.
     pub source: Source,
+    /// `[flows]`.
+    pub flows: Flows,
     /// `[events] rate`: most events a second that the kernel hands over.
     pub events: Rate,
     /// `[lists]`.
@@ -151,6 +156,15 @@ pub struct Source {
     pub ipv6_prefix: u8,
     /// Lines of rate state, 64 bytes each; a power of two.
     pub lines: u32,
+}
+
+/// `[flows]`: the table of a gateway.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flows {
+    /// Lines of eight flows, 64 bytes each; a power of two.
+    pub lines: u32,
+    /// For how long after the table is new what belongs to no flow passes.
+    pub learn: Duration,
 }
 
 /// `[lists]`.
@@ -397,6 +411,7 @@ impl Config {
             },
             interfaces: Vec::new(),
             source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 16 },
+            flows: Flows { lines: 1 << 16, learn: Duration::from_secs(60) },
             events: per_second(200),
             lists: ConfiguredLists::default(),
             list_files: Vec::new(),

@@ -17,7 +17,7 @@ use toml::{Spanned, de::DeTable};
 use super::{
     builtin, classes,
     document::{Diagnostics, Table, Value},
-    limits, list_files,
+    flows, limits, list_files,
     model::{
         Agent, Attach, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PrefixLength,
         Role, Source,
@@ -34,7 +34,7 @@ const LONGEST_SOCKET: usize = 107;
 /// Most events a second: they are read and counted one by one.
 const MOST_EVENTS: u64 = 10_000;
 
-const ROOT_KEYS: [&str; 16] = [
+const ROOT_KEYS: [&str; 17] = [
     "mode",
     "role",
     "fragments",
@@ -45,6 +45,7 @@ const ROOT_KEYS: [&str; 16] = [
     "agent",
     "interface",
     "source",
+    "flows",
     "events",
     "lists",
     "list",
@@ -66,7 +67,8 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
         config.fragments = diagnostics.choice("fragments", value, &choices).unwrap_or(config.fragments);
     }
     if let Some(value) = root.get("role") {
-        let choices = [("auto", Role::Auto), ("host", Role::Host), ("any", Role::Any)];
+        let choices =
+            [("auto", Role::Auto), ("host", Role::Host), ("any", Role::Any), ("gateway", Role::Gateway)];
         config.role = diagnostics.choice("role", value, &choices).unwrap_or(config.role);
     }
     if let Some(value) = root.get("udp_needs_socket") {
@@ -91,6 +93,9 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     }
     if let Some(value) = root.get("source") {
         source(value, &mut config.source, diagnostics);
+    }
+    if let Some(value) = root.get("flows") {
+        flows::read(value, &mut config.flows, diagnostics);
     }
     if let Some(value) = root.get("events") {
         events(value, &mut config.events, diagnostics);

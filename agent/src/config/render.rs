@@ -37,6 +37,12 @@ pub fn render(config: &Config) -> String {
     let source = config.source;
     let _ = writeln!(out, "\n[source]\nipv4_prefix = {}", source.ipv4_prefix);
     let _ = writeln!(out, "ipv6_prefix = {}\nlines = {}", source.ipv6_prefix, source.lines);
+    let _ = writeln!(
+        out,
+        "\n[flows]\nlines = {}\nlearn = \"{}s\"",
+        config.flows.lines,
+        config.flows.learn.as_secs()
+    );
     let _ = writeln!(out, "\n[events]\nrate = \"{}\"", config.events.show(Quantity::Count));
     let _ = writeln!(out, "\n[lists]");
     for (key, prefixes) in [("allow", &config.lists.allow), ("deny", &config.lists.deny)] {

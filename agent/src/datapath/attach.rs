@@ -8,7 +8,7 @@ use aya::programs::{
     xdp::{XdpLink, XdpLinkId},
 };
 
-use super::{Datapath, DatapathError, device, error::errno, link, pins::Pins};
+use super::{Datapath, DatapathError, device, error::errno, flows, link, pins::Pins};
 
 /// How to attach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +51,8 @@ impl Datapath {
     /// [`DatapathError`], naming what stands in the way.
     pub fn attach(&mut self, interface: &str, mode: AttachMode) -> Result<Attached, DatapathError> {
         let index = index_of(interface)?;
+        // First, so that what is judged by flows is also noted.
+        self.attach_egress(interface)?;
         let pin = self.pins.as_ref().map(|pins| pins.link(interface));
         let program = self.program()?;
         let attached = |replaced| Attached { interface: interface.to_owned(), index, mode, replaced };
@@ -80,6 +82,7 @@ impl Datapath {
     pub fn detach(&mut self, interface: &str) -> Result<bool, DatapathError> {
         let Some(pins) = &self.pins else { return Ok(false) };
         let pin = pins.link(interface);
+        flows::detach_egress(pins, interface)?;
         match fs::remove_file(&pin) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -106,6 +109,7 @@ impl Datapath {
 pub fn detach_all(pins: &Path) -> Result<Vec<String>, DatapathError> {
     let directory = Pins::at(pins);
     let interfaces = directory.linked_interfaces()?;
+    flows::detach_every_egress(&directory)?;
     directory.remove_all(pins)?;
     Ok(interfaces)
 }

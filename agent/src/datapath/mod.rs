@@ -8,6 +8,7 @@ mod attach;
 mod clock;
 pub mod device;
 mod error;
+mod flows;
 pub mod link;
 mod lists;
 mod maps;
@@ -33,6 +34,7 @@ use stopbank_common::{
 pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
 pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
+use flows::FlowTable;
 pub use lists::Generation;
 use lists::Lists;
 pub use maps::EventReader;
@@ -41,13 +43,18 @@ use pins::Pins;
 pub use pins::is_bpf_filesystem;
 pub use simulation::{LONGEST, SHORTEST, Simulation};
 
-use crate::{config::source_lines, object};
+use crate::{
+    config::{Flows, source_lines},
+    object,
+};
 
 /// How the programs are loaded.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Lines of per-source rate state, 64 bytes each; a power of two. Prefixes and slow limits get another quarter.
     pub source_lines: u32,
+    /// The flow table, for a gateway; its program is only loaded then.
+    pub flows: Option<Flows>,
     /// What the program itself logs through aya-log, for development: 0 nothing, 1 errors … 5 everything.
     pub kernel_log: u8,
     /// For a capture instead of a network; see [`Datapath::simulate`].
@@ -56,7 +63,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { source_lines: 1 << 16, kernel_log: 0, simulation: None }
+        Self { source_lines: 1 << 16, flows: None, kernel_log: 0, simulation: None }
     }
 }
 
@@ -85,6 +92,7 @@ pub struct Datapath {
     policy: ArrayOfMaps<MapData, Array<MapData, Shared<Policy>>>,
     lists: Lists,
     sources: Array<MapData, Shared<Line>>,
+    flows: FlowTable,
     totals: Array<MapData, Shared<Line>>,
     proven: HashMap<MapData, [u8; 16], u64>,
     ticks: Ticks,
@@ -111,6 +119,7 @@ impl Datapath {
             // Rate state for another table size means nothing in this one.
             pins.remove(names::SOURCES)?;
         }
+        flows::forget_other_size(&pins, options.flows)?;
         Self::load(Some(pins), options)
     }
 
@@ -131,6 +140,7 @@ impl Datapath {
         let mut loader = EbpfLoader::new();
         loader
             .map_max_entries(names::SOURCES, source_lines(options.source_lines))
+            .map_max_entries(names::FLOWS, flows::lines(options.flows))
             .override_global(names::LOG_LEVEL, &options.kernel_log, true)
             .override_global(names::SIMULATION, &simulation, true);
         if let Some(pins) = &pins {
@@ -151,6 +161,7 @@ impl Datapath {
             policy: maps::typed(taken(names::POLICY)?, names::POLICY)?,
             lists,
             sources: maps::typed(taken(names::SOURCES)?, names::SOURCES)?,
+            flows: FlowTable::open(taken(names::FLOWS_STATE)?, options.flows)?,
             totals: maps::typed(taken(names::TOTALS)?, names::TOTALS)?,
             proven: maps::typed(taken(names::PROVEN)?, names::PROVEN)?,
             ticks,
@@ -164,6 +175,7 @@ impl Datapath {
             ebpf,
         };
         datapath.program()?.load().map_err(|error| DatapathError::kernel("load the XDP program", &error))?;
+        datapath.load_egress()?;
         Ok(datapath)
     }
 

@@ -70,14 +70,24 @@ impl Pins {
 
     /// Where the link of an interface is pinned. Names in a BPF filesystem have no dot, interface names may.
     pub(super) fn link(&self, interface: &str) -> PathBuf {
-        self.path(&format!("{LINK_PREFIX}{}", interface.replace('=', "=3d").replace('.', "=2e")))
+        self.for_interface(LINK_PREFIX, interface)
+    }
+
+    /// Where something of an interface's is pinned.
+    pub(super) fn for_interface(&self, prefix: &str, interface: &str) -> PathBuf {
+        self.path(&format!("{prefix}{}", interface.replace('=', "=3d").replace('.', "=2e")))
     }
 
     /// Interfaces whose links are pinned.
     pub(super) fn linked_interfaces(&self) -> Result<Vec<String>, DatapathError> {
+        self.interfaces_with(LINK_PREFIX)
+    }
+
+    /// Interfaces of which something is pinned with this prefix.
+    pub(super) fn interfaces_with(&self, prefix: &str) -> Result<Vec<String>, DatapathError> {
         let mut interfaces = Vec::new();
         for name in self.names()? {
-            if let Some(escaped) = name.strip_prefix(LINK_PREFIX) {
+            if let Some(escaped) = name.strip_prefix(prefix) {
                 interfaces.push(escaped.replace("=2e", ".").replace("=3d", "="));
             }
         }

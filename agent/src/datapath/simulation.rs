@@ -53,6 +53,11 @@ impl Exchange {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, DatapathError> {
         Ok(Self { now: Page::map(ebpf, names::SIMULATED_NOW)?, trace: Page::map(ebpf, names::TRACE)? })
     }
+
+    /// Sets the simulation's clock.
+    pub(super) fn set_clock(&mut self, now_ns: u64) {
+        self.now.write(now_ns);
+    }
 }
 
 impl Datapath {

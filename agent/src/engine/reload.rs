@@ -6,7 +6,7 @@ use stopbank_common::policy::MAX_INTERFACES;
 
 use super::{Engine, Protected, State, cookies, files::Prepared, host, start};
 use crate::{
-    config::{self, Attach, Compiled, Config, ConfiguredLists, compile},
+    config::{self, Attach, Compiled, Config, ConfiguredLists, Role, compile},
     control::{Refused, Why, api::Reloaded},
 };
 
@@ -225,6 +225,12 @@ fn keep_what_needs_a_restart(new: &mut Config, old: &Config) -> Vec<String> {
     keep(new.agent.socket != old.agent.socket, "[agent] socket");
     keep(new.agent.metrics != old.agent.metrics, "[agent] metrics");
     keep(new.source.lines != old.source.lines, "[source] lines");
+    keep(new.flows != old.flows, "[flows]");
+    keep((new.role == Role::Gateway) != (old.role == Role::Gateway), "role, to or from \"gateway\",");
+    new.flows = old.flows;
+    if (new.role == Role::Gateway) != (old.role == Role::Gateway) {
+        new.role = old.role;
+    }
     new.agent.clone_from(&old.agent);
     new.source.lines = old.source.lines;
     notes

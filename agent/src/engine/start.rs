@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Engine, Origin, Protected, State, cookies, files::Prepared, host};
 use crate::{
-    config::{Attach, Config, Interface, compile},
+    config::{Attach, Config, Interface, Role, compile},
     datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, link, monotonic_ns},
     failure::{Code, Failure},
     lists::{Change, ListName, Store},
@@ -50,7 +50,12 @@ impl Engine {
     pub fn start(start: Start) -> Result<(Self, EventReader), Failure> {
         let Start { config, text, origin, metrics, kernel_log } = start;
         let found = resolve(&config.interfaces)?;
-        let options = Options { source_lines: config.source.lines, kernel_log, ..Options::default() };
+        let options = Options {
+            source_lines: config.source.lines,
+            flows: (config.role == Role::Gateway).then_some(config.flows),
+            kernel_log,
+            ..Options::default()
+        };
         let mut datapath = Datapath::open(&config.agent.pin_dir, &options)?;
         let kept = datapath.kept()?;
         let left = leftovers(&datapath, &config)?;

@@ -9,6 +9,7 @@ mod default_configuration;
 mod differential;
 mod files;
 mod fixtures;
+mod flows;
 mod limits;
 mod lists;
 mod random;
@@ -35,6 +36,7 @@ fn main() {
     trials.extend(bound::trials());
     trials.extend(simulation::trials());
     trials.extend(cookies::trials());
+    trials.extend(flows::trials());
     trials.extend(captures::trials());
     trials.extend(default_configuration::trials());
     trials.extend(differential::trials());

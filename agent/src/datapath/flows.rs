@@ -1,0 +1,254 @@
+//! The flow table of a gateway, and the tc program that fills it from what goes out.
+//!
+//! From Linux 6.6 on the program is attached by a link (TCX), which is pinned. Before, it is a filter of the interface's
+//! clsact qdisc; what is pinned then is the program, so that the next agent, and `stopbank detach`, know of the filter. The
+//! qdisc stays, because others may have filters of their own in it.
+
+use std::{fs, io, path::Path};
+
+use aya::{
+    maps::{Array, Map, MapData},
+    programs::{
+        ProgramError, SchedClassifier, TcAttachType, TestRun as _, TestRunOptions,
+        links::{FdLink, LinkOrder, PinnedLink},
+        tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
+    },
+    util::KernelVersion,
+};
+use stopbank_common::{flow::FlowState, names};
+
+use super::{
+    Datapath, DatapathError,
+    error::errno,
+    maps::{self, Shared},
+    missing, monotonic_ns,
+    pins::Pins,
+};
+use crate::config::Flows;
+
+/// Of a TCX link.
+const LINK: &str = "egress_";
+/// Of a program whose filter is in a clsact qdisc.
+const FILTER: &str = "filter_";
+/// Where our filter stands among others in a clsact qdisc: rather late; a number that is hardly anybody's by chance.
+const PRIORITY: u16 = 0x5b0f;
+const HANDLE: TcHandle = TcHandle::new(0, 1);
+
+/// The table, as far as the agent knows it.
+pub(super) struct FlowTable {
+    settings: Option<Flows>,
+    state: Array<MapData, Shared<FlowState>>,
+}
+
+/// Entries of the map.
+pub(super) const fn lines(flows: Option<Flows>) -> u32 {
+    match flows {
+        Some(flows) => flows.lines,
+        None => 1,
+    }
+}
+
+/// A table of another size is of no use, and neither is what was known of it.
+pub(super) fn forget_other_size(pins: &Pins, flows: Option<Flows>) -> Result<(), DatapathError> {
+    if pins.entries_of(names::FLOWS)?.is_some_and(|found| found != lines(flows)) {
+        pins.remove(names::FLOWS)?;
+        if pins.exists(names::FLOWS_STATE) {
+            pins.remove(names::FLOWS_STATE)?;
+        }
+    }
+    Ok(())
+}
+
+impl FlowTable {
+    pub(super) fn open(state: Map, settings: Option<Flows>) -> Result<Self, DatapathError> {
+        let mut table = Self { settings, state: maps::typed(state, names::FLOWS_STATE)? };
+        let found = table.read()?;
+        table.write(FlowState { mask: lines(settings) - 1, ..found })?;
+        Ok(table)
+    }
+
+    fn read(&self) -> Result<FlowState, DatapathError> {
+        let state = self.state.get(&0, 0);
+        Ok(state.map_err(|error| DatapathError::kernel("read FLOWS_STATE", &error))?.0)
+    }
+
+    fn write(&mut self, state: FlowState) -> Result<(), DatapathError> {
+        let written = self.state.set(0, Shared(state), 0);
+        written.map_err(|error| DatapathError::kernel("write FLOWS_STATE", &error))
+    }
+
+    /// Lets what belongs to no flow pass for a while.
+    fn learn(&mut self, flows: Flows) -> Result<(), DatapathError> {
+        let until = monotonic_ns().saturating_add(u64::try_from(flows.learn.as_nanos()).unwrap_or(u64::MAX));
+        let state = self.read()?;
+        self.write(FlowState { learning_until_ns: until, ..state })
+    }
+}
+
+impl Datapath {
+    pub(super) fn load_egress(&mut self) -> Result<(), DatapathError> {
+        if self.flows.settings.is_none() {
+            return Ok(());
+        }
+        let loaded = self.egress()?.load();
+        loaded.map_err(|error| DatapathError::kernel("load the tc program of a gateway", &error))
+    }
+
+    fn egress(&mut self) -> Result<&mut SchedClassifier, DatapathError> {
+        let program = self.ebpf.program_mut(names::EGRESS).ok_or_else(|| missing(names::EGRESS))?;
+        program.try_into().map_err(|error| DatapathError::kernel("use the tc program", &error))
+    }
+
+    /// Attaches the tc program of a gateway, in the place of an earlier agent's; where this host is none, an earlier agent's is
+    /// taken off.
+    pub(super) fn attach_egress(&mut self, interface: &str) -> Result<(), DatapathError> {
+        let pins = |prefix: &str| self.pins.as_ref().map(|pins| pins.for_interface(prefix, interface));
+        let (Some(link), Some(filter)) = (pins(LINK), pins(FILTER)) else { return Ok(()) };
+        let Some(flows) = self.flows.settings else {
+            return self.pins.as_ref().map_or(Ok(()), |pins| detach_egress(pins, interface));
+        };
+        if !take_over(self.egress()?, interface, &link, &filter)? {
+            attach_anew(self.egress()?, interface, &link, &filter)?;
+            self.flows.learn(flows)?;
+        } else if self.flows.read()?.learning_until_ns == 0 {
+            // The table is new, though the program is not.
+            self.flows.learn(flows)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a frame through the tc program, as if it went out; for tests.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`]; the program is only loaded for a gateway.
+    pub fn send(&mut self, frame: &[u8]) -> Result<(), DatapathError> {
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.repeat = 1;
+        let run = self.egress()?.test_run(options);
+        run.map(|_| ()).map_err(|error| DatapathError::kernel("run a frame through the tc program", &error))
+    }
+
+    /// The same at `now_ns` of a simulation's clock.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Self::send`]; the program was not loaded for a simulation.
+    pub fn simulate_send(&mut self, frame: &[u8], now_ns: u64) -> Result<(), DatapathError> {
+        self.exchange.as_mut().ok_or_else(|| missing(names::SIMULATED_NOW))?.set_clock(now_ns);
+        self.send(frame)
+    }
+}
+
+fn failed(interface: &str, error: &(dyn std::error::Error + 'static)) -> DatapathError {
+    DatapathError::kernel(format!("attach the tc program of a gateway to {interface:?}"), error)
+}
+
+/// Replaces an earlier agent's program. False if there is none, or if what it was attached to is gone.
+fn take_over(
+    program: &mut SchedClassifier,
+    interface: &str,
+    link: &Path,
+    filter: &Path,
+) -> Result<bool, DatapathError> {
+    if link.exists() {
+        let pinned = PinnedLink::from_pin(link).map_err(|error| failed(interface, &error))?;
+        let old =
+            SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(|error| failed(interface, &error))?;
+        match program.attach_to_link(old) {
+            Ok(id) => {
+                // The pin holds the link; this descriptor is not needed.
+                drop(program.take_link(id).map_err(|error| failed(interface, &error))?);
+                return Ok(true);
+            }
+            Err(error) if errno(&error) == Some(libc::ENOLINK) => remove(link)?,
+            Err(error) => return Err(failed(interface, &error)),
+        }
+    }
+    if filter.exists() {
+        let old = SchedClassifierLink::attached(interface, TcAttachType::Egress, PRIORITY, HANDLE, None)
+            .map_err(|error| failed(interface, &error))?;
+        let replaced = program.attach_to_link(old);
+        remove(filter)?;
+        if let Ok(id) = replaced {
+            keep_filter(program, id, filter).map_err(|error| failed(interface, &error))?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn attach_anew(
+    program: &mut SchedClassifier,
+    interface: &str,
+    link: &Path,
+    filter: &Path,
+) -> Result<(), DatapathError> {
+    let failed = |error: &(dyn std::error::Error + 'static)| failed(interface, error);
+    if KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0)) {
+        let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let id = program
+            .attach_with_options(interface, TcAttachType::Egress, order)
+            .map_err(|error| failed(&error))?;
+        let attached = program.take_link(id).map_err(|error| failed(&error))?;
+        let attached = FdLink::try_from(attached).map_err(|error| failed(&error))?;
+        return attached.pin(link).map(|_| ()).map_err(|error| failed(&error));
+    }
+    match qdisc_add_clsact(interface) {
+        Err(error) if !is_there_already(&error) => return Err(failed(&error)),
+        _ => {}
+    }
+    let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+    let id = program
+        .attach_with_options(interface, TcAttachType::Egress, TcAttachOptions::Netlink(options))
+        .map_err(|error| failed(&error))?;
+    keep_filter(program, id, filter).map_err(|error| failed(&error))
+}
+
+fn is_there_already(error: &TcError) -> bool {
+    matches!(error, TcError::AlreadyAttached) || errno(error) == Some(libc::EEXIST)
+}
+
+/// A filter outlives whoever made it, if nobody takes it off.
+fn keep_filter(
+    program: &mut SchedClassifier,
+    id: aya::programs::tc::SchedClassifierLinkId,
+    filter: &Path,
+) -> Result<(), ProgramError> {
+    std::mem::forget(program.take_link(id)?);
+    program.pin(filter).map_err(|error| ProgramError::IOError(io::Error::other(error.to_string())))
+}
+
+/// Takes the tc program off an interface, if it is there.
+pub(super) fn detach_egress(pins: &Pins, interface: &str) -> Result<(), DatapathError> {
+    let (link, filter) = (pins.for_interface(LINK, interface), pins.for_interface(FILTER, interface));
+    if link.exists() {
+        remove(&link)?;
+    }
+    if filter.exists() {
+        // An interface that is gone has taken its filter with it.
+        if let Ok(old) =
+            SchedClassifierLink::attached(interface, TcAttachType::Egress, PRIORITY, HANDLE, None)
+            && let Err(error) = aya::programs::links::Link::detach(old)
+        {
+            tracing::warn!("the tc filter of {interface} cannot be removed: {error}");
+        }
+        remove(&filter)?;
+    }
+    Ok(())
+}
+
+/// Takes the tc program off every interface.
+pub(super) fn detach_every_egress(pins: &Pins) -> Result<(), DatapathError> {
+    for prefix in [LINK, FILTER] {
+        for interface in pins.interfaces_with(prefix)? {
+            detach_egress(pins, &interface)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(pin: &Path) -> Result<(), DatapathError> {
+    fs::remove_file(pin).map_err(|error| DatapathError::pin("remove", pin, error))
+}
