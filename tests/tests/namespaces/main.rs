@@ -5,6 +5,7 @@
 mod cookies;
 mod demo;
 mod failures;
+mod gateway;
 mod lifecycle;
 mod lists;
 mod rig;
@@ -19,6 +20,7 @@ fn main() {
     stopbank_tests::scratch::sweep();
     let mut trials = traffic::trials();
     trials.extend(cookies::trials());
+    trials.extend(gateway::trials());
     trials.extend(lists::trials());
     trials.extend(lifecycle::trials());
     trials.extend(failures::trials());
