@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use crate::{
     config::Mode,
     control::api::Verdict,
+    datapath::FlowUsage,
     engine::{Engine, Measured, MeasuredFile},
     listener::Bounded,
 };
@@ -152,6 +153,21 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
             "Memory for the rates of all sources, fixed at load.",
             (u64::from(measured.source_lines) * size_of::<Line>() as u64) as f64,
         ),
+        flow_gauge(measured, "flow_table_capacity", "Flows that a gateway's table has room for.", |flows| {
+            flows.capacity as f64
+        }),
+        flow_gauge(
+            measured,
+            "flow_table_flows",
+            "Flows in a gateway's table, estimated from a sample.",
+            |flows| flows.flows as f64,
+        ),
+        flow_gauge(
+            measured,
+            "flow_table_full_ratio",
+            "Part of that table, 0 to 1, that has no room: what belongs to no flow passes there.",
+            |flows| flows.full_per_mille as f64 / 1000.0,
+        ),
         gauge(
             "config_last_reload_successful",
             "1 if the last attempt to read the configuration succeeded.",
@@ -210,6 +226,17 @@ fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
 
 fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
     family(name, help, MetricType::GAUGE, vec![gauge_metric(&[], value)])
+}
+
+/// One for gateways only.
+fn flow_gauge(
+    measured: &Measured,
+    name: &str,
+    help: &str,
+    value: impl Fn(&FlowUsage) -> f64,
+) -> MetricFamily {
+    let metrics = measured.flows.iter().map(|flows| gauge_metric(&[], value(flows))).collect();
+    family(name, help, MetricType::GAUGE, metrics)
 }
 
 fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
@@ -286,6 +313,7 @@ mod tests {
                 active: vec!["web".to_owned()],
                 obstacle: None,
             },
+            flows: Some(FlowUsage { capacity: 524_288, flows: 1_000, full_per_mille: 2 }),
         };
         let mut text = Vec::new();
         TextEncoder::new().encode(&families(&measured), &mut text).unwrap();
@@ -307,6 +335,9 @@ mod tests {
             "stopbank_events_lost_total 0",
             "stopbank_source_state_bytes 16777216",
             "stopbank_config_last_reload_success_timestamp_seconds 1700000000",
+            "stopbank_flow_table_capacity 524288",
+            "stopbank_flow_table_flows 1000",
+            "stopbank_flow_table_full_ratio 0.002",
             "# TYPE stopbank_packets_total counter",
         ] {
             assert!(text.lines().any(|candidate| candidate == line), "{line}\n---\n{text}");

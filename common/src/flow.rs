@@ -82,6 +82,13 @@ unsafe impl crate::Plain for FlowLine {}
 
 const _: () = assert!(size_of::<FlowLine>() == 64);
 
+impl FlowLine {
+    /// How many of its cells hold a flow, by the cells' clock (see [`units`]).
+    pub fn live(&self, now: u64) -> usize {
+        self.cells.iter().filter(|&&value| is_live(value, now)).count()
+    }
+}
+
 /// A line whose cells others change at the same time.
 pub trait Row {
     /// How a cell is reached.

@@ -74,6 +74,12 @@ fn table(status: &api::Status) -> String {
     if let Some(text) = cookies(&status.syn_cookies) {
         line("SYN cookies", text);
     }
+    if let Some(flows) = &status.flows {
+        let short = if flows.is_short() { "; TOO SMALL: raise `lines` in [flows]" } else { "" };
+        let (known, room) = (flows.flows, flows.capacity);
+        let full = flows.full_per_mille as f64 / 10.0;
+        line("flows", format!("about {known} of {room}; {full:.1} % of the lines full{short}"));
+    }
     line("classes", status.policy.classes.join(", "));
     let policy = &status.policy;
     let memory = f64::from(policy.lines) * size_of::<Line>() as f64;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Attach, ListAction, Mode},
+    datapath::FlowUsage,
     lists::Origin,
 };
 
@@ -63,6 +64,9 @@ pub struct Status {
     /// SYN cookies.
     #[serde(default)]
     pub syn_cookies: CookieStatus,
+    /// The flow table, on a gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows: Option<FlowUsage>,
     /// The policy.
     pub policy: PolicyStatus,
     /// Sampled drops.

@@ -15,7 +15,11 @@ use aya::{
     },
     util::KernelVersion,
 };
-use stopbank_common::{flow::FlowState, names};
+use serde::{Deserialize, Serialize};
+use stopbank_common::{
+    flow::{CELLS, FlowLine, FlowState, units},
+    names,
+};
 
 use super::{
     Datapath, DatapathError,
@@ -33,6 +37,27 @@ const FILTER: &str = "filter_";
 /// Where our filter stands among others in a clsact qdisc: rather late; a number that is hardly anybody's by chance.
 const PRIORITY: u16 = 0x5b0f;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
+
+/// Lines that [`Datapath::flow_usage`] looks at, out of all, evenly spaced.
+const SAMPLED: u32 = 1024;
+
+/// How full a gateway's table is, estimated from a sample of its lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FlowUsage {
+    /// Flows that it has room for.
+    pub capacity: u64,
+    /// Flows in it.
+    pub flows: u64,
+    /// Lines without room for another, in thousandths of all: at these places what belongs to no flow passes.
+    pub full_per_mille: u64,
+}
+
+impl FlowUsage {
+    /// So full that a good part of what belongs to no flow passes: the table should be larger.
+    pub const fn is_short(&self) -> bool {
+        self.full_per_mille >= 10
+    }
+}
 
 /// The table, as far as the agent knows it.
 pub(super) struct FlowTable {
@@ -115,6 +140,33 @@ impl Datapath {
             self.flows.learn(flows)?;
         }
         Ok(())
+    }
+
+    /// How full the flow table is; `None` where this host is no gateway.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`] when the kernel does not say.
+    pub fn flow_usage(&self) -> Result<Option<FlowUsage>, DatapathError> {
+        let Some(settings) = self.flows.settings else { return Ok(None) };
+        let map = self.ebpf.map(names::FLOWS).ok_or_else(|| missing(names::FLOWS))?;
+        let table: Array<&MapData, Shared<FlowLine>> =
+            map.try_into().map_err(|error| DatapathError::kernel("read FLOWS", &error))?;
+        let sampled = settings.lines.min(SAMPLED);
+        let now = units(monotonic_ns());
+        let (mut flows, mut full) = (0, 0);
+        for i in 0..sampled {
+            let line = table.get(&(i * (settings.lines / sampled)), 0);
+            let live = line.map_err(|error| DatapathError::kernel("read FLOWS", &error))?.0.live(now);
+            flows += live as u64;
+            full += u64::from(live == CELLS);
+        }
+        let (lines, sampled) = (u64::from(settings.lines), u64::from(sampled));
+        Ok(Some(FlowUsage {
+            capacity: lines * CELLS as u64,
+            flows: flows * lines / sampled,
+            full_per_mille: full * 1000 / sampled,
+        }))
     }
 
     /// Runs a frame through the tc program, as if it went out; for tests.
@@ -218,6 +270,12 @@ fn keep_filter(
 ) -> Result<(), ProgramError> {
     std::mem::forget(program.take_link(id)?);
     program.pin(filter).map_err(|error| ProgramError::IOError(io::Error::other(error.to_string())))
+}
+
+/// Whether an agent that pins here has attached the tc program to an interface.
+pub fn notes_flows(pins: &Path, interface: &str) -> bool {
+    let pins = Pins::at(pins);
+    [LINK, FILTER].iter().any(|prefix| pins.for_interface(prefix, interface).exists())
 }
 
 /// Takes the tc program off an interface, if it is there.

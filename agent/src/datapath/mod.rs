@@ -35,6 +35,7 @@ pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
 pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
 use flows::FlowTable;
+pub use flows::{FlowUsage, notes_flows};
 pub use lists::Generation;
 use lists::Lists;
 pub use maps::EventReader;

@@ -184,6 +184,26 @@ fn loose(value: &str, answers: bool) -> Finding {
     Finding::ok(CHECK, value)
 }
 
+/// For the role `gateway`.
+pub(super) fn forwarding() -> Finding {
+    let on = |name: &str| read(&format!("/proc/sys/net/{name}")).is_some_and(|value| value != "0");
+    forwards(on("ipv4/ip_forward"), on("ipv6/conf/all/forwarding"))
+}
+
+fn forwards(v4: bool, v6: bool) -> Finding {
+    const CHECK: &str = "forwarding";
+    match (v4, v6) {
+        (true, true) => Finding::ok(CHECK, "IPv4 and IPv6"),
+        (true, false) => Finding::ok(CHECK, "IPv4"),
+        (false, true) => Finding::ok(CHECK, "IPv6"),
+        (false, false) => Finding::warn(
+            CHECK,
+            "off, though the role is gateway: connections of this host itself are judged by the flow table",
+            "role = \"host\", or sysctl -w net.ipv4.ip_forward=1",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::State;
@@ -198,6 +218,8 @@ mod tests {
             (btf(true), State::Ok),
             (btf(false), State::Fail),
             (filesystem(false), State::Warn),
+            (forwards(true, false), State::Ok),
+            (forwards(false, false), State::Warn),
             (jit("0"), State::Warn),
             (jit("1"), State::Ok),
             (hardening("2"), State::Warn),

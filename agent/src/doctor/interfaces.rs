@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ffi::CString, fs};
 
 use super::{Finding, Subject, kernel_version};
-use crate::datapath::{device, link, protected};
+use crate::datapath::{device, link, notes_flows, protected};
 
 /// Drivers that have native XDP in Linux 6.1, by the names they give themselves.
 const NATIVE: [&str; 27] = [
@@ -50,7 +50,15 @@ pub(super) fn findings(subject: &Subject) -> Vec<Finding> {
     }
     // Without the right to read the pins, every program counts as another's.
     let ours = protected(&subject.pins).unwrap_or_default();
-    names.iter().flat_map(|name| interface(name, ours.contains(name))).collect()
+    let mut findings: Vec<Finding> =
+        names.iter().flat_map(|name| interface(name, ours.contains(name))).collect();
+    if subject.gateway {
+        // Only where the agent is, or has been: before, there is nothing to miss.
+        let noted = |name: &&String| ours.contains(*name);
+        findings
+            .extend(names.iter().filter(noted).map(|name| egress(name, notes_flows(&subject.pins, name))));
+    }
+    findings
 }
 
 fn interface(name: &str, ours: bool) -> Vec<Finding> {
@@ -124,6 +132,18 @@ fn program(check: String, program: Option<link::AttachedProgram>, ours: bool) ->
             Finding::fail(check, format!("another's {found}"), fix)
         }
     }
+}
+
+fn egress(name: &str, noted: bool) -> Finding {
+    let check = format!("interface {name}: flows");
+    if noted {
+        return Finding::ok(check, "stopbank's tc program notes what goes out");
+    }
+    Finding::fail(
+        check,
+        "no tc program notes what goes out, so that answers belong to no flow",
+        "restart the agent, whose journal says why it could not attach it",
+    )
 }
 
 fn index(name: &str) -> Option<u32> {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::config::{Config, CookieMode};
+use crate::config::{Config, CookieMode, Role};
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -80,6 +80,8 @@ pub struct Subject {
     pub pins: PathBuf,
     /// Some class is to answer with SYN cookies.
     pub cookies: bool,
+    /// The role is `gateway`.
+    pub gateway: bool,
 }
 
 impl Subject {
@@ -89,6 +91,7 @@ impl Subject {
             interfaces: config.interfaces.iter().map(|interface| interface.name.clone()).collect(),
             pins: config.agent.pin_dir.clone(),
             cookies: config.all_classes().any(|class| class.syn_cookies.mode != CookieMode::Off),
+            gateway: config.role == Role::Gateway,
         }
     }
 }
@@ -96,6 +99,9 @@ impl Subject {
 /// Looks at everything.
 pub fn examine(subject: &Subject) -> Report {
     let mut findings = host::findings(subject.cookies);
+    if subject.gateway {
+        findings.push(host::forwarding());
+    }
     findings.extend(features::findings());
     findings.extend(interfaces::findings(subject));
     let failed = |state| findings.iter().any(|finding| finding.state == state);
@@ -133,6 +139,7 @@ mod tests {
             interfaces: vec!["lo".into()],
             pins: "/sys/fs/bpf/none".into(),
             cookies: true,
+            gateway: true,
         });
         assert!(report.findings.len() > 15, "{report:#?}");
         for finding in &report.findings {

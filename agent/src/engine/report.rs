@@ -19,7 +19,7 @@ use crate::{
             Status, TopReport, TopSource, Verdict,
         },
     },
-    datapath::monotonic_ns,
+    datapath::{FlowUsage, monotonic_ns},
     lists::{ListName, printable},
     rates::{Key, Snapshot},
     top::HALF_LIFE,
@@ -54,6 +54,8 @@ pub struct Measured {
     pub source_lines: u32,
     /// SYN cookies.
     pub syn_cookies: CookieStatus,
+    /// A gateway's table.
+    pub flows: Option<FlowUsage>,
 }
 
 /// A list file.
@@ -106,6 +108,7 @@ impl Engine {
             reload_succeeded: state.reload_error.is_none(),
             source_lines: state.config.source.lines,
             syn_cookies: state.cookie_status()?,
+            flows: state.datapath.flow_usage()?,
         })
     }
 
@@ -139,6 +142,7 @@ impl Engine {
                 ban: state.lists.count(ListName::Ban),
             },
             files: state.files_summary(),
+            flows: state.datapath.flow_usage()?,
             syn_cookies: state.cookie_status()?,
             policy: PolicyStatus {
                 classes: state.config.all_classes().map(|class| class.name.clone()).collect(),

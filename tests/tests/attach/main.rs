@@ -50,6 +50,11 @@ fn main() {
             )
         })
         .collect();
+    trials.push(skip::trial(
+        "a gateway's tc program notes what goes out, outlives the agent beside others', and detach ends it",
+        skip::no_kernel,
+        || gateway(&Pair::veth(1_500).unwrap()),
+    ));
     if let Some((one, other)) = cards() {
         trials.push(skip::trial(
             "virtio_net, native, MTU 1500: packets pass, are dropped, and detach ends it",
@@ -127,6 +132,60 @@ fn protects(pair: &Pair, mtu: u32) {
     site.detach().unwrap();
     for size in sizes {
         assert!(arrives(pair, DENIED, size), "{size} bytes arrive when protection has ended");
+    }
+}
+
+/// Whether a datagram from port 53 of the peer's reaches a socket of the server's, which may have asked for it.
+fn answered(pair: &Pair, asked: bool) -> bool {
+    let asker = pair.server.run(|| UdpSocket::bind((SERVER, 0))).unwrap().unwrap();
+    asker.set_read_timeout(Some(PATIENCE)).unwrap();
+    let resolver = pair.peer.run(|| UdpSocket::bind((ALLOWED, 53))).unwrap().unwrap();
+    if asked {
+        assert_eq!(asker.send_to(b"query", resolver.local_addr().unwrap()).unwrap(), 5);
+    }
+    assert_eq!(resolver.send_to(b"answer", asker.local_addr().unwrap()).unwrap(), 6);
+    asker.recv_from(&mut [0; 16]).is_ok()
+}
+
+/// From Linux 6.6 on by TCX, before by a clsact qdisc.
+fn gateway(pair: &Pair) {
+    let tc = |arguments: &[&str]| {
+        let mut command = pair.server.command("tc");
+        stopbank_tests::process::output(command.args(arguments), "")
+    };
+    // Somebody else's qdisc and filter, which stay.
+    let has_tc = tc(&["qdisc", "add", "dev", INTERFACE, "clsact"]).is_ok_and(|done| done.status.success());
+    if has_tc {
+        // It matches nothing that is sent here: what another accepts goes no further, and ours would see nothing.
+        let filter = format!(
+            "filter add dev {INTERFACE} egress pref 7 protocol all u32 match u8 255 0xff at 9 flowid 1:1"
+        );
+        assert!(tc(&filter.split(' ').collect::<Vec<_>>()).unwrap().status.success());
+    }
+    let site = Site::new(&pair.server).unwrap();
+    let policy = "[flows]\nlines = 1024\nlearn = \"0s\"\n".to_owned();
+    let settings =
+        Settings { interface: INTERFACE.to_owned(), role: "gateway", policy, ..Settings::default() };
+    site.configure(&settings).unwrap();
+    for round in ["first agent", "second agent"] {
+        let agent = site.start().unwrap();
+        assert!(answered(pair, true), "{round}: an answer that was asked for");
+        assert!(!answered(pair, false), "{round}: one that nobody asked for");
+        let flows = finding(&site, &format!("interface {INTERFACE}: flows"));
+        assert_eq!(flows["state"], "ok", "{flows}");
+        let status = site.ask(&["status"]).unwrap();
+        assert_eq!(status["flows"]["capacity"], 8_192, "{status}");
+        assert!(status["flows"]["flows"].as_u64().unwrap() > 0, "{status}");
+        assert_eq!(agent.stop().unwrap(), 0);
+        assert!(answered(pair, true) && !answered(pair, false), "{round} has ended");
+    }
+    site.detach().unwrap();
+    // A veth whose program has just gone may lose what comes in meanwhile.
+    assert!((0..3).any(|_| answered(pair, false)), "protection has ended");
+    if has_tc {
+        let listed = tc(&["filter", "show", "dev", INTERFACE, "egress"]).unwrap();
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        assert!(listed.contains("pref 7 ") && !listed.contains("pref 23311 "), "{listed}");
     }
 }
 
