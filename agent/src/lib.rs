@@ -24,6 +24,7 @@ pub mod lock;
 pub mod metrics;
 pub mod notify;
 pub mod object;
+pub mod proofs;
 pub mod rates;
 pub mod simulate;
 pub mod top;

@@ -148,6 +148,12 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
                 .map(|(name, mode)| labelled(&[("interface", name), ("mode", mode)], 1.0))
                 .collect(),
         ),
+        gauge("proven_sources", "Sources that are proven now.", measured.proven as f64),
+        gauge(
+            "proven_sources_capacity",
+            "Sources that can be proven at a time.",
+            f64::from(stopbank_common::policy::MAX_PROVEN),
+        ),
         gauge(
             "source_state_bytes",
             "Memory for the rates of all sources, fixed at load.",
@@ -313,6 +319,7 @@ mod tests {
                 active: vec!["web".to_owned()],
                 obstacle: None,
             },
+            proven: 3,
             flows: Some(FlowUsage { capacity: 524_288, flows: 1_000, full_per_mille: 2 }),
         };
         let mut text = Vec::new();
@@ -337,6 +344,8 @@ mod tests {
             "stopbank_config_last_reload_success_timestamp_seconds 1700000000",
             "stopbank_flow_table_capacity 524288",
             "stopbank_flow_table_flows 1000",
+            "stopbank_proven_sources 3",
+            "stopbank_proven_sources_capacity 65536",
             "stopbank_flow_table_full_ratio 0.002",
             "# TYPE stopbank_packets_total counter",
         ] {

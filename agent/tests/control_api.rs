@@ -19,8 +19,8 @@ use stopbank::{
         Control, Refused, Why,
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
-            FileReport, LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status,
-            TopReport,
+            FileReport, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport, Reloaded,
+            RemoveRequest, Removed, Status, TopReport, UnproveRequest, Unproved,
         },
         client::{Client, ClientError},
         lists, server,
@@ -51,6 +51,15 @@ impl Control for Desk {
         panic!("a handler that panics")
     }
     fn top(&self, _: usize) -> Result<TopReport, Refused> {
+        absent()
+    }
+    fn proven(&self) -> ProvenReport {
+        ProvenReport { capacity: 0, sources: Vec::new() }
+    }
+    fn prove(&self, _: &ProveRequest) -> Result<Proved, Refused> {
+        absent()
+    }
+    fn unprove(&self, _: &UnproveRequest) -> Result<Unproved, Refused> {
         absent()
     }
     fn events(&self, _: usize) -> EventsReport {

@@ -139,7 +139,7 @@ fn reply(ctx: &XdpContext, packet: &mut Packet, handshake: &Handshake, segment: 
     if (ctx.data_end() - ctx.data()) as u32 != length {
         return None;
     }
-    let network = network_offset(ctx)?;
+    let network = network_offset(ctx, segment)?;
     let visible = length.wrapping_sub(network);
     let header = if v4 { 20 } else { 40 };
     if visible < header + 20 || visible > 9_216 {
@@ -182,19 +182,21 @@ fn reply(ctx: &XdpContext, packet: &mut Packet, handshake: &Handshake, segment: 
     turn_round(ctx)
 }
 
-/// Where the IP header begins, behind VLAN tags, which stay as they are.
+/// Where the IP header begins, behind VLAN tags, which stay as they are. They are read into the segment, which is filled later: the
+/// stack has no room for them.
 #[inline(always)]
-fn network_offset(ctx: &XdpContext) -> Option<u32> {
-    let mut types = [0_u16; 6];
-    // SAFETY: twelve bytes of the stack; the helper holds the frame's to its length.
-    let read = unsafe { bpf_xdp_load_bytes(ctx.ctx, 12, (&raw mut types).cast(), 12) };
-    if read != 0 {
+fn network_offset(ctx: &XdpContext, segment: &mut Segment) -> Option<u32> {
+    if !load(ctx, 12, &mut segment[0], 12) {
         return None;
     }
-    let ethertype = |index: usize| u16::from_be(types[index]);
-    Some(if !is_vlan(ethertype(0)) {
+    // Ethertypes stand in every other half of a word.
+    let is_tag = |word: u32| {
+        let [high, low, ..] = word.to_ne_bytes();
+        is_vlan(u16::from_be_bytes([high, low]))
+    };
+    Some(if !is_tag(segment[0]) {
         14
-    } else if !is_vlan(ethertype(2)) {
+    } else if !is_tag(segment[1]) {
         18
     } else {
         22

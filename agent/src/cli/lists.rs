@@ -158,6 +158,25 @@ fn table(report: &ListReport) -> String {
     table.show()
 }
 
+/// The words of a command line, with stdin's lines in the place of `-`; nothing is checked.
+pub(super) fn read_lines(arguments: &[String]) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    let mut stdin_read = false;
+    for argument in arguments {
+        if argument != "-" {
+            lines.push(argument.clone());
+        } else if !std::mem::replace(&mut stdin_read, true) {
+            let text = read_stdin()?;
+            let words = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+            lines.extend(words.filter(|word| !word.is_empty()).map(str::to_owned));
+        }
+    }
+    if lines.is_empty() {
+        return Err(Failure::new(Code::Usage, "stdin holds no addresses"));
+    }
+    Ok(lines)
+}
+
 /// The prefixes of a command line, each checked: a list with one bad line is not sent at all.
 fn collect(arguments: &[String]) -> Result<Vec<String>, Failure> {
     let (mut prefixes, mut errors) = (Vec::new(), Vec::new());

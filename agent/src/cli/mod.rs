@@ -10,6 +10,7 @@ mod lists;
 mod mode;
 mod operator;
 mod output;
+mod proven;
 mod run;
 mod simulate;
 mod status;
@@ -96,6 +97,9 @@ enum Command {
     /// Sources that the configuration denies
     #[command(subcommand)]
     Deny(lists::ReadOnly),
+    /// Sources that have proved themselves, which are served first when a total is spent
+    #[command(subcommand, after_help = proven::EXAMPLES)]
+    Proven(proven::ProvenCommand),
     /// Files of prefixes that the configuration names (`[[list]]`)
     #[command(subcommand)]
     List(list_files::ListFilesCommand),
@@ -159,6 +163,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Allow(command) => command.run(ListName::Allow, &client, output).await,
             Command::Ban(command) => command.run(ListName::Ban, &client, output).await,
             Command::Deny(command) => command.run(ListName::Deny, &client, output).await,
+            Command::Proven(command) => command.run(&client, output).await,
             Command::Limit(command) => command.run(&client, output).await,
             Command::Mode(command) => command.run(&client, output).await,
             Command::Reload(reload) => reload.run(&client, output).await,

@@ -74,6 +74,9 @@ fn table(status: &api::Status) -> String {
     if let Some(text) = cookies(&status.syn_cookies) {
         line("SYN cookies", text);
     }
+    if status.proven > 0 {
+        line("proven", format!("{} of {} sources", status.proven, stopbank_common::policy::MAX_PROVEN));
+    }
     if let Some(flows) = &status.flows {
         let short = if flows.is_short() { "; TOO SMALL: raise `lines` in [flows]" } else { "" };
         let (known, room) = (flows.flows, flows.capacity);

@@ -61,6 +61,9 @@ pub struct Status {
     /// List files.
     #[serde(default)]
     pub files: FilesSummary,
+    /// How many sources are proven.
+    #[serde(default)]
+    pub proven: usize,
     /// SYN cookies.
     #[serde(default)]
     pub syn_cookies: CookieStatus,
@@ -403,6 +406,60 @@ pub struct AddRequest {
     /// The address that the operator's session comes from: a ban that contains it needs `force`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<IpAddr>,
+}
+
+/// `POST /v1/proven`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProveRequest {
+    /// Addresses; each stands for one source, as wide as `[source]` has it.
+    pub sources: Vec<String>,
+    /// For how long; left out: until it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_seconds: Option<f64>,
+}
+
+/// Answer to [`ProveRequest`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Proved {
+    /// Sources that were not proven before.
+    pub added: usize,
+    /// Sources that were, and got a new time.
+    pub renewed: usize,
+}
+
+/// `DELETE /v1/proven`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnproveRequest {
+    /// Addresses.
+    pub sources: Vec<String>,
+}
+
+/// Answer to [`UnproveRequest`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unproved {
+    /// Sources that are proven no more.
+    pub removed: usize,
+}
+
+/// `GET /v1/proven`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ProvenReport {
+    /// Sources that can be proven at a time.
+    pub capacity: u32,
+    /// Those that are.
+    pub sources: Vec<ProvenSource>,
+}
+
+/// A proven source.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ProvenSource {
+    /// Its address, or that of its prefix.
+    pub source: String,
+    /// How long it stays so; left out: until it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_seconds: Option<f64>,
 }
 
 /// Answer to [`AddRequest`].

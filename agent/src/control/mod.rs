@@ -9,8 +9,8 @@ pub mod server;
 
 use api::{
     AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, ErrorBody, EventsReport,
-    FileReport, ItemError, LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status,
-    TopReport,
+    FileReport, ItemError, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport,
+    Reloaded, RemoveRequest, Removed, Status, TopReport, UnproveRequest, Unproved,
 };
 
 use crate::{config::Mode, lists::ListName};
@@ -61,6 +61,23 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// [`Refused`], naming every item that is at fault.
     fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused>;
+
+    /// The proven sources.
+    fn proven(&self) -> ProvenReport;
+
+    /// Takes sources as proven, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], naming every item that is at fault.
+    fn prove(&self, request: &ProveRequest) -> Result<Proved, Refused>;
+
+    /// Takes proofs back, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], naming every item that is at fault.
+    fn unprove(&self, request: &UnproveRequest) -> Result<Unproved, Refused>;
 
     /// The classes and their limits.
     fn limits(&self) -> LimitsReport;

@@ -84,6 +84,7 @@ pub async fn serve(
 fn router(agent: Agent) -> Router {
     let lists = Router::new()
         .route("/v1/lists/{list}", get(list).post(add).delete(remove))
+        .route("/v1/proven", get(proven).post(prove).delete(unprove))
         .layer(DefaultBodyLimit::max(LARGEST_LIST));
     Router::new()
         .route("/v1/status", get(status))
@@ -189,6 +190,18 @@ async fn remove(State(agent): State<Agent>, list: ListPath, body: Body) -> Respo
 
 async fn list_files(State(agent): State<Agent>) -> Response {
     answer(move || Ok(agent.list_files())).await
+}
+
+async fn proven(State(agent): State<Agent>) -> Response {
+    answer(move || Ok(agent.proven())).await
+}
+
+async fn prove(State(agent): State<Agent>, body: Body) -> Response {
+    answer(move || agent.prove(&read(body)?)).await
+}
+
+async fn unprove(State(agent): State<Agent>, body: Body) -> Response {
+    answer(move || agent.unprove(&read(body)?)).await
 }
 
 async fn limits(State(agent): State<Agent>) -> Response {

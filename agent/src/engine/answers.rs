@@ -7,8 +7,8 @@ use crate::{
         Control, Refused,
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
-            FileReport, LimitsReport, ListReport, ModeReport, Reloaded, RemoveRequest, Removed, Status,
-            TopReport,
+            FileReport, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport, Reloaded,
+            RemoveRequest, Removed, Status, TopReport, UnproveRequest, Unproved,
         },
         lists::list_entry,
     },
@@ -48,6 +48,18 @@ impl Control for Engine {
 
     fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused> {
         self.remove_entries(list, request)
+    }
+
+    fn proven(&self) -> ProvenReport {
+        self.lock().proofs.report(monotonic_ns())
+    }
+
+    fn prove(&self, request: &ProveRequest) -> Result<Proved, Refused> {
+        self.prove_sources(request)
+    }
+
+    fn unprove(&self, request: &UnproveRequest) -> Result<Unproved, Refused> {
+        self.unprove_sources(request)
     }
 
     fn limits(&self) -> LimitsReport {

@@ -7,6 +7,7 @@ mod answers;
 mod changes;
 mod cookies;
 mod files;
+mod proofs;
 mod reload;
 mod report;
 mod start;
@@ -26,6 +27,7 @@ use crate::{
     events::EventLog,
     handshake,
     lists::{Change, Store, feeds::Files},
+    proofs::Proofs,
     rates::{Rates, Snapshot},
 };
 use stopbank_common::policy::Policy;
@@ -68,6 +70,7 @@ struct State {
     mode: Mode,
     numbers: ClassNumbers,
     lists: Store,
+    proofs: Proofs,
     files: Files,
     interfaces: Vec<Protected>,
     rates: Rates,
@@ -96,10 +99,13 @@ impl Engine {
         self.stop.subscribe()
     }
 
-    /// Takes the counters' rates. To be called about once a second.
+    /// Takes the counters' rates, and ends proofs. To be called about once a second.
     pub fn sample(&self) {
         self.follow_host();
         let mut state = self.lock();
+        if let Err(error) = state.sweep_proofs(monotonic_ns()) {
+            tracing::warn!("{error}");
+        }
         match state.snapshot() {
             Ok(snapshot) => state.rates.push(Instant::now(), snapshot),
             Err(refused) => tracing::warn!("cannot read the counters: {}", refused.body.error),

@@ -56,6 +56,8 @@ pub struct Measured {
     pub syn_cookies: CookieStatus,
     /// A gateway's table.
     pub flows: Option<FlowUsage>,
+    /// Proven sources.
+    pub proven: usize,
 }
 
 /// A list file.
@@ -109,6 +111,7 @@ impl Engine {
             source_lines: state.config.source.lines,
             syn_cookies: state.cookie_status()?,
             flows: state.datapath.flow_usage()?,
+            proven: state.proofs.count(),
         })
     }
 
@@ -143,6 +146,7 @@ impl Engine {
             },
             files: state.files_summary(),
             flows: state.datapath.flow_usage()?,
+            proven: state.proofs.count(),
             syn_cookies: state.cookie_status()?,
             policy: PolicyStatus {
                 classes: state.config.all_classes().map(|class| class.name.clone()).collect(),

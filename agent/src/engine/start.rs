@@ -19,6 +19,7 @@ use crate::{
     datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, link, monotonic_ns},
     failure::{Code, Failure},
     lists::{Change, ListName, Store},
+    proofs::Proofs,
     rates::Rates,
 };
 
@@ -77,6 +78,11 @@ impl Engine {
             crate::daemon::kernel_log(&mut datapath);
         }
         let events = datapath.take_events()?;
+        let (proofs, useless) =
+            Proofs::inherit(datapath.proven()?, &compiled.policy.levels[0], monotonic_ns());
+        for source in useless {
+            datapath.unprove(source)?;
+        }
         let mut state = State {
             datapath,
             mode: config.mode,
@@ -87,6 +93,7 @@ impl Engine {
             policy: compiled.policy,
             numbers: compiled.numbers,
             lists,
+            proofs,
             files: prepared.files,
             interfaces,
             rates: Rates::default(),

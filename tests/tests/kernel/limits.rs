@@ -8,8 +8,10 @@ use std::{
 use libtest_mimic::Trial;
 use stopbank::datapath::Datapath;
 use stopbank_common::{
+    Address,
     Reason::*,
     gcra::{Dimension, Limit},
+    policy::Level,
 };
 use stopbank_tests::frames::{Frame, FrameBuilder};
 
@@ -38,6 +40,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     ));
     trials.push(crate::trial("classes and sources have budgets of their own", apart));
     trials.push(crate::trial("IPv6 sources of one /64 share a budget", prefix));
+    trials.push(crate::trial(
+        "a total's reserve: half of its burst for anybody, the rest for proven sources",
+        reserve,
+    ));
+    trials.push(crate::trial("a prefix's limit holds its sources, but for proven ones", levels));
     trials.push(crate::trial("a limit that is only observed leaves the others in force", observed));
     trials.push(crate::trial("a new policy loses no rate state", swap));
     trials
@@ -199,6 +206,58 @@ fn prefix() {
     assert_eq!(judge(&datapath, &from("2001:db8:0:1::1")).1.reason, Passed);
     assert_eq!(judge(&datapath, &from("2001:db8:0:1:ffff:ffff:ffff:ffff")).1.reason, SourcePackets);
     assert_eq!(judge(&datapath, &from("2001:db8:0:2::1")).1.reason, Passed);
+}
+
+fn reserve() {
+    let mut rules = Rules::new().udp(53, CLASS).total(CLASS, Dimension::Packets, per_second(1, 10));
+    rules.policy.classes[usize::from(CLASS)].reserve[Dimension::Packets as usize] = per_second(1, 10);
+    let mut datapath = rig::load(rules);
+    let passed = |datapath: &Datapath, host: u8| {
+        (0..40).filter(|_| datapath.run(&v4(host), 1).unwrap().action == PASS).count()
+    };
+    // A second may begin on the way: one more of each part.
+    assert!((15..=17).contains(&passed(&datapath, 1)), "ten, and half of the reserve");
+    assert_eq!(
+        judge(&datapath, &v4(2)).1.reason,
+        TotalPackets,
+        "another unknown source finds nothing either"
+    );
+    datapath.prove(rig::ip("192.0.2.2").into(), 0).unwrap();
+    assert!((5..=7).contains(&passed(&datapath, 2)), "the other half");
+    assert!(datapath.unprove(rig::ip("192.0.2.2").into()).unwrap());
+    datapath.prove(rig::ip("192.0.2.3").into(), 1).unwrap();
+    thread::sleep(Duration::from_millis(2_050));
+    // Two seconds' worth of either part: a source whose proof has ended has the first part's only.
+    assert!((2..=3).contains(&passed(&datapath, 3)), "a proof that has ended");
+    datapath.prove(rig::ip("192.0.2.3").into(), u64::MAX).unwrap();
+    assert!((2..=4).contains(&passed(&datapath, 3)), "and one that has not");
+}
+
+fn levels() {
+    for (sources, neighbour, to) in [
+        (["192.0.2.1", "192.0.2.200", "192.0.2.9"], "192.0.3.1", "198.51.100.1"),
+        (["2001:db8::1", "2001:db8:0:0:8::1", "2001:db8::9"], "2001:db8:0:1::1", "2001:db8:ffff::1"),
+    ] {
+        let mut rules = Rules::new().udp(53, CLASS).per_source(CLASS, Dimension::Packets, per_second(1, 3));
+        rules.policy.levels[0].mask_v6 = Address::mask(128);
+        rules.policy.levels[1] = Level { mask_v4: Address::mask(96 + 24), mask_v6: Address::mask(64) };
+        let class = &mut rules.policy.classes[usize::from(CLASS)];
+        class.per_source[1][Dimension::Packets as usize] = per_second(1, 4);
+        class.levels |= 0x202;
+        let mut datapath = rig::load(rules);
+        let from = |source: &str| FrameBuilder::new(source, to).udp(40_000, 53).build();
+        let reasons =
+            |datapath: &Datapath, source: &str| [0; 4].map(|_| judge(datapath, &from(source)).1.reason);
+        assert_eq!(reasons(&datapath, sources[0]), [Passed, Passed, Passed, SourcePackets]);
+        assert_eq!(reasons(&datapath, sources[1]), [Passed, PrefixPackets, PrefixPackets, SourcePackets]);
+        assert_eq!(reasons(&datapath, neighbour)[0], Passed, "another prefix");
+        datapath.prove(rig::ip(sources[2]).into(), 0).unwrap();
+        assert_eq!(
+            reasons(&datapath, sources[2]),
+            [Passed, Passed, Passed, SourcePackets],
+            "a proven source"
+        );
+    }
 }
 
 fn observed() {
