@@ -44,7 +44,7 @@ pub(crate) struct Options {
     filter: Option<String>,
 
     /// Seconds that one machine may take
-    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     time_limit: u64,
 
     /// Keep the machines' files (initial RAM disk, output) in target/kernels, and say what starts them

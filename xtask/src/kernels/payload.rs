@@ -33,7 +33,7 @@ pub(super) const LEFT_OUT: [(&str, &str); 7] = [
 ];
 
 /// The modules that the tests need. A kernel may have one built in.
-const MODULES: [&str; 3] = ["virtio_pci", "virtio_net", "veth"];
+const MODULES: [&str; 5] = ["virtio_pci", "virtio_net", "veth", "sch_ingress", "cls_bpf"];
 
 /// The machine's network cards, which are on one wire; the tests in `tests/tests/attach` take them.
 const CARDS: &str = "eth0,eth1";
