@@ -9,7 +9,7 @@ use std::{fs, io, path::Path};
 use aya::{
     maps::{Array, Map, MapData},
     programs::{
-        ProgramError, SchedClassifier, TcAttachType, TestRun as _, TestRunOptions,
+        ProgramError, ProgramFd, SchedClassifier, TcAttachType, TestRun as _, TestRunOptions,
         links::{FdLink, LinkOrder, PinnedLink},
         tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
     },
@@ -169,7 +169,7 @@ impl Datapath {
         }))
     }
 
-    /// Runs a frame through the tc program, as if it went out; for tests.
+    /// Runs a frame through the tc program, as if it went out; for tests and benchmarks.
     ///
     /// # Errors
     ///
@@ -182,7 +182,17 @@ impl Datapath {
         run.map(|_| ()).map_err(|error| DatapathError::kernel("run a frame through the tc program", &error))
     }
 
-    /// The same at `now_ns` of a simulation's clock.
+    /// Descriptor of the tc program, for benchmarks that call it from another one.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`]; the program is only loaded for a gateway.
+    pub fn egress_fd(&mut self) -> Result<ProgramFd, DatapathError> {
+        let fd = self.egress()?.fd().and_then(|fd| Ok(fd.try_clone()?));
+        fd.map_err(|error| DatapathError::kernel("use the tc program", &error))
+    }
+
+    /// [`Self::send`] at `now_ns` of a simulation's clock.
     ///
     /// # Errors
     ///

@@ -17,7 +17,11 @@ mod mutator;
 #[path = "bench/vectors.rs"]
 mod vectors;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    bindings::{TC_ACT_UNSPEC, xdp_action},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
 
 /// What every XDP program costs, be it ever so short; subtracted from the others.
 #[xdp]
@@ -29,6 +33,12 @@ fn empty(_ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 fn empty_frags(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
+}
+
+/// What every program on the way out costs.
+#[classifier]
+fn empty_egress(_ctx: TcContext) -> i32 {
+    TC_ACT_UNSPEC
 }
 
 #[cfg(not(test))]

@@ -35,7 +35,7 @@ pub(crate) fn run(
                          | config | packet | sources | ns | by the kernel's xdp_synproxy (580 ns) | at most |\n\
                          | --- | --- | --- | ---: | ---: | ---: |\n";
     for config in Config::ALL {
-        let features = Features { host: true, cookies: true, ..config.features() };
+        let features = Features { role: "host", cookies: true, ..config.features() };
         features.install(programs.datapath(Config::Default)?, feed)?;
         for (name, v4) in [("tcp4syn", true), ("tcp6syn", false)] {
             for sources in [Sources::Many, Sources::All] {

@@ -100,8 +100,8 @@ pub(crate) struct Features {
     pub(crate) reserve: bool,
     /// IPv4 /24, IPv6 /64, /56 and /48 beside single addresses.
     pub(crate) levels: bool,
-    /// The sockets of the host are asked.
-    pub(crate) host: bool,
+    /// What is asked beside the policy: with `host` the host's sockets, with `gateway` the flow table, with `any` nothing.
+    pub(crate) role: &'static str,
     /// SYNs are answered with cookies.
     pub(crate) cookies: bool,
     /// A sample of what is dropped goes to user space.
@@ -118,7 +118,7 @@ impl Features {
         total: false,
         reserve: false,
         levels: false,
-        host: false,
+        role: "any",
         cookies: false,
         events: true,
     };
@@ -180,8 +180,7 @@ impl Features {
 
     /// Puts policy and lists in place. `feed` is what [`Lists::Million`] is.
     pub(crate) fn install(self, datapath: &mut Datapath, feed: &Arc<PrefixSet>) -> Result<()> {
-        let role = if self.host { "host" } else { "any" };
-        let text = format!("role = \"{role}\"\n{}", self.text(Rates::UNREACHED));
+        let text = format!("role = {:?}\n{}", self.role, self.text(Rates::UNREACHED));
         let config = config::parse("the benchmark's policy", &text)?;
         let mut interfaces = [0; MAX_INTERFACES];
         interfaces[SLOT as usize] = LOOPBACK;

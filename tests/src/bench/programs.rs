@@ -28,7 +28,7 @@ use crate::{
     packets::{self, Packet, Sources},
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
 
 /// Where Debian's xdp-tools has xdp-filter with every feature, in the mode that drops what is
 /// not listed.
@@ -462,15 +462,18 @@ fn expect(expected: u32, action: u32) -> Result<()> {
     Ok(())
 }
 
-fn xdp<'e>(ebpf: &'e Ebpf, name: &str) -> Result<&'e Xdp> {
+pub(crate) fn xdp<'e>(ebpf: &'e Ebpf, name: &str) -> Result<&'e Xdp> {
     Ok(ebpf.program(name).with_context(|| format!("no program {name}"))?.try_into()?)
 }
 
-fn xdp_mut<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp> {
+pub(crate) fn xdp_mut<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp> {
     Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
 }
 
-fn map<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
+pub(crate) fn map<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<M> {
     let map = ebpf.take_map(name).with_context(|| format!("no map {name}"))?;
     M::try_from(map).with_context(|| format!("map {name}"))
 }

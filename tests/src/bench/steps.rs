@@ -41,8 +41,8 @@ fn steps() -> Vec<Step> {
         ("+ reserve for proven sources", reserve, false),
         ("+ wider prefixes", levels, false),
         ("+ 63 classes (= full)", full, false),
-        ("+ sockets (role host)", Features { host: true, ..full }, false),
-        ("default, and sockets (role host)", Features { host: true, ..total }, false),
+        ("+ sockets (role host)", Features { role: "host", ..full }, false),
+        ("default, and sockets (role host)", Features { role: "host", ..total }, false),
         ("a ban hit", parse, true),
         ("a ban hit, no events", Features { events: false, ..parse }, true),
     ]

@@ -10,6 +10,8 @@ mod cookies;
 mod features;
 #[path = "../bench/feed.rs"]
 mod feed;
+#[path = "../bench/gateway.rs"]
+mod gateway;
 #[path = "../bench/https.rs"]
 mod https;
 #[path = "../bench/lists.rs"]
@@ -63,13 +65,16 @@ enum Part {
     Live,
     /// What a real HTTPS client has of a real server under five attacks: without defence, with ours, with nftables
     Https,
-    /// Where the nanoseconds go: ours with one feature more at a time
+    /// Where the nanoseconds go: ours with one feature more at a time, and what a gateway's flow table costs
     Steps,
     /// From a SYN to its SYN-ACK with a cookie
     Cookies,
+    /// Of `steps`, what a gateway's flow table costs alone
+    Gateway,
 }
 
 impl Part {
+    /// [`Self::Gateway`] is part of another one.
     const ALL: [Self; 6] = [Self::Packets, Self::Lists, Self::Live, Self::Https, Self::Steps, Self::Cookies];
 }
 
@@ -152,6 +157,7 @@ impl std::fmt::Display for Part {
             Self::Https => "https",
             Self::Steps => "steps",
             Self::Cookies => "cookies",
+            Self::Gateway => "gateway",
         })
     }
 }
@@ -163,7 +169,12 @@ fn main() -> Result<()> {
     scratch::sweep();
     let to_stdout = arguments.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
     let mut rows: Vec<Value> = Vec::new();
-    for part in Part::ALL.into_iter().filter(|part| arguments.section.contains(part)) {
+    let mut parts: Vec<Part> =
+        Part::ALL.into_iter().filter(|part| arguments.section.contains(part)).collect();
+    if arguments.section.contains(&Part::Gateway) && !parts.contains(&Part::Steps) {
+        parts.push(Part::Gateway);
+    }
+    for part in parts {
         let section = arguments.measure(part).with_context(|| format!("section {part}"))?;
         if to_stdout {
             eprint!("{}", section.markdown);
@@ -214,8 +225,13 @@ impl Arguments {
             }
             Part::Steps => {
                 let feed = on_one_cpu()?;
-                steps::run(|| self.load(&LEFT_OUT, &feed), &feed, &plan)
+                let mut section = steps::run(|| self.load(&LEFT_OUT, &feed), &feed, &plan)?;
+                let gateway = gateway::run(&feed, &plan)?;
+                section.markdown += &gateway.markdown;
+                section.rows.extend(gateway.rows);
+                Ok(section)
             }
+            Part::Gateway => gateway::run(&on_one_cpu()?, &plan),
             Part::Cookies => {
                 let feed = on_one_cpu()?;
                 cookies::run(|| self.load(&LEFT_OUT, &feed), &feed, &plan)

@@ -4,11 +4,11 @@
 //! can be timed under one source, under N, or under all there are.
 
 use aya_ebpf::{
-    bindings::xdp_action,
+    bindings::{TC_ACT_SHOT, xdp_action},
     btf_maps::{Array, ProgramArray},
     helpers::generated::{bpf_get_prandom_u32, bpf_xdp_store_bytes},
-    macros::{btf_map, xdp},
-    programs::XdpContext,
+    macros::{btf_map, classifier, xdp},
+    programs::{TcContext, XdpContext},
 };
 
 /// Which bits of the source are random.
@@ -27,6 +27,8 @@ const FIRST_V4: u32 = 0x0b00_0000;
 /// Where the source stands in the frame, without VLAN tags.
 const SOURCE_V4: usize = 26;
 const SOURCE_V6: usize = 22;
+const DESTINATION_V4: usize = 30;
+const DESTINATION_V6: usize = 38;
 
 #[xdp]
 fn mutate_v4(ctx: XdpContext) -> u32 {
@@ -46,6 +48,37 @@ fn mutate_v4_frags(ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 fn mutate_v6_frags(ctx: XdpContext) -> u32 {
     v6(&ctx, &TARGET_FRAGS)
+}
+
+/// The tc program under test, on what goes out: those have an array of their own.
+#[btf_map]
+static TARGET_EGRESS: ProgramArray<1> = ProgramArray::new();
+
+/// Gives what goes out another destination, out of those that the others have for sources.
+#[classifier]
+fn mutate_egress_v4(ctx: TcContext) -> i32 {
+    let Some(random) = random() else { return TC_ACT_SHOT };
+    if write(ctx.data(), ctx.data_end(), DESTINATION_V4, address_v4(random)).is_none() {
+        return TC_ACT_SHOT;
+    }
+    call_egress(&ctx)
+}
+
+#[classifier]
+fn mutate_egress_v6(ctx: TcContext) -> i32 {
+    let Some(random) = random() else { return TC_ACT_SHOT };
+    if write(ctx.data(), ctx.data_end(), DESTINATION_V6, address_v6(random)).is_none() {
+        return TC_ACT_SHOT;
+    }
+    call_egress(&ctx)
+}
+
+/// Drops if there is nobody to call: the programs under test do not.
+#[inline(always)]
+fn call_egress(ctx: &TcContext) -> i32 {
+    // SAFETY: nothing here has a destructor that the call would skip.
+    unsafe { TARGET_EGRESS.tail_call(ctx, 0) };
+    TC_ACT_SHOT
 }
 
 /// A SYN, to be written anew each time: the program under test turns it into the answer.
@@ -79,21 +112,30 @@ fn renew(ctx: &XdpContext, bytes: u32) -> Option<()> {
 #[inline(always)]
 fn v4(ctx: &XdpContext, target: &ProgramArray<1>) -> u32 {
     let Some(random) = random() else { return xdp_action::XDP_ABORTED };
-    let source = usable(FIRST_V4.wrapping_add(random));
-    if write(ctx, SOURCE_V4, [source.to_be()]).is_none() {
+    if write(ctx.data(), ctx.data_end(), SOURCE_V4, address_v4(random)).is_none() {
         return xdp_action::XDP_ABORTED;
     }
     call(ctx, target)
 }
 
-/// Each source has a /64 of its own below 2001:db8::/32.
 #[inline(always)]
 fn v6(ctx: &XdpContext, target: &ProgramArray<1>) -> u32 {
     let Some(random) = random() else { return xdp_action::XDP_ABORTED };
-    if write(ctx, SOURCE_V6, [0x2001_0db8_u32.to_be(), random.to_be(), 0, 1_u32.to_be()]).is_none() {
+    if write(ctx.data(), ctx.data_end(), SOURCE_V6, address_v6(random)).is_none() {
         return xdp_action::XDP_ABORTED;
     }
     call(ctx, target)
+}
+
+#[inline(always)]
+const fn address_v4(random: u32) -> [u32; 1] {
+    [usable(FIRST_V4.wrapping_add(random)).to_be()]
+}
+
+/// Each source has a /64 of its own below 2001:db8::/32.
+#[inline(always)]
+const fn address_v6(random: u32) -> [u32; 4] {
+    [0x2001_0db8_u32.to_be(), random.to_be(), 0, 1_u32.to_be()]
 }
 
 #[inline(always)]
@@ -121,9 +163,9 @@ fn call(ctx: &XdpContext, target: &ProgramArray<1>) -> u32 {
 
 /// Writes words into the frame, if it is that long.
 #[inline(always)]
-fn write<const N: usize>(ctx: &XdpContext, offset: usize, words: [u32; N]) -> Option<()> {
-    let at = ctx.data() + offset;
-    if at + 4 * N > ctx.data_end() {
+fn write<const N: usize>(start: usize, end: usize, offset: usize, words: [u32; N]) -> Option<()> {
+    let at = start + offset;
+    if at + 4 * N > end {
         return None;
     }
     for (i, word) in words.into_iter().enumerate() {
