@@ -16,7 +16,9 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::{
     Ebpf,
     maps::{Array, MapData, PerCpuArray},
-    programs::{ProgramError, TestRun, TestRunAttrs, TestRunOptions, Xdp, XdpMode},
+    programs::{
+        ProgramError, SchedClassifier, TcAttachType, TestRun, TestRunAttrs, TestRunOptions, Xdp, XdpMode,
+    },
 };
 use stopbank_common::parse::protocol;
 
@@ -291,6 +293,17 @@ pub fn take_replies(interface: &str) -> Result<Ebpf> {
     program
         .attach(interface, XdpMode::Driver)
         .with_context(|| format!("cannot attach a program to {interface}"))?;
+    Ok(object)
+}
+
+/// Attaches one of the tc programs of `ebpf/src/bin/traffic/tags.rs` to an interface of this thread's namespace, until the
+/// result is dropped.
+pub(crate) fn attach_tagging(interface: &str, name: &str, way: TcAttachType) -> Result<Ebpf> {
+    let mut object = Ebpf::load(OBJECT).context("the kernel refuses the flood's maps")?;
+    let program: &mut SchedClassifier =
+        object.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
+    program.load().with_context(|| format!("the kernel refuses {name}"))?;
+    program.attach(interface, way).with_context(|| format!("cannot attach {name} to {interface}"))?;
     Ok(object)
 }
 

@@ -1,6 +1,13 @@
 //! A real nginx in a namespace.
 
-use std::{fs, net::TcpStream, path::Path, process::Command, time::Duration};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    net::TcpStream,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
@@ -11,17 +18,19 @@ use crate::{
     topology::server_address,
 };
 
-/// What it answers to every request but for [`LARGE`].
+/// What it answers to every request but for [`LARGE`] and [`PAGE`].
 pub const BODY: &str = "stopbank";
-/// Where it has 100 MiB of zeroes.
+/// Where it has 100 MiB: zeroes, or [`Nginx::fill`].
 pub const LARGE: (&str, u64) = ("/large", 100 << 20);
+/// A page that has so many scripts to load, each of which counts itself in the page's title.
+pub const PAGE: (&str, usize) = ("/page", 12);
 
 /// nginx on port 80 of every address of its namespace; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Nginx {
     // Dropped first: the process writes there.
     _process: Background,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Nginx {
@@ -59,11 +68,25 @@ impl Nginx {
         Self::listen(namespace, scratch, &listen)
     }
 
+    /// Makes random bytes of [`LARGE`], so that whatever is lost or changed of them shows, and returns their SHA-256 in
+    /// hexadecimal.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written, or there is no sha256sum.
+    pub fn fill(&self) -> Result<String> {
+        let path = self.scratch.file("large");
+        let mut random = File::open("/dev/urandom")?.take(LARGE.1);
+        io::copy(&mut random, &mut File::create(&path)?)?;
+        let said = process::run(Command::new("sha256sum").arg(&path))?;
+        said.split_whitespace().next().map(str::to_owned).context("sha256sum says nothing")
+    }
+
     /// `more`: directives of its server.
     fn listen(namespace: &Namespace, scratch: Scratch, more: &str) -> Result<Self> {
         let configuration = scratch.file("nginx.conf");
         fs::write(&configuration, configuration_text(scratch.path(), more))?;
-        fs::File::create(scratch.file("large"))?.set_len(LARGE.1)?;
+        File::create(scratch.file("large"))?.set_len(LARGE.1)?;
         let mut command = namespace.command(binary());
         command.arg("-p").arg(scratch.path()).arg("-c").arg(&configuration);
         let mut process = Background::start(command, &scratch.file("nginx.log"))
@@ -73,7 +96,7 @@ impl Nginx {
             let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok();
             namespace.run(connect).unwrap_or(false)
         })?;
-        Ok(Self { _process: process, _scratch: scratch })
+        Ok(Self { _process: process, scratch })
     }
 }
 
@@ -86,6 +109,8 @@ fn binary() -> &'static Path {
 /// One process, which ends at once when it is killed (a master would leave its workers), in the foreground, nothing written outside `directory`, and otherwise nginx's defaults.
 fn configuration_text(directory: &Path, more: &str) -> String {
     let directory = directory.display();
+    let scripts: String =
+        (0..PAGE.1).map(|number| format!("<script src=/script/{number}></script>")).collect();
     format!(
         "daemon off;
 master_process off;
@@ -106,10 +131,18 @@ http {{
         listen [::]:80;
         {more}
         location = {} {{ root {directory}; }}
+        location = {} {{
+            default_type text/html;
+            return 200 \"<!doctype html><title>0</title>{scripts}\";
+        }}
+        location /script/ {{
+            default_type text/javascript;
+            return 200 \"document.title = Number(document.title) + 1\";
+        }}
         location / {{ return 200 \"{BODY}\"; }}
     }}
 }}
 ",
-        LARGE.0
+        LARGE.0, PAGE.0
     )
 }

@@ -31,6 +31,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use aya::programs::TcAttachType;
 
 use crate::{
     cpu::{self, Role},
@@ -169,6 +170,29 @@ impl Topology {
         Ok(())
     }
 
+    /// Puts a VLAN tag on all that goes between switch and server, but for floods, until the result is dropped. It stands in the
+    /// frames that come in at the server, as it does where a NIC does not take it out; the switch takes nothing from the
+    /// server that has none.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel has no TCX (Linux 6.6).
+    pub fn tag(&self) -> Result<impl Sized> {
+        const ENDS: [(&str, TcAttachType); 4] = [
+            ("push_tag", TcAttachType::Egress),
+            ("pop_tag", TcAttachType::Ingress),
+            ("push_tag", TcAttachType::Egress),
+            ("pop_tag_or_drop", TcAttachType::Ingress),
+        ];
+        self.switch.run(|| leave_tags_in(TO_SERVER))?.context("cannot have tags in the frames")?;
+        let mut attached = Vec::new();
+        for (i, (program, way)) in ENDS.into_iter().enumerate() {
+            let (end, interface) = if i < 2 { (&self.server, INTERFACE) } else { (&self.switch, TO_SERVER) };
+            attached.push(end.run(|| generator::attach_tagging(interface, program, way))??);
+        }
+        Ok(attached)
+    }
+
     /// Index, in the switch's namespace, of the interface that leads to the server: where a flood is sent.
     ///
     /// # Errors
@@ -213,6 +237,17 @@ pub fn server_address(v6: bool) -> IpAddr {
     if v6 { SERVER.1.into() } else { SERVER.0.into() }
 }
 
+/// Flags that ethtool once had an ioctl for: read, written.
+const ETHTOOL_FLAGS: (u32, u32) = (0x25, 0x26);
+/// Inserting VLAN tags is the device's work (`ETH_FLAG_TXVLAN`).
+const FLAG_SEND_VLAN: u32 = 1 << 7;
+
+/// Has the kernel put VLAN tags into the frames that it gives to an interface, instead of beside them.
+fn leave_tags_in(interface: &str) -> Result<()> {
+    let flags = ethtool(interface, ETHTOOL_FLAGS.0, 0)?;
+    ethtool(interface, ETHTOOL_FLAGS.1, flags & !FLAG_SEND_VLAN).map(|_| ())
+}
+
 /// Generic receive offload (include/uapi/linux/ethtool.h).
 const ETHTOOL_SGRO: u32 = 0x2c;
 /// TCP segmentation offload.
@@ -226,8 +261,13 @@ struct EthtoolValue {
 
 /// Turns a feature on or off, as `ethtool -K` does.
 fn set_feature(interface: &str, feature: u32, on: bool) -> Result<()> {
+    ethtool(interface, feature, on.into()).map(|_| ())
+}
+
+/// One of ethtool's commands that take a number or give one.
+fn ethtool(interface: &str, command: u32, data: u32) -> Result<u32> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    let mut value = EthtoolValue { command: feature, data: on.into() };
+    let mut value = EthtoolValue { command, data };
     // SAFETY: an ifreq of zeroes is an empty one.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if interface.len() >= request.ifr_name.len() {
@@ -239,7 +279,7 @@ fn set_feature(interface: &str, feature: u32, on: bool) -> Result<()> {
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     // SAFETY: SIOCETHTOOL reads the request and the value behind it, both of which live across the call.
     match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) } {
-        0 => Ok(()),
+        0 => Ok(value.data),
         _ => Err(io::Error::last_os_error().into()),
     }
 }

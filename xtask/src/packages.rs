@@ -26,6 +26,12 @@ pub(crate) const NAMESPACES: [Package; 3] = [
     Package { program: "ip", name: "iproute2", service: None },
 ];
 
+/// Clients of the tests alone, beside [`NAMESPACES`]: where apt has no say, the tests that want one are skipped.
+pub(crate) const CLIENTS: [Package; 2] = [
+    Package { program: "wrk", name: "wrk", service: None },
+    Package { program: "chromium", name: "chromium", service: None },
+];
+
 /// What the benchmark compares with, and what makes its server's certificate; beside [`NAMESPACES`].
 pub(crate) const BENCHMARK: [Package; 3] = [
     Package { program: "xdp-filter", name: "xdp-tools", service: None },
@@ -50,6 +56,20 @@ pub(crate) fn require(packages: &[Package]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Installs those of `packages` whose program is missing and that apt has; without apt, says which are missing.
+pub(crate) fn wish(packages: &[Package]) -> Result<()> {
+    let missing = packages.iter().filter(|one| command::find(one.program).is_none());
+    let (known, unknown): (Vec<&Package>, Vec<&Package>) =
+        missing.partition(|one| available() && candidate(one.name).is_some());
+    for one in unknown {
+        say(&format!("{} is missing, and apt does not have it here: what wants it is skipped", one.program));
+    }
+    if known.is_empty() {
+        return Ok(());
+    }
+    install(&known.iter().map(|one| one.name).collect::<Vec<_>>())
 }
 
 /// Whether this is a system with apt.

@@ -31,6 +31,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     command::require_root("the tests")?;
     packages::require(&packages::NAMESPACES)?;
+    packages::wish(&packages::CLIENTS)?;
     build::run(Profile::Release)?;
 
     let (summary, succeeded) = stream(&mut tests(options)?, &mut std::io::stdout())?;

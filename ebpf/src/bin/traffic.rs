@@ -8,6 +8,8 @@
 
 #[path = "traffic/settings.rs"]
 mod settings;
+#[path = "traffic/tags.rs"]
+mod tags;
 
 use aya_ebpf::{
     bindings::xdp_action,

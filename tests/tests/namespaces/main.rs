@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod clients;
 mod cookies;
 mod demo;
 mod failures;
@@ -20,6 +21,7 @@ fn main() {
     stopbank_tests::scratch::sweep();
     let mut trials = traffic::trials();
     trials.extend(cookies::trials());
+    trials.extend(clients::trials());
     trials.extend(gateway::trials());
     trials.extend(lists::trials());
     trials.extend(lifecycle::trials());

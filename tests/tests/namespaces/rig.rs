@@ -21,7 +21,12 @@ use stopbank_tests::{
 
 /// A test of its own network, after which nothing may be left.
 pub(crate) fn trial(name: &str, test: fn(&Topology)) -> Trial {
-    bare_trial(name, move || {
+    trial_if(skip::no_kernel, name, test)
+}
+
+/// The same, where `obstacle` does not say why it cannot run.
+pub(crate) fn trial_if(obstacle: fn() -> Option<String>, name: &str, test: fn(&Topology)) -> Trial {
+    leaving_nothing(obstacle, name, move || {
         cpu::assign(0, Role::Other).unwrap();
         test(&Topology::new().unwrap());
     })
@@ -29,7 +34,15 @@ pub(crate) fn trial(name: &str, test: fn(&Topology)) -> Trial {
 
 /// A test after which nothing may be left.
 pub(crate) fn bare_trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
-    skip::trial(name, skip::no_kernel, move || {
+    leaving_nothing(skip::no_kernel, name, test)
+}
+
+fn leaving_nothing(
+    obstacle: fn() -> Option<String>,
+    name: &str,
+    test: impl FnOnce() + Send + 'static,
+) -> Trial {
+    skip::trial(name, obstacle, move || {
         // What it starts is not bound by the CPUs that the test before kept to.
         cpu::assign(0, Role::Any).unwrap();
         let before = traces();
