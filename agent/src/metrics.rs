@@ -1,7 +1,7 @@
 //! Prometheus metrics, read from the kernel's maps when they are asked for, and the health check.
 //!
-//! Labels come from closed sets: interfaces and classes of the configuration, reasons, verdicts, lists. An address is
-//! never one.
+//! Labels come from closed sets: interfaces, classes, signatures and lists of the configuration, reasons, verdicts. An
+//! address is never one.
 
 use std::{
     sync::Arc,
@@ -75,6 +75,7 @@ async fn health(State(engine): State<Arc<Engine>>) -> Response {
 /// Every metric.
 fn families(measured: &Measured) -> Vec<MetricFamily> {
     let (packets, bytes) = traffic(measured);
+    let (matched_packets, matched_bytes) = signatures(measured);
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let labelled = |pairs: &[(&str, &str)], value: f64| gauge_metric(pairs, value);
     let cookies = &measured.syn_cookies;
@@ -90,6 +91,18 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
             packets,
         ),
         family("bytes_total", "Bytes of those packets' frames.", MetricType::COUNTER, bytes),
+        family(
+            "signature_packets_total",
+            "Packets that each signature has matched, by what became of them.",
+            MetricType::COUNTER,
+            matched_packets,
+        ),
+        family(
+            "signature_bytes_total",
+            "Bytes of those packets' frames.",
+            MetricType::COUNTER,
+            matched_bytes,
+        ),
         counter(
             "events_received_total",
             "Sampled drops read since the agent started.",
@@ -226,6 +239,19 @@ fn traffic(measured: &Measured) -> (Vec<Metric>, Vec<Metric>) {
         .unzip()
 }
 
+/// Packets and bytes of each signature of the configuration, dropped and observed.
+fn signatures(measured: &Measured) -> (Vec<Metric>, Vec<Metric>) {
+    let both = measured.signatures.iter().flat_map(|signature| {
+        [(Verdict::Drop, signature.dropped), (Verdict::Observed, signature.observed)]
+            .map(|(verdict, matched)| (signature.name.as_str(), verdict, matched))
+    });
+    both.map(|(name, verdict, matched)| {
+        let labels = [("signature", name), ("verdict", verdict.name())];
+        (counter_metric(&labels, matched.packets), counter_metric(&labels, matched.bytes))
+    })
+    .unzip()
+}
+
 fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
     family(name, help, MetricType::COUNTER, vec![counter_metric(&[], value)])
 }
@@ -285,7 +311,7 @@ fn labels_of(labels: &[(&str, &str)]) -> Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::CookieStatus;
+    use crate::control::api::{CookieStatus, Matched, SignatureStatus};
     use crate::rates::Snapshot;
     use stopbank_common::counters::{Counters, Tally};
 
@@ -320,6 +346,13 @@ mod tests {
                 obstacle: None,
             },
             proven: 3,
+            signatures: vec![SignatureStatus {
+                name: "monlist".to_owned(),
+                observe: false,
+                classes: Vec::new(),
+                dropped: Matched { packets: 4, bytes: 400 },
+                observed: Matched { packets: 1, bytes: 60 },
+            }],
             flows: Some(FlowUsage { capacity: 524_288, flows: 1_000, full_per_mille: 2 }),
         };
         let mut text = Vec::new();
@@ -330,6 +363,8 @@ mod tests {
             "stopbank_bytes_total{interface=\"eth0\",class=\"none\",reason=\"ban\",verdict=\"drop\"} 300",
             "stopbank_packets_total{interface=\"eth0\",class=\"none\",reason=\"land\",verdict=\"observed\"} 1",
             "stopbank_packets_total{interface=\"eth0\",class=\"default\",reason=\"passed\",verdict=\"pass\"} 0",
+            "stopbank_signature_packets_total{signature=\"monlist\",verdict=\"drop\"} 4",
+            "stopbank_signature_bytes_total{signature=\"monlist\",verdict=\"observed\"} 60",
             "stopbank_list_entries{list=\"ban\"} 2",
             "stopbank_syn_cookies_active{class=\"web\"} 1",
             "stopbank_syn_cookies_active{class=\"ssh\"} 0",

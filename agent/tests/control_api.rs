@@ -20,7 +20,7 @@ use stopbank::{
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
             FileReport, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport, Reloaded,
-            RemoveRequest, Removed, Status, TopReport, UnproveRequest, Unproved,
+            RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
         },
         client::{Client, ClientError},
         lists, server,
@@ -49,6 +49,9 @@ impl Control for Desk {
     }
     fn drops(&self, _: DropsBy) -> Result<DropsReport, Refused> {
         panic!("a handler that panics")
+    }
+    fn signatures(&self) -> Result<SignaturesReport, Refused> {
+        Ok(SignaturesReport::default())
     }
     fn top(&self, _: usize) -> Result<TopReport, Refused> {
         absent()

@@ -31,7 +31,7 @@ pub use reason::Reason;
 ///
 /// Part of the pin path, so that an agent never opens maps whose layout it does not know. Raise it with any change
 /// to a map's key, value, type or flags.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Marks a type whose every bit pattern is valid and that has no padding, so that it may be copied to and from a
 /// map as bytes.

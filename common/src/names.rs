@@ -35,7 +35,7 @@ pub const FLOWS_STATE: &str = "FLOWS_STATE";
 pub const TOTALS: &str = "TOTALS";
 /// `PerCpuArray<Counters>`, indexed by [`crate::counters::slot`].
 pub const COUNTERS: &str = "COUNTERS";
-/// `PerCpuArray<Tally, MAX_SIGNATURES>`: what each signature has matched.
+/// `PerCpuArray<Tally>`, indexed by [`crate::signature::tally`]: what each signature has matched.
 pub const SIGNATURES: &str = "SIGNATURES";
 /// `RingBuf`: sampled [`crate::event::Event`]s.
 pub const EVENTS: &str = "EVENTS";

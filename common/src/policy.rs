@@ -242,15 +242,17 @@ pub struct Kept {
     pub key: HashKey,
     /// Class salts by class number, so that a class keeps its number (and its counters) as long as it keeps its name.
     pub salts: [u32; MAX_CLASSES],
+    /// The salts of signatures by the counter that they have, for the same reason. 0: never given.
+    pub signatures: [u32; MAX_SIGNATURES],
 }
 
-// SAFETY: repr(C), 48 + 256 bytes, no padding.
+// SAFETY: repr(C), 48 + 256 + 128 bytes, no padding.
 unsafe impl Plain for Kept {}
 
-const _: () = assert!(size_of::<Kept>() == 48 + 4 * MAX_CLASSES);
+const _: () = assert!(size_of::<Kept>() == 48 + 4 * MAX_CLASSES + 4 * MAX_SIGNATURES);
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { key: HashKey::default(), salts: [0; MAX_CLASSES] }
+        Self { key: HashKey::default(), salts: [0; MAX_CLASSES], signatures: [0; MAX_SIGNATURES] }
     }
 }

@@ -7,6 +7,7 @@
 use crate::{
     Plain,
     parse::{Facts, Fragment, Layout, protocol},
+    policy::MAX_SIGNATURES,
 };
 
 /// Bits of [`Signature::fields`]: what is asked.
@@ -110,14 +111,26 @@ pub struct Signature {
     pub icmp_type: u8,
     /// ICMP or ICMPv6 code.
     pub icmp_code: u8,
+    /// Where what it matches is counted, below [`crate::policy::MAX_SIGNATURES`]: the agent's choice, so that a count stays
+    /// with its name wherever the signature stands among the others.
+    pub counter: u32,
     /// Zero.
-    pub reserved: [u32; 11],
+    pub reserved: [u32; 10],
 }
 
-// SAFETY: repr(C); 16 + 16 + 8 + 8 + 16 + 16 + 4 + 44 bytes, no padding.
+// SAFETY: repr(C); 16 + 16 + 8 + 8 + 16 + 16 + 4 + 4 + 40 bytes, no padding.
 unsafe impl Plain for Signature {}
 
 const _: () = assert!(size_of::<Signature>() == 128);
+
+/// Entries of the map in which the matches of signatures are counted.
+pub const TALLIES: usize = 2 * MAX_SIGNATURES;
+
+/// Where a match is counted: under the signature's counter, dropped and observed ones apart.
+#[inline(always)]
+pub const fn tally(counter: u32, observed: bool) -> u32 {
+    counter * 2 + observed as u32
+}
 
 /// How the packet at hand is read.
 pub trait Bytes {

@@ -11,15 +11,15 @@ use stopbank_common::{
     Reason,
     counters::Tally,
     parse::{Cursor, Layout, parse_layout},
-    policy::{MAX_CLASSES, MAX_SIGNATURES, Policy},
-    signature::{Bytes, LONGEST_OPTIONS, Signature, field, option_kinds},
+    policy::{CLASS_OBSERVE, MAX_CLASSES, MAX_SIGNATURES, MODE_ENFORCE, Policy},
+    signature::{Bytes, LONGEST_OPTIONS, Signature, TALLIES, field, option_kinds, tally},
 };
 
 use crate::{Packet, bound::masked, verdict};
 
-/// Packets that each signature has matched, dropped or not.
+/// Packets that each signature has matched, by [`tally`].
 #[btf_map]
-static SIGNATURES: PerCpuArray<Tally, MAX_SIGNATURES> = PerCpuArray::new();
+static SIGNATURES: PerCpuArray<Tally, TALLIES> = PerCpuArray::new();
 
 /// [`Reason::Signature`] if the packet matches a signature of its class; what only signatures match that observe is noted.
 /// The first that matches and does not observe decides. See [`verdict`].
@@ -52,7 +52,7 @@ pub(crate) extern "C" fn judge_by_signatures(
         }
         let signature = &policy.signatures[masked::<{ MAX_SIGNATURES - 1 }>(number)];
         if asked & 1 != 0 && matches_signature(ctx, packet, layout, signature) != 0 {
-            count(number as u32, packet.length);
+            count(packet, policy, signature);
             if signature.fields & field::OBSERVE == 0 {
                 return Reason::Signature as u32;
             }
@@ -84,13 +84,19 @@ extern "C" fn matches_signature(
     u32::from(signature.matches(&packet.facts, layout, &Reader::new(ctx)))
 }
 
+/// Counts a match: as observed where the signature, its class, the rule or the whole policy only observes.
 #[inline(always)]
-fn count(number: u32, length: u32) {
-    let Some(tally) = SIGNATURES.get_ptr_mut(number) else { return };
+fn count(packet: &Packet, policy: &Policy, signature: &Signature) {
+    let class = &policy.classes[masked::<{ MAX_CLASSES - 1 }>(packet.class.into())];
+    let observed = signature.fields & field::OBSERVE != 0
+        || class.flags & CLASS_OBSERVE != 0
+        || policy.observed >> Reason::Signature as u32 & 1 != 0
+        || policy.mode != MODE_ENFORCE;
+    let Some(tally) = SIGNATURES.get_ptr_mut(tally(signature.counter, observed)) else { return };
     // SAFETY: this CPU's own value; nothing else on this CPU touches it while an XDP program runs.
     let tally = unsafe { &mut *tally };
     tally.packets += 1;
-    tally.bytes += u64::from(length);
+    tally.bytes += u64::from(packet.length);
 }
 
 /// Reads the packet by a helper that knows all of a driver's buffers. What it reads goes to one place, cleared once.

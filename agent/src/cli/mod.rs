@@ -12,6 +12,7 @@ mod operator;
 mod output;
 mod proven;
 mod run;
+mod signatures;
 mod simulate;
 mod status;
 mod table;
@@ -86,6 +87,7 @@ enum Command {
     Run(run::Run),
     Status(status::Status),
     Drops(traffic::Drops),
+    Signatures(signatures::Signatures),
     Top(top::Top),
     Events(traffic::Events),
     /// Sources that always pass
@@ -158,6 +160,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
         match command {
             Command::Status(status) => status.run(&client, output).await,
             Command::Drops(drops) => drops.run(&client, output).await,
+            Command::Signatures(signatures) => signatures.run(&client, output).await,
             Command::Top(top) => top.run(&client, output).await,
             Command::Events(events) => events.run(&client, output).await,
             Command::Allow(command) => command.run(ListName::Allow, &client, output).await,

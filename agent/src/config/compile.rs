@@ -12,12 +12,14 @@ use stopbank_common::{
         Class as KernelClass, FRAGMENTS_DROP, FRAGMENTS_JUDGE, Handshake, Kept, Limits, MAX_CLASSES,
         MAX_INTERFACES, MODE_ENFORCE, MODE_OBSERVE, Policy, ROLE_ANY, ROLE_GATEWAY, ROLE_HOST, Region,
     },
+    signature::Signature,
 };
 
 use super::{
     cookies,
     model::{Claim, Class, Config, Fragments, LimitSet, Mode, PortRange, PrefixLength, Role, SignatureRule},
     rate::{LEAST_DEFAULT_BYTES, RateLimit},
+    signatures::{self, SignatureCounters},
 };
 
 /// First class number that is the operator's.
@@ -31,6 +33,8 @@ pub struct Compiled {
     pub kept: Kept,
     /// The same numbers, by name.
     pub numbers: ClassNumbers,
+    /// Where the matches of signatures are counted, by name.
+    pub counters: SignatureCounters,
 }
 
 /// The classes of a policy by number.
@@ -87,7 +91,8 @@ const PRECISE_BELOW: Duration = Duration::from_millis(400);
 /// [`LimitError`] when a limit is outside what the kernel's arithmetic can hold; never for a [`Config`] that was read
 /// from a file.
 pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, LimitError> {
-    let (kept, numbers) = number(config, kept);
+    let (mut kept, numbers) = number(config, kept);
+    let counters = signatures::number(&config.signatures, &mut kept);
     let mut policy: Box<Policy> = zeroed();
     policy.mode = mode(config.mode);
     policy.role = match (config.role, host.forwards) {
@@ -119,8 +124,9 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
     policy.by_tcp_port.fill(CLASS_DEFAULT);
     policy.by_udp_port.fill(CLASS_DEFAULT);
     policy.fragments_class = u32::from(CLASS_DEFAULT);
-    for (place, rule) in policy.signatures.iter_mut().zip(&config.signatures) {
-        *place = rule.matches;
+    let asked = config.signatures.iter().zip(counters.iter());
+    for (place, (rule, (counter, _))) in policy.signatures.iter_mut().zip(asked) {
+        *place = Signature { counter, ..rule.matches };
     }
     let mut answers = None;
     for class in config.all_classes() {
@@ -143,7 +149,7 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
     policy.udp_class = u32::from(rest.and_then(|class| numbers.number(&class.name)).unwrap_or(CLASS_DEFAULT));
     policy.answers_class = answers.unwrap_or(policy.udp_class);
     cookies::arm(&mut policy, config, &numbers, host.handshake)?;
-    Ok(Compiled { policy, kept, numbers })
+    Ok(Compiled { policy, kept, numbers, counters })
 }
 
 /// What says that a total is spent, a bit each.

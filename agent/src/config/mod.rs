@@ -34,11 +34,12 @@ pub use cookies::arm as arm_cookies;
 pub use error::{ConfigError, Diagnostic, Invalid};
 pub use model::{
     Agent, Attach, Claim, Class, Config, ConfiguredLists, CookieMode, Flows, Fragments, Interface, LimitSet,
-    ListAction, ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, Source, SynCookies,
-    dimension_name,
+    ListAction, ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, SignatureRule, Source,
+    SynCookies, dimension_name,
 };
 pub use rate::{Period, Quantity, Rate, RateLimit, parse_amount, parse_rate, show_amount};
 pub use render::render;
+pub use signatures::SignatureCounters;
 
 use document::Diagnostics;
 

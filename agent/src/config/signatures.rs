@@ -1,17 +1,25 @@
 //! `[[signature]]`: what packets of known attacks look like, and the classes that name them.
 
+mod counters;
 mod fields;
 mod pattern;
+mod possible;
 mod show;
 
-use stopbank_common::{policy::MAX_SIGNATURES, signature::field};
+use stopbank_common::{
+    hash::class_salt,
+    policy::MAX_SIGNATURES,
+    signature::{Signature, field},
+};
 use toml::{Spanned, de::DeValue};
 
 use super::{
     document::{Diagnostics, Table, Value, did_you_mean},
-    model::{Config, SignatureRule},
+    model::{Class, Config, SignatureRule},
 };
 use crate::lists::printable;
+pub use counters::SignatureCounters;
+pub(super) use counters::number;
 pub(super) use show::show;
 
 const KEYS: [&str; 12] = [
@@ -47,9 +55,22 @@ pub(super) fn read(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Sign
             diagnostics.push(span, message, "give each a name of its own");
             continue;
         }
+        if let Some(other) = same_hash(&rules, &rule.name) {
+            let span = table.get("name").map_or_else(|| table.span(), Spanned::span);
+            let message = format!("the hash of the name `{}` is taken{other}", rule.name);
+            diagnostics.push(span, message, "choose another name; this is a rare accident");
+            continue;
+        }
         rules.push(rule);
     }
     rules
+}
+
+/// The kernel knows signatures by hashes of their names, of which 0 is none.
+fn same_hash(rules: &[SignatureRule], name: &str) -> Option<String> {
+    let salt = class_salt(name);
+    let other = rules.iter().find(|other| class_salt(&other.name) == salt);
+    other.map(|other| format!(" by `{}`", other.name)).or_else(|| (salt == 0).then(String::new))
 }
 
 fn one(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<SignatureRule> {
@@ -66,7 +87,7 @@ fn one(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<Signature
         pattern::read(value, &mut matches, diagnostics);
     }
     if diagnostics.count() == before {
-        consistent(table, matches.fields, diagnostics);
+        consistent(table, &matches, diagnostics);
     }
     if let Some(value) = table.get("observe")
         && diagnostics.boolean("observe", value) == Some(true)
@@ -77,7 +98,8 @@ fn one(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<Signature
 }
 
 /// It asks for something, and for nothing that excludes something else.
-fn consistent(table: &Table<'_, '_>, fields: u32, diagnostics: &mut Diagnostics) {
+fn consistent(table: &Table<'_, '_>, matches: &Signature, diagnostics: &mut Diagnostics) {
+    let fields = matches.fields;
     if fields == 0 {
         let help = format!("ask for something: {}", KEYS[2..].join(", "));
         diagnostics.push(table.span(), "this [[signature]] would match every packet", help);
@@ -90,6 +112,9 @@ fn consistent(table: &Table<'_, '_>, fields: u32, diagnostics: &mut Diagnostics)
             "this [[signature]] can match no packet",
             "a packet is TCP, ICMP or ICMPv6, and only TCP and UDP have ports",
         );
+    } else if let Some(possible::Objection { key, message, help }) = possible::by_itself(matches) {
+        let span = table.get(key).map_or_else(|| table.span(), Spanned::span);
+        diagnostics.push(span, format!("this [[signature]] can match no packet: {message}"), help);
     }
 }
 
@@ -112,37 +137,48 @@ pub(super) fn of_classes(
     config: &mut Config,
     diagnostics: &mut Diagnostics,
 ) {
-    let known: Vec<String> = config.signatures.iter().map(|rule| rule.name.clone()).collect();
     let classes = classes.and_then(|value| value.get_ref().as_array()).into_iter().flatten();
     for (is_default, item) in
         default.map(|item| (true, item)).into_iter().chain(classes.map(|item| (false, item)))
     {
         let Some(table) = item.get_ref().as_table() else { continue };
         let Some(value) = table.get("signatures") else { continue };
-        let chosen = chosen(value, &known, diagnostics);
         let name = table.get("name").and_then(|name| name.get_ref().as_str());
-        if is_default {
-            config.default.signatures = chosen;
-        } else if let Some(class) = config.classes.iter_mut().find(|class| Some(class.name.as_str()) == name)
-        {
+        let class = if is_default {
+            Some(&mut config.default)
+        } else {
+            config.classes.iter_mut().find(|class| Some(class.name.as_str()) == name)
+        };
+        let chosen = chosen(value, &config.signatures, class.as_deref(), diagnostics);
+        if let Some(class) = class {
             class.signatures = chosen;
         }
     }
 }
 
-fn chosen(value: &Value<'_>, known: &[String], diagnostics: &mut Diagnostics) -> Vec<String> {
+/// The signatures that a class names; one that no packet of the class can match is an error.
+fn chosen(
+    value: &Value<'_>,
+    known: &[SignatureRule],
+    class: Option<&Class>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<String> {
     let help = "an array of names of [[signature]] blocks: signatures = [\"probe\"]";
     let mut chosen: Vec<String> = Vec::new();
     for item in diagnostics.array("signatures", value, help) {
         let Some(name) = diagnostics.string("signatures", item, help) else { continue };
         if chosen.iter().any(|other| other == name) {
             diagnostics.push(item.span(), format!("signature `{name}` stands twice"), "name each once");
-        } else if known.iter().any(|other| other == name) {
+        } else if let Some(rule) = known.iter().find(|rule| rule.name == name) {
             chosen.push(name.to_owned());
+            let objection = class.and_then(|class| possible::in_class(class, name, &rule.matches));
+            if let Some((message, help)) = objection {
+                diagnostics.push(item.span(), message, help);
+            }
         } else {
             let mut help = vec!["write a block for it: [[signature]]".to_owned()];
             help.extend(
-                did_you_mean(name, known.iter().map(String::as_str))
+                did_you_mean(name, known.iter().map(|rule| rule.name.as_str()))
                     .map(|meant| format!("did you mean \"{meant}\"?")),
             );
             let message = format!("there is no [[signature]] \"{}\"", printable(name, 40));

@@ -293,6 +293,37 @@ impl Verdict {
     }
 }
 
+/// `GET /v1/signatures`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct SignaturesReport {
+    /// In the order of the configuration, which is that in which they are asked.
+    pub signatures: Vec<SignatureStatus>,
+}
+
+/// A signature, and what it has matched ever since it was first in force.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SignatureStatus {
+    /// Its name.
+    pub name: String,
+    /// It drops nothing.
+    pub observe: bool,
+    /// Classes that name it.
+    pub classes: Vec<String>,
+    /// What it has dropped.
+    pub dropped: Matched,
+    /// What it would have dropped, had not itself, its class, the rule or the mode only observed.
+    pub observed: Matched,
+}
+
+/// Packets that a signature has matched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Matched {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of their frames.
+    pub bytes: u64,
+}
+
 /// `GET /v1/top?limit=N`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct TopReport {

@@ -10,7 +10,7 @@ pub mod server;
 use api::{
     AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, ErrorBody, EventsReport,
     FileReport, ItemError, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport,
-    Reloaded, RemoveRequest, Removed, Status, TopReport, UnproveRequest, Unproved,
+    Reloaded, RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
 };
 
 use crate::{config::Mode, lists::ListName};
@@ -31,6 +31,13 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// [`Refused`] when the kernel's counters cannot be read.
     fn drops(&self, by: DropsBy) -> Result<DropsReport, Refused>;
+
+    /// The signatures, and what each has matched.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the kernel's counters cannot be read.
+    fn signatures(&self) -> Result<SignaturesReport, Refused>;
 
     /// The sources of most drops, at most `limit` of them.
     ///

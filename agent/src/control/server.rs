@@ -89,6 +89,7 @@ fn router(agent: Agent) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/drops", get(drops))
+        .route("/v1/signatures", get(signatures))
         .route("/v1/top", get(top))
         .route("/v1/events", get(events))
         .route("/v1/list-files", get(list_files))
@@ -146,6 +147,10 @@ async fn drops(State(agent): State<Agent>, query: Result<Query<By>, QueryRejecti
         Ok(Query(By { by })) => answer(move || agent.drops(by)).await,
         Err(_) => bad_query("by=reason, class, interface or all"),
     }
+}
+
+async fn signatures(State(agent): State<Agent>) -> Response {
+    answer(move || agent.signatures()).await
 }
 
 #[derive(Deserialize)]

@@ -28,7 +28,8 @@ use stopbank_common::{
     counters::{Counters, Tally, slot},
     gcra::{GUARD_UNTIL_CELL, Line, TICKS_PER_NS},
     names,
-    policy::{GUARD_ALWAYS, Kept, MAX_SIGNATURES, Policy},
+    policy::{GUARD_ALWAYS, Kept, Policy},
+    signature::tally,
 };
 
 pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
@@ -314,34 +315,39 @@ impl Datapath {
         Ok(sum)
     }
 
-    /// What each signature has matched, all CPUs together, by its number.
+    /// What the signature with a counter has matched, all CPUs together: dropped, and observed.
     ///
     /// # Errors
     ///
     /// [`DatapathError`].
-    pub fn signature_matches(&self) -> Result<[Tally; MAX_SIGNATURES], DatapathError> {
-        let mut sums = [Tally::default(); MAX_SIGNATURES];
-        for (number, sum) in sums.iter_mut().enumerate() {
+    pub fn signature_matches(&self, counter: u32) -> Result<[Tally; 2], DatapathError> {
+        let sum = |observed| {
             let values = self
                 .signatures
-                .get(&(number as u32), 0)
+                .get(&tally(counter, observed), 0)
                 .map_err(|error| DatapathError::kernel("read the counts of signatures", &error))?;
-            values.iter().for_each(|Shared(cpu)| *sum += *cpu);
-        }
-        Ok(sums)
+            let mut sum = Tally::default();
+            values.iter().for_each(|Shared(cpu)| sum += *cpu);
+            Ok(sum)
+        };
+        Ok([sum(false)?, sum(true)?])
     }
 
-    /// Begins a signature's count anew: its number is another's now.
+    /// Begins the counts of a signature anew: its counter is another's now.
     ///
     /// # Errors
     ///
     /// [`DatapathError`].
-    pub fn reset_signature(&mut self, number: u32) -> Result<(), DatapathError> {
-        let failed = |error| DatapathError::kernel("reset the count of a signature", &error);
-        let cpus = self.signatures.get(&number, 0).map_err(failed)?.len();
-        let zeroes = PerCpuValues::try_from(vec![Shared(Tally::default()); cpus])
-            .map_err(|error| DatapathError::kernel("reset the count of a signature", &error))?;
-        self.signatures.set(number, zeroes, 0).map_err(failed)
+    pub fn reset_signature(&mut self, counter: u32) -> Result<(), DatapathError> {
+        const TRIED: &str = "reset the count of a signature";
+        let failed = |error| DatapathError::kernel(TRIED, &error);
+        for place in [false, true].map(|observed| tally(counter, observed)) {
+            let cpus = self.signatures.get(&place, 0).map_err(failed)?.len();
+            let zeroes = PerCpuValues::try_from(vec![Shared(Tally::default()); cpus])
+                .map_err(|error| DatapathError::kernel(TRIED, &error))?;
+            self.signatures.set(place, zeroes, 0).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Events that found the ring buffer full.

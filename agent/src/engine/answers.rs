@@ -8,7 +8,7 @@ use crate::{
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
             FileReport, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport, Reloaded,
-            RemoveRequest, Removed, Status, TopReport, UnproveRequest, Unproved,
+            RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
         },
         lists::list_entry,
     },
@@ -23,6 +23,10 @@ impl Control for Engine {
 
     fn drops(&self, by: DropsBy) -> Result<DropsReport, Refused> {
         self.report_drops(by)
+    }
+
+    fn signatures(&self) -> Result<SignaturesReport, Refused> {
+        self.report_signatures()
     }
 
     fn top(&self, limit: usize) -> Result<TopReport, Refused> {

@@ -10,6 +10,7 @@ mod files;
 mod proofs;
 mod reload;
 mod report;
+mod signatures;
 mod start;
 
 use std::{
@@ -21,7 +22,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    config::{Attach, ClassNumbers, Config, Host, Mode},
+    config::{Attach, ClassNumbers, Config, Host, Mode, SignatureCounters},
     control::Refused,
     datapath::{AttachMode, Datapath, monotonic_ns},
     events::EventLog,
@@ -69,6 +70,7 @@ struct State {
     policy: Box<Policy>,
     mode: Mode,
     numbers: ClassNumbers,
+    counters: SignatureCounters,
     lists: Store,
     proofs: Proofs,
     files: Files,

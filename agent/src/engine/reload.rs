@@ -123,7 +123,7 @@ impl State {
         compiled: Compiled,
         prepared: Prepared,
     ) -> Result<(), Refused> {
-        let Compiled { policy, kept, numbers } = compiled;
+        let Compiled { policy, kept, numbers, counters } = compiled;
         let changed = self.attach_changed(&interfaces)?;
         let installed = match prepared.generation {
             Some(generation) => self.datapath.install_lists(generation).map_err(Refused::from),
@@ -132,7 +132,7 @@ impl State {
         let mut taken = installed.and_then(|()| self.swap_lists(&config.lists));
         if taken.is_ok() {
             let before = std::mem::replace(&mut self.policy, policy);
-            if let Err(error) = self.install(&kept) {
+            if let Err(error) = self.install(&kept, counters.reused()) {
                 self.policy = before;
                 let configured = self.config.lists.clone();
                 if let Err(refused) = self.swap_lists(&configured) {
@@ -154,6 +154,7 @@ impl State {
         self.config = config;
         self.text = text;
         self.numbers = numbers;
+        self.counters = counters;
         self.interfaces = interfaces;
         self.loaded = SystemTime::now();
         Ok(())

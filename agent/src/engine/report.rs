@@ -16,7 +16,7 @@ use crate::{
         api::{
             ClassLimits, ConfigurationStatus, CookieStatus, DropsBy, DropsReport, DropsRow, EventStatus,
             EventsReport, InterfaceStatus, LimitRow, LimitsReport, ListSizes, PolicyStatus, SampledDrop,
-            Status, TopReport, TopSource, Verdict,
+            SignatureStatus, Status, TopReport, TopSource, Verdict,
         },
     },
     datapath::{FlowUsage, monotonic_ns},
@@ -58,6 +58,8 @@ pub struct Measured {
     pub flows: Option<FlowUsage>,
     /// Proven sources.
     pub proven: usize,
+    /// Signatures, and what they have matched.
+    pub signatures: Vec<SignatureStatus>,
 }
 
 /// A list file.
@@ -112,6 +114,7 @@ impl Engine {
             syn_cookies: state.cookie_status()?,
             flows: state.datapath.flow_usage()?,
             proven: state.proofs.count(),
+            signatures: state.signatures()?,
         })
     }
 

@@ -92,6 +92,7 @@ impl Engine {
             reload_error: None,
             policy: compiled.policy,
             numbers: compiled.numbers,
+            counters: compiled.counters,
             lists,
             proofs,
             files: prepared.files,
@@ -129,11 +130,24 @@ impl Engine {
 }
 
 impl State {
-    /// Puts the policy in force, and leaves the classes' numbers to the next agent first, so that no counter is ever
-    /// without its name.
-    pub(super) fn install(&mut self, kept: &Kept) -> Result<(), DatapathError> {
+    /// Puts the policy in force, and leaves the numbers of classes and signatures to the next agent first, so that no
+    /// counter is ever without its name. Counts that were another signature's (`reused`) begin anew when nothing is counted
+    /// for that any more.
+    pub(super) fn install(&mut self, kept: &Kept, reused: &[u32]) -> Result<(), DatapathError> {
+        let before = self.datapath.kept()?;
         self.datapath.keep(kept)?;
-        self.datapath.install(&mut self.policy)
+        if let Err(error) = self.datapath.install(&mut self.policy) {
+            if let Err(error) = self.datapath.keep(&before) {
+                tracing::error!("cannot take the numbers of classes and signatures back: {error}");
+            }
+            return Err(error);
+        }
+        for counter in reused {
+            if let Err(error) = self.datapath.reset_signature(*counter) {
+                tracing::warn!("the count of a new signature goes on from that of an earlier one: {error}");
+            }
+        }
+        Ok(())
     }
 
     /// Brings the kernel in line with what is wanted.
@@ -147,18 +161,19 @@ impl State {
         changes: Vec<Change>,
         kept: &Kept,
     ) -> Result<(), Failure> {
+        let reused = self.counters.reused().to_vec();
         if first {
             self.datapath.install_lists(generation)?;
             self.settle_lists();
             self.apply(changes)?;
-            self.install(kept)?;
+            self.install(kept, &reused)?;
             return self.attach_all().map(|_| ());
         }
         let fresh = self.attach_all()?;
         let back: Vec<Change> = changes.iter().rev().map(Change::reversed).collect();
         let installed = self.datapath.install_lists(generation).map_err(Failure::from);
         let outcome = installed.and_then(|()| self.apply(changes).map_err(Failure::from)).and_then(|()| {
-            self.install(kept).map_err(|error| {
+            self.install(kept, &reused).map_err(|error| {
                 if let Err(refused) = self.apply(back) {
                     tracing::error!("cannot take the lists back: {}", refused.body.error);
                 }
