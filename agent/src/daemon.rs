@@ -209,6 +209,9 @@ async fn serve(
     for task in std::iter::once(control).chain(metrics) {
         let _ = tokio::time::timeout(GRACE, task).await;
     }
+    // What was read a moment ago may not be kept yet. The outcome is logged where it is made.
+    let keeping = tokio::task::spawn_blocking(move || engine.keep_copies());
+    let _ = tokio::time::timeout(GRACE, keeping).await;
     Ok(())
 }
 

@@ -96,6 +96,11 @@ impl<'n> Site<'n> {
         self.files.file("control.sock")
     }
 
+    /// Where it keeps what survives a reboot.
+    pub fn state(&self) -> PathBuf {
+        self.files.file("state")
+    }
+
     /// Its configuration file.
     pub fn configuration(&self) -> PathBuf {
         self.files.file("stopbank.toml")
@@ -109,12 +114,17 @@ impl<'n> Site<'n> {
     pub fn configure(&self, settings: &Settings) -> Result<()> {
         let Settings { mode, role, .. } = settings;
         // Keys of the document itself must stand before any table.
-        let (keys, tables) = match settings.policy.find('[') {
-            Some(first) => settings.policy.split_at(first),
-            None => (settings.policy.as_str(), ""),
-        };
+        let mut at = 0;
+        for line in settings.policy.split_inclusive('\n') {
+            if line.trim_start().starts_with('[') {
+                break;
+            }
+            at += line.len();
+        }
+        let (keys, tables) = settings.policy.split_at(at);
         let mut text = format!("mode = \"{mode}\"\nrole = \"{role}\"\n{keys}\n");
         writeln!(text, "[agent]\npin_dir = \"{}\"", self.pins().display())?;
+        writeln!(text, "state_dir = \"{}\"", self.state().display())?;
         writeln!(text, "socket = \"{}\"\n", self.socket().display())?;
         writeln!(text, "[[interface]]\nname = \"{}\"", settings.interface)?;
         writeln!(text, "attach = \"{}\"\n\n{tables}", settings.attach)?;

@@ -8,7 +8,10 @@ use serde::Serialize;
 use super::{Global, output::Output, table::Table, wait};
 use crate::{
     config::{ListAction, ListFile},
-    control::{api::FileReport, client::Client},
+    control::{
+        api::{FileReport, FileStatus},
+        client::Client,
+    },
     failure::{Code, Failure},
     lists::{
         feeds::{self, Format, ReadError},
@@ -93,11 +96,24 @@ async fn ls(client: &Client, output: Output) -> Result<(), Failure> {
                 list.skipped.to_string(),
                 list.read.clone().unwrap_or_else(|| "never".to_owned()),
                 list.path.clone(),
-                list.error.as_ref().map_or_else(|| "ok".to_owned(), |error| format!("error: {error}")),
+                state(list),
             ]);
         }
         table.show()
     })
+}
+
+fn state(list: &FileStatus) -> String {
+    let mut state = match (&list.error, &list.copy_in_use_since) {
+        (None, _) => "ok".to_owned(),
+        (Some(error), None) => format!("error: {error}"),
+        (Some(error), Some(since)) => format!("its kept copy is in force since {since}: {error}"),
+    };
+    if let Some(error) = &list.copy_error {
+        state.push_str("; no copy is kept: ");
+        state.push_str(error);
+    }
+    state
 }
 
 impl Check {

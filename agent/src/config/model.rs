@@ -132,6 +132,8 @@ pub struct Config {
 pub struct Agent {
     /// Directory on a BPF file system where maps and links are pinned.
     pub pin_dir: PathBuf,
+    /// Directory for what must survive a reboot.
+    pub state_dir: PathBuf,
     /// The control API's unix socket.
     pub socket: PathBuf,
     /// Where metrics are served, on loopback; `None`: nowhere.
@@ -406,6 +408,7 @@ impl Config {
             amplifiers: super::amplifiers::ports(),
             agent: Agent {
                 pin_dir: PathBuf::from("/sys/fs/bpf/stopbank"),
+                state_dir: PathBuf::from("/var/lib/stopbank"),
                 socket: PathBuf::from("/run/stopbank/control.sock"),
                 metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9117))),
             },

@@ -171,7 +171,9 @@ fn prefix_lengths(config: &Config, value: &Value<'_>, diagnostics: &mut Diagnost
 }
 
 fn agent(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) {
-    let Some(table) = Table::of("[agent]", value, &["pin_dir", "socket", "metrics"], diagnostics) else {
+    let Some(table) =
+        Table::of("[agent]", value, &["pin_dir", "state_dir", "socket", "metrics"], diagnostics)
+    else {
         return;
     };
     if let Some(value) = table.get("pin_dir")
@@ -188,6 +190,12 @@ fn agent(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) {
             );
         }
         agent.pin_dir = path;
+    }
+    if let Some(value) = table.get("state_dir")
+        && let Some(path) =
+            path("state_dir", value, "a directory that survives a reboot: \"/var/lib/stopbank\"", diagnostics)
+    {
+        agent.state_dir = path;
     }
     if let Some(value) = table.get("socket")
         && let Some(path) =

@@ -28,6 +28,7 @@ pub fn render(config: &Config) -> String {
     let _ = writeln!(out, "amplifiers = [{}]\n", ports(&config.amplifiers));
     let _ = writeln!(out, "[agent]");
     let _ = writeln!(out, "pin_dir = {}", string(&config.agent.pin_dir.to_string_lossy()));
+    let _ = writeln!(out, "state_dir = {}", string(&config.agent.state_dir.to_string_lossy()));
     let _ = writeln!(out, "socket = {}", string(&config.agent.socket.to_string_lossy()));
     let _ = writeln!(out, "metrics = \"{metrics}\"");
     for interface in &config.interfaces {

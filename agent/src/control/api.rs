@@ -185,6 +185,12 @@ pub struct FileStatus {
     /// What is wrong with the file as it is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Since when what is in force is the copy that an earlier agent has kept: the file was bad when this one began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_in_use_since: Option<String>,
+    /// Why no copy of what is in force is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_error: Option<String>,
 }
 
 /// The policy in force, in short.

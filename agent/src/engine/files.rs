@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     control::api::{FileReport, FileStatus, FilesSummary},
     datapath::{DatapathError, Generation},
-    lists::feeds::{Files, Loaded, Stamp},
+    lists::feeds::{Copies, Files, Loaded, Stamp},
 };
 
 /// How often files are looked at. One must look the same twice before it is read: what is still being written waits.
@@ -25,10 +25,14 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Reads the files of a configuration, and makes an index of them off to the side.
-    pub(super) fn read(config: &Config, before: Option<&Files>) -> Result<Self, DatapathError> {
+    pub(super) fn read(
+        config: &Config,
+        before: Option<&Files>,
+        copies: &Copies,
+    ) -> Result<Self, DatapathError> {
         let begin = Instant::now();
         let none = Files::default();
-        let files = Files::read(&config.list_files, before.unwrap_or(&none), SystemTime::now());
+        let files = Files::read(&config.list_files, before.unwrap_or(&none), copies, SystemTime::now());
         files.iter().for_each(log);
         if before.is_some_and(|before| before.same_prefixes(&files)) {
             return Ok(Self { files, generation: None });
@@ -50,6 +54,16 @@ fn log(loaded: &Loaded) {
     let Loaded { list, set, skipped, .. } = loaded;
     match &loaded.error {
         None => tracing::info!(v4 = set.v4().len(), v6 = set.v6().len(), skipped, "list {}", list.name),
+        Some(error) if loaded.copy_since.is_some() => {
+            let (v4, v6, read) = (set.v4().len(), set.v6().len(), loaded.read.map(time));
+            tracing::error!(
+                v4,
+                v6,
+                "list {}: what an earlier agent read at {} is in force, from its kept copy: {error}",
+                list.name,
+                read.unwrap_or_default(),
+            );
+        }
         Some(error) if loaded.read.is_some() => {
             tracing::error!("list {}: what it said before stays in force: {error}", list.name);
         }
@@ -60,6 +74,9 @@ fn log(loaded: &Loaded) {
 impl Engine {
     /// Looks at the list files again and again, for as long as the task lives, and puts in force what has changed.
     pub async fn watch_files(self: Arc<Self>) {
+        let engine = self.clone();
+        // The outcome is logged where it is made.
+        let _ = tokio::task::spawn_blocking(move || engine.keep_copies()).await;
         let mut steady = Vec::new();
         loop {
             tokio::time::sleep(LOOK).await;
@@ -77,6 +94,44 @@ impl Engine {
     fn look_at_files(&self, steady: &[Option<Stamp>]) -> Vec<Option<Stamp>> {
         // A reload reads files, too: one after the other.
         let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = self.reread_files(steady);
+        self.keep_unkept();
+        stamps
+    }
+
+    /// Keeps a copy of what is in force of each list file, if there is none yet.
+    pub(crate) fn keep_copies(&self) {
+        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.keep_unkept();
+    }
+
+    /// Writes beside the state, which nobody waits for meanwhile.
+    fn keep_unkept(&self) {
+        let now = SystemTime::now();
+        let (before, copies) = {
+            let state = self.lock();
+            (state.files.unkept(now), Copies::below(&state.config.agent.state_dir))
+        };
+        if before.is_empty() {
+            return;
+        }
+        let begin = Instant::now();
+        let mut kept = before.clone();
+        Files::keep(&mut kept, &copies, now);
+        for (kept, before) in kept.iter().zip(&before) {
+            match &kept.copy_error {
+                Some(error) if before.copy_error.as_ref() != Some(error) => tracing::warn!(
+                    "list {}: no copy is kept for a start with a bad file: {error}",
+                    kept.list.name
+                ),
+                _ => {}
+            }
+        }
+        self.lock().files.note_kept(&kept);
+        tracing::debug!(milliseconds = begin.elapsed().as_millis() as u64, "copies of list files kept");
+    }
+
+    fn reread_files(&self, steady: &[Option<Stamp>]) -> Vec<Option<Stamp>> {
         let before = self.lock().files.clone();
         let stamps = before.stamps();
         let Some(mut new) = before.reread(steady, SystemTime::now()) else { return stamps };
@@ -122,10 +177,19 @@ impl State {
             lists: all().count(),
             prefixes: all().map(|loaded| loaded.set.len()).sum(),
             errors: all()
-                .filter_map(|loaded| Some(format!("{}: {}", loaded.list.name, loaded.error.as_ref()?)))
+                .filter_map(|loaded| Some(format!("{}: {}", loaded.list.name, trouble(loaded)?)))
                 .collect(),
         }
     }
+}
+
+/// What is wrong with a list file, and what is in force instead.
+fn trouble(loaded: &Loaded) -> Option<String> {
+    let error = loaded.error.as_ref()?;
+    Some(match (loaded.copy_since, loaded.read) {
+        (Some(_), Some(read)) => format!("its kept copy of {} is in force: {error}", time(read)),
+        _ => error.clone(),
+    })
 }
 
 fn status(loaded: &Loaded) -> FileStatus {
@@ -139,5 +203,7 @@ fn status(loaded: &Loaded) -> FileStatus {
         skipped: loaded.skipped,
         read: loaded.read.map(time),
         error: loaded.error.clone(),
+        copy_in_use_since: loaded.copy_since.map(time),
+        copy_error: loaded.copy_error.clone(),
     }
 }

@@ -8,6 +8,7 @@ use super::{Engine, Protected, State, cookies, files::Prepared, host, start};
 use crate::{
     config::{self, Attach, Compiled, Config, ConfiguredLists, Role, compile},
     control::{Refused, Why, api::Reloaded},
+    lists::feeds::Copies,
 };
 
 impl Engine {
@@ -46,8 +47,11 @@ impl Engine {
         if let Some(socket) = &self.origin.socket {
             config.agent.socket.clone_from(socket);
         }
-        let before = self.lock().files.clone();
-        let prepared = Prepared::read(&config, Some(&before))?;
+        let (before, copies) = {
+            let state = self.lock();
+            (state.files.clone(), Copies::below(&state.config.agent.state_dir))
+        };
+        let prepared = Prepared::read(&config, Some(&before), &copies)?;
         Ok((text, config, prepared))
     }
 
@@ -223,6 +227,7 @@ fn keep_what_needs_a_restart(new: &mut Config, old: &Config) -> Vec<String> {
         }
     };
     keep(new.agent.pin_dir != old.agent.pin_dir, "[agent] pin_dir");
+    keep(new.agent.state_dir != old.agent.state_dir, "[agent] state_dir");
     keep(new.agent.socket != old.agent.socket, "[agent] socket");
     keep(new.agent.metrics != old.agent.metrics, "[agent] metrics");
     keep(new.source.lines != old.source.lines, "[source] lines");

@@ -73,6 +73,10 @@ pub struct MeasuredFile {
     pub read: Option<SystemTime>,
     /// Whether the file as it is now is good.
     pub good: bool,
+    /// Whether what is in force is what an earlier agent has kept of it.
+    pub from_copy: bool,
+    /// Whether what is in force is kept for a start with a bad file.
+    pub kept: bool,
 }
 
 impl Engine {
@@ -104,6 +108,8 @@ impl Engine {
                     prefixes: one.set.len(),
                     read: one.read,
                     good: one.error.is_none(),
+                    from_copy: one.copy_since.is_some(),
+                    kept: one.is_kept(),
                 })
                 .collect(),
             events_received: self.events.received(),

@@ -18,7 +18,7 @@ use crate::{
     config::{Attach, Config, Interface, Role, compile},
     datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, link, monotonic_ns},
     failure::{Code, Failure},
-    lists::{Change, ListName, Store},
+    lists::{Change, ListName, Store, feeds::Copies},
     proofs::Proofs,
     rates::Rates,
 };
@@ -65,7 +65,7 @@ impl Engine {
         let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
-        let prepared = Prepared::read(&config, None)?;
+        let prepared = Prepared::read(&config, None, &Copies::below(&config.agent.state_dir))?;
         let (lists, changes) = Store::inherit(&datapath.list_entries()?, &config.lists, monotonic_ns());
         tracing::info!(
             allow = lists.count(ListName::Allow),

@@ -241,9 +241,10 @@ pub(crate) fn run(load: Load) -> Result<Section> {
 
 fn protect(site: &Site<'_>, config: Config, list: &Path) -> Result<Agent> {
     let mut text = format!(
-        "mode = \"enforce\"\nrole = \"host\"\nmanage_sysctls = true\n\n[agent]\npin_dir = {:?}\nsocket = {:?}\n\n\
+        "mode = \"enforce\"\nrole = \"host\"\nmanage_sysctls = true\n\n[agent]\npin_dir = {:?}\nstate_dir = {:?}\nsocket = {:?}\n\n\
          [[interface]]\nname = \"{INTERFACE}\"\nattach = \"native\"\n{POLICY}",
         site.pins(),
+        site.state(),
         site.socket()
     );
     if config == Config::Full {

@@ -6,11 +6,14 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use super::{FeedError, Format, LARGEST, Parsed, PrefixSet, Wanted, parse};
+use super::{ContentRef, Copies, FeedError, Format, LARGEST, Parsed, PrefixSet, Wanted, parse};
 use crate::config::ListFile;
+
+/// After how long a copy that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// What tells one version of a file from another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,6 +93,13 @@ pub struct Loaded {
     pub read: Option<SystemTime>,
     /// What is wrong with the file as it is now; what stood in it before holds.
     pub error: Option<String>,
+    /// Since when what is in force is the kept copy of what an earlier agent has read, because the file was bad when this one
+    /// began; `None`: it is not.
+    pub copy_since: Option<SystemTime>,
+    /// Why what is in force is not safe from the next start with a bad file.
+    pub copy_error: Option<String>,
+    /// Of which reading a copy was made, or tried to be, and when.
+    kept: Option<(SystemTime, SystemTime)>,
     /// The version that was looked at last, good or bad.
     seen: Option<Stamp>,
     /// When the first of its entries expires.
@@ -98,8 +108,19 @@ pub struct Loaded {
 
 impl Loaded {
     fn new(list: ListFile) -> Self {
-        let set = Arc::default();
-        Self { list, format: None, set, skipped: 0, read: None, error: None, seen: None, expires: None }
+        Self {
+            list,
+            format: None,
+            set: Arc::default(),
+            skipped: 0,
+            read: None,
+            error: None,
+            copy_since: None,
+            copy_error: None,
+            kept: None,
+            seen: None,
+            expires: None,
+        }
     }
 
     /// Reads the file again.
@@ -114,12 +135,57 @@ impl Loaded {
                 self.read = Some(now);
                 self.seen = Some(stamp);
                 self.error = None;
+                self.copy_since = None;
             }
             Err(error) => {
                 self.expires = None;
                 self.error = Some(format!("{}: {error}", self.list.path.display()));
             }
         }
+    }
+
+    /// Takes what an earlier agent has kept of a file that this one has never read.
+    fn recall(&mut self, copies: &Copies, now: SystemTime) {
+        match copies.load(&self.list) {
+            Ok(Some(content)) => {
+                self.set = Arc::new(content.set);
+                self.format = Some(content.format);
+                self.skipped = content.skipped;
+                self.read = Some(content.read);
+                self.kept = Some((content.read, now));
+                self.copy_since = Some(now);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let file = self.error.take().unwrap_or_default();
+                self.error = Some(format!("{file}; {error}"));
+            }
+        }
+    }
+
+    /// Whether a copy is to be made; one that failed is tried again after a while.
+    fn is_unkept(&self, now: SystemTime) -> bool {
+        let Some(read) = self.read else { return false };
+        let waited = |at| now.duration_since(at).map_or(true, |waited| waited >= RETRY);
+        match self.kept {
+            Some((of, at)) if of == read => self.copy_error.is_some() && waited(at),
+            _ => true,
+        }
+    }
+
+    /// Whether a copy of what is in force is on the disk.
+    pub fn is_kept(&self) -> bool {
+        self.copy_error.is_none() && self.read.is_some() && self.kept.map(|(of, _)| of) == self.read
+    }
+
+    /// Keeps a copy of what is in force.
+    fn keep(&mut self, copies: &Copies, now: SystemTime) {
+        let (Some(read), Some(format)) = (self.read, self.format) else { return };
+        let content = ContentRef { set: &self.set, format, skipped: self.skipped, read };
+        let outcome = copies.save(&self.list, &content);
+        self.copy_error =
+            outcome.err().map(|error| format!("cannot write {}: {error}", copies.path(&self.list).display()));
+        self.kept = Some((read, now));
     }
 
     /// Whether this is of the same version of the file.
@@ -139,14 +205,18 @@ pub struct Files {
 }
 
 impl Files {
-    /// Reads the files of a configuration. What `before` had of one that is now bad stays in force.
+    /// Reads the files of a configuration. Of one that is bad, what `before` had of it stays in force, or else what was kept
+    /// of it in `copies`.
     #[must_use]
-    pub fn read(lists: &[ListFile], before: &Self, now: SystemTime) -> Self {
+    pub fn read(lists: &[ListFile], before: &Self, copies: &Copies, now: SystemTime) -> Self {
         let all = lists.iter().map(|list| {
             let same = |old: &&Loaded| old.list == *list;
             let mut loaded =
                 before.all.iter().find(same).cloned().unwrap_or_else(|| Loaded::new(list.clone()));
             loaded.refresh(now);
+            if loaded.read.is_none() {
+                loaded.recall(copies, now);
+            }
             loaded
         });
         Self { all: all.collect() }
@@ -171,8 +241,28 @@ impl Files {
     pub fn take_back(&mut self, before: &Self, why: &str) {
         for (new, old) in self.all.iter_mut().zip(&before.all) {
             if !Arc::ptr_eq(&new.set, &old.set) {
-                new.set = old.set.clone();
-                new.error = Some(why.to_owned());
+                let (seen, list) = (new.seen, new.list.clone());
+                *new = Loaded { seen, list, error: Some(why.to_owned()), ..old.clone() };
+            }
+        }
+    }
+
+    /// Those of which no copy was made yet.
+    pub fn unkept(&self, now: SystemTime) -> Vec<Loaded> {
+        self.all.iter().filter(|loaded| loaded.is_unkept(now)).cloned().collect()
+    }
+
+    /// Makes copies of what is in force of these; to be told to [`Files::note_kept`].
+    pub fn keep(unkept: &mut [Loaded], copies: &Copies, now: SystemTime) {
+        unkept.iter_mut().for_each(|loaded| loaded.keep(copies, now));
+    }
+
+    /// Takes note of the copies that were made.
+    pub fn note_kept(&mut self, kept: &[Loaded]) {
+        for done in kept {
+            for loaded in self.all.iter_mut().filter(|loaded| loaded.list == done.list) {
+                loaded.kept = done.kept;
+                loaded.copy_error.clone_from(&done.copy_error);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! at all: one line that cannot be understood says that something went wrong with the file, and half a list is worse than
 //! yesterday's.
 
+mod copies;
 mod crowdsec;
 mod files;
 mod format;
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 use stopbank_common::list::{VERDICT_ALLOW, VERDICT_DENY};
 
+pub use copies::{Content, ContentRef, Copies, CopyError};
 pub use files::{Files, Loaded, ReadError, Stamp, read};
 pub use format::Format;
 pub use paint::{Painted, leaves, paint, word_at};

@@ -94,6 +94,11 @@ pub struct PrefixSet {
 }
 
 impl PrefixSet {
+    /// None yet, with room for so many.
+    pub fn with_capacity(v4: usize, v6: usize) -> Self {
+        Self { v4: Vec::with_capacity(v4), v6: Vec::with_capacity(v6) }
+    }
+
     /// Adds a prefix; [`PrefixSet::finish`] is to follow.
     pub fn push(&mut self, prefix: IpNet, verdict: u8) {
         match prefix {

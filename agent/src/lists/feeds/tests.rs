@@ -268,8 +268,9 @@ fn a_file_that_goes_bad_keeps_what_it_said() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("list");
     let configured = [ListFile { path: path.clone(), ..list(Format::Auto, &[], &[]) }];
+    let copies = Copies::below(directory.path());
     let now = SystemTime::now();
-    let missing = Files::read(&configured, &Files::default(), now);
+    let missing = Files::read(&configured, &Files::default(), &copies, now);
     assert!(missing.merged().is_empty() && missing.iter().all(|one| one.error.is_some()));
 
     std::fs::write(&path, "192.0.2.1\n").unwrap();
@@ -292,7 +293,7 @@ fn a_file_that_goes_bad_keeps_what_it_said() {
     let gone = bad.reread(&bad.stamps(), now).unwrap();
     assert_eq!(gone.merged().len(), 1);
     std::fs::write(&path, "192.0.2.1\n192.0.2.2\n").unwrap();
-    let mended = Files::read(&configured, &gone, now);
+    let mended = Files::read(&configured, &gone, &copies, now);
     assert_eq!(mended.merged().len(), 2);
     assert!(mended.iter().all(|one| one.error.is_none()));
 }
@@ -304,10 +305,79 @@ fn entries_go_when_their_time_is_over() {
     std::fs::write(&path, r#"[{"value":"192.0.2.1","duration":"1m"},{"value":"192.0.2.2","duration":"1h"}]"#)
         .unwrap();
     let configured = [ListFile { path, ..list(Format::Auto, &[], &[]) }];
+    let copies = Copies::below(directory.path());
     let now = SystemTime::now();
-    let files = Files::read(&configured, &Files::default(), now);
+    let files = Files::read(&configured, &Files::default(), &copies, now);
     assert_eq!(files.merged().len(), 2);
     assert!(files.reread(&files.stamps(), now + Duration::from_secs(30)).is_none());
     let later = files.reread(&files.stamps(), now + Duration::from_secs(90)).unwrap();
     assert_eq!(later.merged().len(), 1);
+}
+
+/// Makes copies of what was not kept yet, and says of how many lists.
+fn keep(files: &mut Files, copies: &Copies, now: SystemTime) -> usize {
+    let mut unkept = files.unkept(now);
+    Files::keep(&mut unkept, copies, now);
+    files.note_kept(&unkept);
+    unkept.len()
+}
+
+#[test]
+fn an_agent_that_starts_with_a_bad_file_holds_on_to_what_was_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("list");
+    let state = directory.path().join("state");
+    let copies = Copies::below(&state);
+    let configured = [ListFile { path: path.clone(), ..list(Format::Auto, &[], &[]) }];
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let start = |now| Files::read(&configured, &Files::default(), &copies, now);
+    std::fs::write(&path, "192.0.2.1\n2001:db8::/32\n").unwrap();
+    let mut first = start(now);
+    assert_eq!(keep(&mut first, &copies, now), 1);
+    assert_eq!(keep(&mut first, &copies, now), 0, "once is enough");
+
+    std::fs::write(&path, "<html>\n").unwrap();
+    let later = now + Duration::from_secs(100);
+    let mut second = start(later);
+    assert!(second.same_prefixes(&first));
+    let one = second.iter().next().unwrap();
+    assert_eq!((one.read, one.copy_since, one.format), (Some(now), Some(later), Some(Format::Plain)));
+    assert!(one.error.as_ref().unwrap().contains("line 1"), "{one:?}");
+    assert_eq!(keep(&mut second, &copies, later), 0, "a copy is not copied");
+    // A reload changes nothing of that, and the file may be mended, or go.
+    let again = Files::read(&configured, &second, &copies, later + Duration::from_secs(1));
+    assert_eq!(again.iter().next().unwrap().copy_since, Some(later));
+    std::fs::remove_file(&path).unwrap();
+    assert!(start(later).same_prefixes(&first), "a file that is missing is as bad");
+    std::fs::write(&path, "192.0.2.2\n").unwrap();
+    let mended = again.reread(&again.stamps(), later).unwrap();
+    assert_eq!((mended.iter().next().unwrap().copy_since, mended.merged().len()), (None, 1));
+
+    // A copy that is damaged leaves an empty list, and says so.
+    std::fs::write(&path, "<html>\n").unwrap();
+    std::fs::write(copies.path(&configured[0]), "nonsense, and more than a few bytes of it").unwrap();
+    let third = start(later);
+    let error = third.iter().next().unwrap().error.clone().unwrap();
+    assert!(third.merged().is_empty() && error.contains("line 1"), "{error}");
+    assert!(error.contains("its kept copy is damaged") && error.contains("test.copy.damaged"), "{error}");
+}
+
+#[test]
+fn a_copy_that_cannot_be_written_is_told_and_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("list");
+    let state = directory.path().join("state");
+    let copies = Copies::below(&state);
+    let configured = [ListFile { path: path.clone(), ..list(Format::Auto, &[], &[]) }];
+    let now = SystemTime::now();
+    std::fs::write(&path, "192.0.2.1\n").unwrap();
+    std::fs::write(&state, "no directory").unwrap();
+    let mut files = Files::read(&configured, &Files::default(), &copies, now);
+    assert_eq!(keep(&mut files, &copies, now), 1);
+    let error = |files: &Files| files.iter().next().unwrap().copy_error.clone();
+    assert!(error(&files).unwrap().contains("test.copy"), "{:?}", error(&files));
+    assert_eq!(keep(&mut files, &copies, now + Duration::from_secs(1)), 0);
+    std::fs::remove_file(&state).unwrap();
+    assert_eq!(keep(&mut files, &copies, now + Duration::from_secs(61)), 1);
+    assert_eq!(error(&files), None);
 }
