@@ -1,9 +1,9 @@
 //! The list files of a configuration: what of each is in force, and what is wrong with it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, OpenOptions},
     io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -62,16 +62,26 @@ pub enum ReadError {
 ///
 /// [`ReadError`].
 pub fn read(list: &ListFile, now: SystemTime) -> Result<(Parsed, Format, Stamp), ReadError> {
-    // Looked at before it is opened: opening a FIFO would wait for a writer.
-    if !fs::metadata(&list.path)?.is_file() {
-        return Err(ReadError::NotAList("it is not a regular file".to_owned()));
-    }
-    let file = File::open(&list.path)?;
+    // Looked at before it is opened, which may do something to a device; and what it is by then is opened without waiting,
+    // as for a FIFO's writer.
+    let regular = |metadata: &fs::Metadata| {
+        if !metadata.is_file() {
+            return Err(ReadError::NotAList("it is not a regular file".to_owned()));
+        }
+        if metadata.len() > LARGEST {
+            return Err(ReadError::NotAList(format!("it is larger than {} MiB", LARGEST >> 20)));
+        }
+        Ok(())
+    };
+    regular(&fs::metadata(&list.path)?)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&list.path)?;
     let metadata = file.metadata()?;
-    let mut bytes = Vec::with_capacity(metadata.len().min(LARGEST) as usize + 1);
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(ReadError::NotAList(format!("it is larger than {} MiB", LARGEST >> 20)));
+    regular(&metadata)?;
+    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+    (&file).take(LARGEST + 1).read_to_end(&mut bytes)?;
+    // Half of the old and half of the new may look like a good list.
+    if Stamp::from(&metadata) != Stamp::from(&file.metadata()?) || bytes.len() as u64 != metadata.len() {
+        return Err(ReadError::NotAList("it changed while it was read".to_owned()));
     }
     let written = metadata.modified().unwrap_or(now);
     let (parsed, format) = parse(&bytes, list.format, &Wanted::by(list, written, now))?;

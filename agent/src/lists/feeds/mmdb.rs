@@ -2,9 +2,10 @@
 //! <https://maxmind.github.io/MaxMind-DB/>
 //!
 //! Only as much of the format as a list needs: a walk over the tree, and one or two values of each record. Nothing in the
-//! file is trusted: offsets are checked, depth and work are bounded by the file's own size.
+//! file is trusted: offsets are checked, depth and work are bounded by the file's own size, and a tree that goes round in
+//! circles is an error.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{cell::Cell, collections::HashMap, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -19,6 +20,10 @@ const SEPARATOR: usize = 16;
 /// Values within values that are skipped over, at most.
 const DEEPEST: usize = 32;
 
+/// Values that may be looked at for each byte of the file. Records of real ones take about three: they share what they point
+/// to. Ones that overlap could have each of them read through all of the file.
+const STEPS: u64 = 16;
+
 const POINTER: u8 = 1;
 const TEXT: u8 = 2;
 const MAP: u8 = 7;
@@ -30,7 +35,8 @@ pub(super) fn parse(bytes: &[u8], wanted: &Wanted) -> Result<Parsed, FeedError> 
     let tail = bytes.len().saturating_sub(MMDB_TAIL);
     let found = bytes[tail..].windows(MMDB_MARKER.len()).rposition(|window| window == MMDB_MARKER);
     let Some(found) = found else { return Err(bad("it has no metadata")) };
-    let metadata = Data(&bytes[tail + found + MMDB_MARKER.len()..]);
+    let steps = STEPS * bytes.len() as u64;
+    let metadata = Data::of(&bytes[tail + found + MMDB_MARKER.len()..], steps);
     let number = |key| metadata.get(0, key).and_then(|at| metadata.number(at));
     let (Some(nodes), Some(record_bits), Some(version)) =
         (number("node_count"), number("record_size"), number("ip_version"))
@@ -46,7 +52,7 @@ pub(super) fn parse(bytes: &[u8], wanted: &Wanted) -> Result<Parsed, FeedError> 
         tree: &bytes[..tree],
         nodes: nodes as u32,
         record_bits,
-        data: Data(&bytes[tree + SEPARATOR..tail + found]),
+        data: Data::of(&bytes[tree + SEPARATOR..tail + found], steps),
     };
     database.walk(if version == 4 { 32 } else { 128 }, wanted)
 }
@@ -60,11 +66,14 @@ struct Database<'b> {
 
 impl Database<'_> {
     /// Every network, the lowest first. A node is gone into once: whatever leads to it again is an alias of IPv4 within
-    /// IPv6, or a circle.
+    /// IPv6.
     fn walk(&self, length: u32, wanted: &Wanted) -> Result<Parsed, FeedError> {
         let mut parsed = Parsed::default();
         let mut seen = vec![false; self.nodes as usize];
         let mut known: HashMap<u32, bool> = HashMap::new();
+        let bad = |what: &str| FeedError::new(format!("it is no database that can be read: {what}"));
+        // The nodes that lead to the one at hand.
+        let mut above: Vec<u32> = Vec::new();
         // A record, the bits that lead to it, and how many they are.
         let mut open = vec![(0_u32, 0_u128, 0_u32)];
         while let Some((record, address, depth)) = open.pop() {
@@ -72,7 +81,15 @@ impl Database<'_> {
                 continue;
             }
             if record < self.nodes {
-                if depth < length && !std::mem::replace(&mut seen[record as usize], true) {
+                above.truncate(depth as usize);
+                if above.contains(&record) {
+                    return Err(bad("its tree goes round in a circle"));
+                }
+                if depth == length {
+                    return Err(bad("its tree is deeper than an address"));
+                }
+                above.push(record);
+                if !std::mem::replace(&mut seen[record as usize], true) {
                     let bit = 1_u128.checked_shl(length - 1 - depth).unwrap_or(0);
                     open.push((self.record(record, 1), address | bit, depth + 1));
                     open.push((self.record(record, 0), address, depth + 1));
@@ -80,6 +97,9 @@ impl Database<'_> {
                 continue;
             }
             let takes = *known.entry(record).or_insert_with(|| self.takes(record, wanted));
+            if self.data.steps.get() == 0 {
+                return Err(bad("its records lie over each other"));
+            }
             if !takes {
                 parsed.skipped += 1;
                 continue;
@@ -136,15 +156,26 @@ fn network(address: u128, depth: u32, length: u32) -> Option<IpNet> {
 }
 
 /// A section of values that may point to each other.
-struct Data<'b>(&'b [u8]);
+struct Data<'b> {
+    bytes: &'b [u8],
+    /// Values that may still be looked at.
+    steps: Cell<u64>,
+}
+
+impl<'b> Data<'b> {
+    const fn of(bytes: &'b [u8], steps: u64) -> Self {
+        Self { bytes, steps: Cell::new(steps) }
+    }
+}
 
 impl Data<'_> {
     /// Kind, size (for a pointer: where to), and where the value's own bytes begin.
     fn head(&self, at: usize) -> Option<(u8, usize, usize)> {
-        let control = *self.0.get(at)?;
+        self.steps.set(self.steps.get().checked_sub(1)?);
+        let control = *self.bytes.get(at)?;
         let mut next = at + 1;
         let mut take = |count: usize| -> Option<usize> {
-            let bytes = self.0.get(next..next.checked_add(count)?)?;
+            let bytes = self.bytes.get(next..next.checked_add(count)?)?;
             next += count;
             Some(bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
         };
@@ -212,13 +243,13 @@ impl Data<'_> {
 
     fn text(&self, at: usize) -> Option<&str> {
         let (TEXT, size, begin) = self.value(at)? else { return None };
-        std::str::from_utf8(self.0.get(begin..begin.checked_add(size)?)?).ok()
+        std::str::from_utf8(self.bytes.get(begin..begin.checked_add(size)?)?).ok()
     }
 
     /// An unsigned number of up to 64 bits.
     fn number(&self, at: usize) -> Option<u64> {
         let (5 | 6 | 9, size @ 0..=8, begin) = self.value(at)? else { return None };
-        let bytes = self.0.get(begin..begin + size)?;
+        let bytes = self.bytes.get(begin..begin + size)?;
         Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 }

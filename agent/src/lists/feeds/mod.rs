@@ -200,5 +200,8 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;
+#[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

@@ -1,0 +1,211 @@
+//! Files as somebody would make them who wants the agent to fail: each is an error that says why, at once, and what was good
+//! before stays in force.
+
+use std::{
+    fs::{self, File},
+    io::{Seek as _, SeekFrom, Write as _},
+    os::unix::fs::symlink,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use super::*;
+
+fn list(path: &Path, format: Format, countries: &[&str]) -> ListFile {
+    ListFile {
+        name: "test".to_owned(),
+        path: path.to_owned(),
+        format,
+        action: ListAction::Deny,
+        countries: countries.iter().map(|&code| code.to_owned()).collect(),
+        asns: Vec::new(),
+    }
+}
+
+/// Puts something at a path.
+type Maker<'m> = &'m dyn Fn(&Path);
+
+/// Puts something where a good file was: how it is refused, and within what time.
+fn refused(hostile: impl Fn(&Path)) -> (String, Duration) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("list");
+    let copies = Copies::below(directory.path());
+    let configured = [list(&path, Format::Auto, &[])];
+    fs::write(&path, "192.0.2.1\n2001:db8::/32\n").unwrap();
+    let good = Files::read(&configured, &Files::default(), &copies, SystemTime::now());
+    fs::remove_file(&path).unwrap();
+    hostile(&path);
+    let begin = Instant::now();
+    let bad = Files::read(&configured, &good, &copies, SystemTime::now());
+    let time = begin.elapsed();
+    assert!(bad.same_prefixes(&good) && bad.merged().len() == 2, "what was good stays");
+    let error = bad.iter().next().unwrap().error.clone().unwrap();
+    assert!(!error.chars().any(char::is_control), "{error:?}");
+    let error = error.strip_prefix(&format!("{}: ", path.display())).expect("it names the file").to_owned();
+    (error, time)
+}
+
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    let fifo = |path: &Path| {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    };
+    let (directory, nothing) = (|path: &Path| fs::create_dir(path).unwrap(), |_: &Path| {});
+    let round = |path: &Path| symlink(path, path).unwrap();
+    let device = |path: &Path| symlink("/dev/zero", path).unwrap();
+    let hostile: [(&str, Maker<'_>); 5] = [
+        ("it is not a regular file", &fifo),
+        ("it is not a regular file", &directory),
+        ("it is not a regular file", &device),
+        ("cannot read it: Too many levels of symbolic links (os error 40)", &round),
+        ("cannot read it: No such file or directory (os error 2)", &nothing),
+    ];
+    for (expected, make) in hostile {
+        let (error, time) = refused(make);
+        assert_eq!(error, expected);
+        assert!(time < Duration::from_secs(1), "{error}: {time:?}");
+    }
+}
+
+#[test]
+fn ten_gibibytes_of_nothing_are_not_read() {
+    let (error, time) = refused(|path| File::create(path).unwrap().set_len(10 << 30).unwrap());
+    assert_eq!(error, "it is larger than 256 MiB");
+    assert!(time < Duration::from_secs(1), "{time:?}");
+    let (error, _) = refused(|path| File::create(path).unwrap().set_len(32 << 20).unwrap());
+    assert_eq!(error, "line 1: it is longer than 4096 bytes");
+}
+
+#[test]
+fn lines_that_no_list_has_are_named_and_shown_without_harm() {
+    let long = "1".repeat(8 << 20);
+    for (line, expected) in [
+        (&b"192.0.2.1\0\n"[..], "line 2: "),
+        (b"\0\n", "line 2: "),
+        (b"\xff\xfe1\0\n", "line 2: it is not UTF-8"),
+        (b"\x1b[2J\x07192.0.2.1\n", "line 2: "),
+        (long.as_bytes(), "line 2: it is longer than 4096 bytes"),
+        (b"192.0.2.1,,,,,,,,,,,,,,,,,,,,,,,\n", "line 2: "),
+        ("１９２.0.2.1\n".as_bytes(), "line 2: "),
+        (b"192.0.2.1/24/24\n", "line 2: "),
+        (b"192.0.2.1 192.0.2.2\n", "line 2: "),
+    ] {
+        let (error, _) = refused(|path| fs::write(path, [b"198.51.100.1\n", line].concat()).unwrap());
+        assert!(error.starts_with(expected), "{error}");
+        assert!(error.len() < 300, "{error}");
+    }
+}
+
+#[test]
+fn values_nested_without_end_are_refused() {
+    for text in [
+        "[".repeat(1 << 20),
+        format!("{{\"cidr\":{}", "[".repeat(4_000)),
+        format!("[{}", "{\"value\":".repeat(1 << 18)),
+        format!("[{{\"value\":\"{}\"}}]", "1".repeat(1 << 20)),
+    ] {
+        let (error, time) = refused(|path| fs::write(path, &text).unwrap());
+        assert!(error.len() < 400, "{error}");
+        assert!(time < Duration::from_secs(5), "{error}: {time:?}");
+    }
+}
+
+/// Somebody writes over a large file all the time: what is read of it is never taken for a list.
+#[test]
+fn a_file_that_changes_while_it_is_read_is_not_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("list");
+    fs::write(&path, "192.0.2.1\n".repeat(3 << 20)).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut file = File::options().write(true).open(&path).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                file.seek(SeekFrom::Start(0)).unwrap();
+                for _ in 0..1_000 {
+                    file.write_all(b"192.0.2.2\n").unwrap();
+                }
+            }
+        });
+        let mut refused = 0;
+        for _ in 0..5 {
+            match read(&list(&path, Format::Plain, &[]), SystemTime::now()) {
+                Err(ReadError::NotAList(why)) if why == "it changed while it was read" => refused += 1,
+                other => {
+                    stop.store(true, Ordering::Relaxed);
+                    panic!("{other:?}");
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        assert_eq!(refused, 5);
+    });
+    assert_eq!(read(&list(&path, Format::Plain, &[]), SystemTime::now()).unwrap().0.set.len(), 2);
+}
+
+/// A database with this tree (records of 32 bits) over these data.
+fn database(nodes: &[[u32; 2]], data: &[u8], ip_version: u8) -> Vec<u8> {
+    let mut out: Vec<u8> = nodes.iter().flatten().flat_map(|record| record.to_be_bytes()).collect();
+    out.extend([0; 16]);
+    out.extend(data);
+    out.extend(b"\xab\xcd\xefMaxMind.com\xe3");
+    let text = |text: &str| [&[0x40 | text.len() as u8][..], text.as_bytes()].concat();
+    out.extend([text("node_count"), vec![0xc4], (nodes.len() as u32).to_be_bytes().to_vec()].concat());
+    out.extend([text("record_size"), vec![0xa1, 32]].concat());
+    out.extend([text("ip_version"), vec![0xa1, ip_version]].concat());
+    out
+}
+
+fn of_database(bytes: &[u8]) -> Result<Parsed, String> {
+    let now = SystemTime::now();
+    let wanted = Wanted::by(&list(Path::new("/nowhere"), Format::Mmdb, &["NZ"]), now, now);
+    parse(bytes, Format::Mmdb, &wanted).map(|(parsed, _)| parsed).map_err(|error| error.to_string())
+}
+
+#[test]
+fn trees_that_go_round_in_circles_are_refused() {
+    let circle = Err("it is no database that can be read: its tree goes round in a circle".to_owned());
+    for ip_version in [4, 6] {
+        assert_eq!(of_database(&database(&[[0, 0]], &[], ip_version)), circle);
+        assert_eq!(of_database(&database(&[[1, 3], [2, 3], [3, 0]], &[], ip_version)), circle);
+        assert_eq!(of_database(&database(&[[3, 1], [3, 2], [1, 3]], &[], ip_version)), circle);
+    }
+    // Aliases are none: both sides of the first node lead to the same one, which is walked once.
+    let nz = b"\xe1\x47country\x42NZ";
+    let alias = database(&[[1, 1], [2 + 16, 2]], nz, 6);
+    assert_eq!(
+        of_database(&alias).map(|parsed| parsed.set.len()),
+        Err("::/2 is most of the internet, which no list of sources is".to_owned())
+    );
+    let mut deep: Vec<[u32; 2]> = (0..40).map(|i| [i + 1, 41]).collect();
+    deep.push([41, 41]);
+    let error = of_database(&database(&deep, &[], 4)).unwrap_err();
+    assert!(error.contains("deeper than an address"), "{error}");
+}
+
+/// Every network has a record of its own, and all of these are read through the same long array.
+#[test]
+fn records_that_lie_over_each_other_are_refused_in_time() {
+    const RECORDS: u32 = 1 << 13;
+    // Maps with one key, which is everything that follows: the next map, and the next.
+    let mut data: Vec<u8> = Vec::new();
+    for _ in 0..RECORDS {
+        data.extend([0xfd, 200]);
+    }
+    data.extend([0x41, b'x'].repeat(1 << 18));
+    let nodes = RECORDS - 1;
+    // A whole binary tree, the leaves of which are records of their own.
+    let tree: Vec<[u32; 2]> = (0..nodes)
+        .map(|node| {
+            [2 * node + 1, 2 * node + 2]
+                .map(|next| if next < nodes { next } else { nodes + 16 + 2 * (next - nodes) })
+        })
+        .collect();
+    let begin = Instant::now();
+    let outcome = of_database(&database(&tree, &data, 4));
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    println!("{outcome:?} after {:?}", begin.elapsed());
+}
