@@ -4,12 +4,15 @@
 
 mod clients;
 mod cookies;
+mod copies;
 mod demo;
 mod failures;
 mod gateway;
 mod lifecycle;
 mod lists;
 mod rig;
+mod signatures;
+mod swaps;
 mod traffic;
 
 use libtest_mimic::Arguments;
@@ -24,6 +27,9 @@ fn main() {
     trials.extend(clients::trials());
     trials.extend(gateway::trials());
     trials.extend(lists::trials());
+    trials.extend(copies::trials());
+    trials.extend(swaps::trials());
+    trials.extend(signatures::trials());
     trials.extend(lifecycle::trials());
     trials.extend(failures::trials());
     trials.extend(demo::trials());
