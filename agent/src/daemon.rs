@@ -54,7 +54,7 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         // Listeners come first: an address that is taken is found before anything is attached.
         let metrics = match agent.metrics {
             Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
@@ -69,7 +69,10 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
             tracing::debug!("cannot remove {}: {error}", agent.socket.display());
         }
         outcome
-    })
+    });
+    // A disk that does not answer is no reason to stay: what it was to keep of a list file is written beside what it has.
+    runtime.shutdown_timeout(GRACE);
+    outcome
 }
 
 /// The configuration, checked as a whole.
@@ -251,7 +254,8 @@ fn background(
         }
     });
     let watching = tokio::spawn(engine.clone().watch_files());
-    vec![reading, expiring, sampling, watching]
+    let keeping = tokio::spawn(engine.clone().keep_files());
+    vec![reading, expiring, sampling, watching, keeping]
 }
 
 /// One line for the log and for `systemctl status`.

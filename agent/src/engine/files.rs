@@ -74,9 +74,6 @@ fn log(loaded: &Loaded) {
 impl Engine {
     /// Looks at the list files again and again, for as long as the task lives, and puts in force what has changed.
     pub async fn watch_files(self: Arc<Self>) {
-        let engine = self.clone();
-        // The outcome is logged where it is made.
-        let _ = tokio::task::spawn_blocking(move || engine.keep_copies()).await;
         let mut steady = Vec::new();
         loop {
             tokio::time::sleep(LOOK).await;
@@ -94,19 +91,23 @@ impl Engine {
     fn look_at_files(&self, steady: &[Option<Stamp>]) -> Vec<Option<Stamp>> {
         // A reload reads files, too: one after the other.
         let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = self.reread_files(steady);
-        self.keep_unkept();
-        stamps
+        self.reread_files(steady)
     }
 
-    /// Keeps a copy of what is in force of each list file, if there is none yet.
+    /// Keeps copies of what is in force of the list files, for as long as the task lives.
+    pub async fn keep_files(self: Arc<Self>) {
+        loop {
+            let engine = self.clone();
+            // The outcome is logged where it is made.
+            let _ = tokio::task::spawn_blocking(move || engine.keep_copies()).await;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Keeps a copy of what is in force of each list file, if there is none yet. Neither the state nor the reading of files
+    /// waits for it: a disk that others keep busy may take a minute to synchronise.
     pub(crate) fn keep_copies(&self) {
-        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        self.keep_unkept();
-    }
-
-    /// Writes beside the state, which nobody waits for meanwhile.
-    fn keep_unkept(&self) {
+        let _alone = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
         let (before, copies) = {
             let state = self.lock();

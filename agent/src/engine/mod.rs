@@ -41,6 +41,8 @@ pub struct Engine {
     state: Mutex<State>,
     /// Held while list files are read, which takes longer than anybody should wait for the state.
     reading: Mutex<()>,
+    /// Held while copies of them are written.
+    keeping: Mutex<()>,
     events: Arc<EventLog>,
     origin: Origin,
     metrics: Option<std::net::SocketAddr>,

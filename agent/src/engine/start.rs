@@ -118,6 +118,7 @@ impl Engine {
         let engine = Self {
             state: Mutex::new(state),
             reading: Mutex::default(),
+            keeping: Mutex::default(),
             events: Arc::default(),
             origin,
             metrics,

@@ -23,7 +23,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-const SOON: Duration = Duration::from_secs(10);
+/// A disk that others keep busy takes its time.
+const SOON: Duration = Duration::from_secs(30);
 
 fn block(name: &str, path: &Path) -> String {
     format!("[[list]]\nname = \"{name}\"\npath = {path:?}\naction = \"deny\"\n")
@@ -60,6 +61,8 @@ fn bad_at_start(topology: &Topology) {
     assert!(copies.join("drop.copy").is_file());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&copies), mode(&copies.join("drop.copy"))), (0o700, 0o600));
+    let length = || fs::metadata(copies.join("drop.copy")).unwrap().len();
+    let before = length();
     reboot(&site);
     assert!(served(topology, false), "nothing is in force");
 
@@ -100,10 +103,9 @@ fn bad_at_start(topology: &Topology) {
     assert!(status(&site, 0)["copy_in_use_since"].is_null(), "{}", status(&site, 0));
     assert!(served(topology, false), "the file is good again, and does not deny it");
     // The copy is that of the good file within a moment, without a farewell.
-    let length = || fs::metadata(copies.join("drop.copy")).unwrap().len();
-    let before = length();
+    assert!(eventually(SOON, || length() == before + 18), "{before}, {}", length());
     fs::write(&path, "198.51.100.0/24\n198.51.100.7\n2001:db8::/32\n").unwrap();
-    assert!(eventually(SOON, || length() == before + 6), "{before}, {}", length());
+    assert!(eventually(SOON, || length() == before + 24), "{before}, {}", length());
     agent.kill().unwrap();
     fs::write(&path, "nonsense\n").unwrap();
     let agent = site.start().unwrap();

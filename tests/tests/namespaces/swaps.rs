@@ -34,6 +34,8 @@ const OTHERS: u32 = 220_000;
 /// Frames a second, of each flood: every swap meets thousands, and no queue overruns.
 const PACE: u64 = 10_000;
 const SWAPS: usize = 6;
+/// A second is usual; this is for a machine that others keep busy.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The text of one version of the list. Both deny the same sources: where one has a /24, the other has 256 addresses or two
 /// halves; what else they name is different in each.
@@ -89,7 +91,7 @@ fn seen(topology: &Topology, counter: &str) -> u64 {
 
 fn start(topology: &Topology, first: u32, port: u16) -> Running {
     let frame = Topology::frame(Ipv4Addr::from(first)).udp(40_000, port);
-    let flood = Flood { frame, sources: SOURCES, pace: Some(PACE), at_most: Duration::from_secs(40) };
+    let flood = Flood { frame, sources: SOURCES, pace: Some(PACE), at_most: Duration::from_secs(240) };
     flood.start(&topology.switch, topology.to_server().unwrap()).unwrap()
 }
 
@@ -136,7 +138,7 @@ fn swapped_under_a_flood() {
             succeed(&site, &["reload"]);
         }
         let swapped = || prefixes() == sizes[swap % 2];
-        assert!(eventually(Duration::from_secs(10), swapped), "swap {swap}: {}", prefixes());
+        assert!(eventually(PATIENCE, swapped), "swap {swap}: {}", prefixes());
     }
     let [denied, free] = floods.map(|flood| flood.stop().unwrap());
     // What is on its way still.
