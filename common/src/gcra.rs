@@ -1,9 +1,9 @@
 //! The rate limiter's arithmetic: GCRA (ITU-T I.371 annex A, the virtual-scheduling form) over shared cells.
 //!
 //! A cell is the *theoretical arrival time* of the next conforming packet, one `u64`. A source owns no cell: its hash
-//! picks two out of one 64-byte line, and the earlier of the two counts (a count-min sketch of arrival times, blocked
-//! so that a source costs one cache line). Sharing can only push an arrival time later, so it can only make the
-//! limiter stricter, never laxer.
+//! picks a line of 64 bytes, and in it one cell for each thing that is limited (a sketch of arrival times, blocked so that a
+//! source costs one cache line). Sharing can only push an arrival time later, so it can only make the limiter stricter,
+//! never laxer.
 //!
 //! Everything here takes `now` and touches memory only through [`Cell`], so that the kernel program and the host's
 //! tests run the same code.
@@ -25,13 +25,13 @@ pub const INCREMENT_FRACTION: u32 = 12;
 const HALF_TICK: u64 = 1 << (INCREMENT_FRACTION - 1);
 /// The most units that one packet is charged: a packet's bytes, capped at what IP can carry.
 pub const MAX_UNITS: u32 = 65_535;
-/// How often [`admit`] begins anew when another CPU changed a cell first. Each time, some other packet got on.
+/// How often [`admit`] begins anew when another CPU changed the cell first. Each time, some other packet got on.
 const ATTEMPTS: u32 = 6;
 
 /// Cells in a line: 64 bytes, one cache line.
 pub const CELLS: usize = 8;
 
-/// A cache line of cells. Cells 0 to 2 hold packet rates, 3 to 5 byte rates, 6 and 7 connection rates.
+/// A cache line of cells. Cells 0 to 3 hold packet rates, 4 and 5 byte rates, 6 and 7 connection rates.
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(C, align(64))]
 pub struct Line {
@@ -60,23 +60,17 @@ impl Dimension {
     /// Every dimension.
     pub const ALL: [Self; 3] = [Self::Packets, Self::Bytes, Self::Connections];
 
-    /// The two cells of a line (always two different ones) that the hash of a source picks for this dimension.
+    /// The cell of a line that the hash of a source picks for this dimension.
+    ///
+    /// Two sources that share a line share a cell of four, or of two. (The earlier one of two cells out of three, as in
+    /// count-min sketches, would collide as often and be pushed forward twice by everybody else.)
     #[inline(always)]
-    pub const fn cells(self, hash: u64) -> (usize, usize) {
-        // The high bits choose: the low ones have chosen the line. Which of three cells is left out picks the pair; the
-        // pairs (1,2), (0,2), (0,1) stand in the low digits of two constants, so that no branch is needed. The digit
-        // above them is never reached: it keeps the compiler from dropping the masks, by which the verifier sees the
-        // bound.
-        let left_out = match self {
-            Self::Packets => (((hash >> 40) & 0xff) * 3) >> 8,
-            Self::Bytes => (((hash >> 48) & 0xff) * 3) >> 8,
-            Self::Connections => 0,
-        } * 4;
-        let (first, second) = ((0xf001 >> left_out) & 3, (0xf122 >> left_out) & 3);
+    pub const fn cell(self, hash: u64) -> usize {
+        // The high bits choose: the low ones have chosen the line.
         match self {
-            Self::Packets => (first, second),
-            Self::Bytes => (3 + first, 3 + second),
-            Self::Connections => (6, 7),
+            Self::Packets => (hash >> 40) as usize & 3,
+            Self::Bytes => 4 | (hash >> 42) as usize & 1,
+            Self::Connections => 6 | (hash >> 43) as usize & 1,
         }
     }
 
@@ -185,15 +179,8 @@ impl Limit {
     }
 }
 
-/// The earlier of two times, without a branch: BPF has no conditional move, and with random sources a processor guesses
+/// The later of two times, without a branch: BPF has no conditional move, and with random sources a processor guesses
 /// every other branch wrong. Times are below 2^63.
-#[inline(always)]
-const fn earlier(a: Ticks, b: Ticks) -> Ticks {
-    let difference = a.wrapping_sub(b);
-    b.wrapping_add(difference & ((difference as i64) >> 63) as u64)
-}
-
-/// The later of two times; as [`earlier`].
 #[inline(always)]
 const fn later(a: Ticks, b: Ticks) -> Ticks {
     let difference = a.wrapping_sub(b);
@@ -208,17 +195,16 @@ pub trait Cell {
     fn replace(&self, current: u64, new: u64) -> bool;
 }
 
-/// Admits a packet of `units` if the earlier of the source's two cells allows it, and charges both.
+/// Admits a packet of `units` if its cell allows it, and charges the cell.
 ///
-/// Two CPUs never admit on the same token: whoever fails to replace a cell that it has read begins anew, and an
-/// admission counts only once both cells hold at least the new arrival time. A retry may have charged one cell
-/// already; that only makes the limiter stricter. A packet that does not conform changes nothing.
+/// Two CPUs never admit on the same token: whoever fails to replace the cell that it has read begins anew. A packet that
+/// does not conform changes nothing.
 #[inline(always)]
-pub fn admit<C: Cell>(first: &C, second: &C, now: Ticks, limit: &Limit, units: u32) -> bool {
+pub fn admit<C: Cell>(cell: &C, now: Ticks, limit: &Limit, units: u32) -> bool {
     let mut attempt = 0;
     while attempt < ATTEMPTS {
         attempt += 1;
-        if let Some(admitted) = admit_at_once(first, second, now, limit, units) {
+        if let Some(admitted) = admit_at_once(cell, now, limit, units) {
             return admitted;
         }
     }
@@ -227,26 +213,8 @@ pub fn admit<C: Cell>(first: &C, second: &C, now: Ticks, limit: &Limit, units: u
 
 /// One attempt of [`admit`]; `None` if another CPU was first.
 #[inline(always)]
-pub fn admit_at_once<C: Cell>(first: &C, second: &C, now: Ticks, limit: &Limit, units: u32) -> Option<bool> {
-    let (a, b) = (first.load(), second.load());
-    let Some(next) = limit.after(earlier(a, b), now, units) else { return Some(false) };
-    if (a < next && !first.replace(a, next)) || (b < next && !second.replace(b, next)) {
-        return None;
-    }
-    Some(true)
-}
-
-/// [`admit`] for a budget that one cell holds.
-#[inline(always)]
-pub fn admit_one<C: Cell>(cell: &C, now: Ticks, limit: &Limit, units: u32) -> bool {
-    let mut attempt = 0;
-    while attempt < ATTEMPTS {
-        attempt += 1;
-        let arrival = cell.load();
-        let Some(next) = limit.after(arrival, now, units) else { return false };
-        if cell.replace(arrival, next) {
-            return true;
-        }
-    }
-    false
+pub fn admit_at_once<C: Cell>(cell: &C, now: Ticks, limit: &Limit, units: u32) -> Option<bool> {
+    let arrival = cell.load();
+    let Some(next) = limit.after(arrival, now, units) else { return Some(false) };
+    if cell.replace(arrival, next) { Some(true) } else { None }
 }

@@ -19,7 +19,7 @@ use aya_ebpf::{
 };
 use stopbank_common::{
     Reason,
-    gcra::{Cell as _, GUARD_RATE_CELL, GUARD_UNTIL_CELL, Limit, Line, TICKS_PER_NS, admit_one},
+    gcra::{Cell as _, GUARD_RATE_CELL, GUARD_UNTIL_CELL, Limit, Line, TICKS_PER_NS, admit},
     hash::source_hash,
     parse::{Facts, Fragment, is_vlan, protocol, tcp_flags},
     policy::{
@@ -75,7 +75,7 @@ pub(crate) extern "C" fn guards(packet: *mut Packet, class: *const Class, line: 
     let (rate, until) = unsafe { (MapCell::new(cells.add(GUARD_RATE_CELL)), cells.add(GUARD_UNTIL_CELL)) };
     // SAFETY: an aligned u64; a race between two CPUs is about who writes the same a little later.
     let guarded_until = unsafe { until.read_volatile() };
-    if admit_one(&rate, now, &class.guard.rate, 1) {
+    if admit(&rate, now, &class.guard.rate, 1) {
         return u32::from(guarded_until > now);
     }
     let hold = u64::from(class.guard.hold_ms) * TICKS_PER_MS;
@@ -128,7 +128,7 @@ fn is_for_kernel(packet: &mut Packet, policy: &Policy) -> bool {
     let cell = unsafe { MapCell::new(cell) };
     let now = packet.clock.ticks(false);
     // Asked first without changing anything: in a flood the answer is nearly always no.
-    TO_KERNEL.after(cell.load(), now, 1).is_some() && admit_one(&cell, now, &TO_KERNEL, 1)
+    TO_KERNEL.after(cell.load(), now, 1).is_some() && admit(&cell, now, &TO_KERNEL, 1)
 }
 
 /// Writes the SYN-ACK in the place of the SYN; `None` if that cannot be, and then the frame is as it was.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use stopbank_common::{
-    gcra::{Limit, TICKS_PER_NS, admit_one},
+    gcra::{Limit, TICKS_PER_NS, admit},
     parse::{Facts, Fragment, protocol},
 };
 
@@ -53,5 +53,5 @@ fn dhcp_within_budget(clock: &mut Clock) -> bool {
     let Some(cell) = DHCP_BUDGET.get_ptr_mut(0) else { return false };
     // SAFETY: an aligned u64 in a map value.
     let cell = unsafe { MapCell::new(cell) };
-    admit_one(&cell, clock.rough_ns() * TICKS_PER_NS, &DHCP_LIMIT, 1)
+    admit(&cell, clock.rough_ns() * TICKS_PER_NS, &DHCP_LIMIT, 1)
 }

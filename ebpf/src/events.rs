@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use stopbank_common::{
     event::Event,
-    gcra::{TICKS_PER_NS, admit_one},
+    gcra::{TICKS_PER_NS, admit},
     parse::protocol,
     policy::Policy,
 };
@@ -34,7 +34,7 @@ pub(crate) fn sample(packet: &mut Packet, policy: &Policy, reason: u32, dropped:
     let Some(budget) = EVENT_BUDGET.get_ptr_mut(0) else { return };
     let now = packet.clock.rough_ns();
     // SAFETY: an aligned u64 in a map value.
-    if !admit_one(&unsafe { MapCell::new(budget) }, now * TICKS_PER_NS, &policy.events, 1) {
+    if !admit(&unsafe { MapCell::new(budget) }, now * TICKS_PER_NS, &policy.events, 1) {
         return;
     }
     let Some(mut entry) = EVENTS.reserve(0) else {

@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::xdp_md, btf_maps::Array, macros::btf_map};
 use stopbank_common::{
     Address, Reason,
-    gcra::{Cell as _, Dimension, Limit, Line, MAX_UNITS, Ticks, admit, admit_at_once, admit_one},
+    gcra::{CELLS, Cell as _, Dimension, Limit, Line, MAX_UNITS, Ticks, admit, admit_at_once},
     hash::source_hash,
     policy::{
         CLASS_CLOSED, CLASS_FIRM_TOTAL, CLASS_PRECISE, Class, GUARD_OFF, Limits, MAX_CLASSES, MAX_LEVELS,
@@ -52,10 +52,10 @@ macro_rules! in_each_dimension {
     };
 }
 
-/// Asks the class's total, which is one hot line, and begins to read the lines of the source and of the prefixes that it is
-/// in, before anything waits for them: memory answers to all of them at once, and while the sockets are asked. (Changing
-/// a cell is a barrier, after which nothing is read ahead.) Where the total turns the packet away whoever sent it,
-/// nothing else is read.
+/// Asks the class's total, which is one hot line, and begins to read the line of the source before anything waits for it:
+/// memory answers while the sockets are asked. (Changing a cell is a barrier, after which nothing is read ahead. The lines
+/// of prefixes are few enough to be in the cache.) Where the total turns the packet away whoever sent it, nothing else is
+/// read.
 ///
 /// Where no source's line is needed, the table's first one stands in, so that the verifier has one way to follow, not two.
 #[inline(always)]
@@ -69,15 +69,9 @@ pub(crate) fn read_ahead(packet: &mut Packet, policy: &Policy, class: u8) -> Opt
         && (class.guard.mode == GUARD_OFF || !packet.facts.opens_connection())
     {
         spent |= SETTLED;
-    } else {
-        let levels = levels(class, packet);
-        if levels & 1 != 0 {
-            hash = hash_at(policy, class, &packet.facts.source, 0);
-            line = class.regions[0].line(hash);
-        }
-        if levels > 1 {
-            read_prefixes_ahead(packet, policy, class);
-        }
+    } else if levels(class, packet) & 1 != 0 {
+        hash = hash_at(policy, class, &packet.facts.source, 0);
+        line = class.regions[0].line(hash);
     }
     let line = SOURCES.get_ptr_mut(line)?;
     let _ = cell(line, 0).load();
@@ -160,7 +154,7 @@ pub(crate) fn judge_by_limits(ctx: *mut xdp_md, packet: &mut Packet, policy: &Po
     }
     in_each_dimension!(dimension, class.total, units, |limit, count| {
         let total_cell = cell(total, dimension.total_cell());
-        if !admit_one(&total_cell, now, limit, count)
+        if !admit(&total_cell, now, limit, count)
             && reserve_spent(total, class, packet, policy, dimension, now, CHARGE)
             && packet.stands(policy, over_total(dimension) as u32)
         {
@@ -231,8 +225,8 @@ fn charge_source(
 ) -> u32 {
     let (line, hash) = (place.line, place.hash);
     in_each_dimension!(dimension, limits, units, |limit, count| {
-        let (first, second) = dimension.cells(hash);
-        let within = match admit_at_once(&cell(line, first), &cell(line, second), now, limit, count) {
+        let cell = cell(line, masked::<{ CELLS - 1 }>(dimension.cell(hash)));
+        let within = match admit_at_once(&cell, now, limit, count) {
             Some(within) => within,
             None => charge_again(line, limit, hash, now, u64::from(count) << 8 | dimension as u64) != 0,
         };
@@ -244,31 +238,6 @@ fn charge_source(
 }
 
 // The functions below are global ones of the object: see `verdict`.
-
-/// Begins to read the lines of the prefixes that the source is in,. Returns 0: a global function must give a number.
-/// Their hashes are made again when they are charged: the stack has no room for them.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn read_prefixes_ahead(packet: *const Packet, policy: *const Policy, class: *const Class) -> u32 {
-    // SAFETY: the verifier knows that each may be null, and how large it is.
-    let (Some(packet), Some(policy), Some(class)) =
-        (unsafe { packet.as_ref() }, unsafe { policy.as_ref() }, unsafe { class.as_ref() })
-    else {
-        return 0;
-    };
-    let levels = levels(class, packet);
-    let mut level = 1;
-    while level < MAX_LEVELS {
-        if levels & (1 << level) != 0 {
-            let hash = hash_at(policy, class, &packet.facts.source, level);
-            if let Some(line) = SOURCES.get_ptr_mut(class.regions[1].line(hash)) {
-                let _ = cell(line, 0).load();
-            }
-        }
-        level += 1;
-    }
-    0
-}
 
 /// Charges the prefixes that a source is in, the narrow ones first: what a narrow one is over in is not charged to the wide
 /// one, where its neighbours would pay for it. See [`verdict`].
@@ -294,8 +263,8 @@ extern "C" fn charge_prefixes(
             let hash = hash_at(policy, class, &packet.facts.source, level);
             if let Some(line) = SOURCES.get_ptr_mut(class.regions[1].line(hash)) {
                 in_each_dimension!(dimension, class.per_source[level], Units(units), |limit, count| {
-                    let (first, second) = dimension.cells(hash);
-                    if !admit(&cell(line, first), &cell(line, second), now, limit, count) {
+                    let cell = cell(line, masked::<{ CELLS - 1 }>(dimension.cell(hash)));
+                    if !admit(&cell, now, limit, count) {
                         // Who has proved itself is not held to what its neighbours do.
                         if proven::is_proven(packet, policy) != 0 {
                             return verdict::NONE;
@@ -322,12 +291,13 @@ extern "C" fn charge_again(line: *mut Line, limit: *const Limit, hash: u64, now:
     }
     // SAFETY: not null, and the verifier holds it to its size.
     let limit = unsafe { &*limit };
-    let (first, second) = match what & 3 {
-        0 => Dimension::Packets.cells(hash),
-        1 => Dimension::Bytes.cells(hash),
-        _ => Dimension::Connections.cells(hash),
+    let dimension = match what & 3 {
+        0 => Dimension::Packets,
+        1 => Dimension::Bytes,
+        _ => Dimension::Connections,
     };
-    u32::from(admit(&cell(line, first), &cell(line, second), now, limit, (what >> 8) as u32))
+    let cell = cell(line, masked::<{ CELLS - 1 }>(dimension.cell(hash)));
+    u32::from(admit(&cell, now, limit, (what >> 8) as u32))
 }
 
 /// Only asks whether the reserve is spent.
@@ -382,7 +352,7 @@ extern "C" fn charge_reserve(total: *mut Line, class: *const Class, now: Ticks, 
     u32::from(if what & CHARGE == 0 {
         limit.after(cell.load(), now, units).is_some()
     } else {
-        admit_one(&cell, now, &limit, units)
+        admit(&cell, now, &limit, units)
     })
 }
 

@@ -413,7 +413,7 @@ impl Config {
                 metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9117))),
             },
             interfaces: Vec::new(),
-            source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 16 },
+            source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 14 },
             flows: Flows { lines: 1 << 16, learn: Duration::from_secs(60) },
             events: per_second(200),
             lists: ConfiguredLists::default(),

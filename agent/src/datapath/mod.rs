@@ -65,7 +65,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { source_lines: 1 << 16, flows: None, kernel_log: 0, simulation: None }
+        Self { source_lines: 1 << 14, flows: None, kernel_log: 0, simulation: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What passes over time: against a leaky bucket decision by decision, and against `burst + rate × time`.
 
 use proptest::prelude::*;
-use stopbank_common::gcra::{Limit, TICKS_PER_NS, TICKS_PER_SECOND, Ticks, admit, admit_one};
+use stopbank_common::gcra::{Limit, TICKS_PER_NS, TICKS_PER_SECOND, Ticks, admit};
 
 use crate::support::{Plain, Rate, SECOND};
 
@@ -93,24 +93,21 @@ impl Windows {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
-    /// One cell and two fresh cells decide as the bucket does, and what does not conform changes nothing.
+    /// The cell decides as the bucket does, and what does not conform changes nothing.
     #[test]
     fn every_decision_is_the_buckets((rate, offered) in traffic(), start in 0..1u64 << 62) {
-        let (one, first, second) = (Plain::default(), Plain::default(), Plain::default());
+        let cell = Plain::default();
         let mut bucket = Bucket::new(rate.limit);
         let mut now = start;
         for (gap, units) in offered {
             now += gap;
-            let before = (one.0.get(), first.0.get(), second.0.get());
+            let before = cell.0.get();
             let expected = bucket.admits(now, units);
-            prop_assert_eq!(admit_one(&one, now, &rate.limit, units), expected);
-            prop_assert_eq!(admit(&first, &second, now, &rate.limit, units), expected);
-            prop_assert_eq!(first.0.get(), second.0.get());
-            prop_assert_eq!(one.0.get(), first.0.get());
+            prop_assert_eq!(admit(&cell, now, &rate.limit, units), expected);
             if expected {
-                prop_assert_eq!(one.0.get(), before.0.max(now) + rate.limit.cost(units));
+                prop_assert_eq!(cell.0.get(), before.max(now) + rate.limit.cost(units));
             } else {
-                prop_assert_eq!((one.0.get(), first.0.get(), second.0.get()), before);
+                prop_assert_eq!(cell.0.get(), before);
             }
         }
     }
@@ -122,7 +119,7 @@ proptest! {
         let mut now = TICKS_PER_SECOND;
         for (gap, units) in offered {
             now += gap;
-            if admit_one(&cell, now, &rate.limit, units) {
+            if admit(&cell, now, &rate.limit, units) {
                 let excess = windows.excess(now - TICKS_PER_SECOND, units);
                 prop_assert!(excess <= 1.0, "{:?}: {} units too many", rate, excess);
             }
@@ -138,12 +135,12 @@ proptest! {
     ) {
         let cell = Plain::default();
         let start = TICKS_PER_SECOND;
-        let mut passed = (0..2 * rate.burst).filter(|_| admit_one(&cell, start, &rate.limit, 1)).count() as u64;
+        let mut passed = (0..2 * rate.burst).filter(|_| admit(&cell, start, &rate.limit, 1)).count() as u64;
         prop_assert_eq!(passed, rate.burst);
         let mut now = start;
         for gap in gaps {
             now += (gap * rate.limit.cost(1) as f64) as Ticks;
-            passed += u64::from(admit_one(&cell, now, &rate.limit, 1));
+            passed += u64::from(admit(&cell, now, &rate.limit, 1));
         }
         let (allowed, passed) = (rate.allowed(now - start), passed as f64);
         prop_assert!(passed <= allowed * 1.01 + 1.0 && passed >= allowed * 0.99 - 1.0, "{} of {}", passed, allowed);
@@ -156,11 +153,11 @@ proptest! {
     ) {
         let cell = Plain::default();
         let start = TICKS_PER_SECOND;
-        let burst = (0..rate.burst / 1_000).filter(|_| admit_one(&cell, start, &rate.limit, 1_514)).count() as u64;
+        let burst = (0..rate.burst / 1_000).filter(|_| admit(&cell, start, &rate.limit, 1_514)).count() as u64;
         let (mut now, mut passed) = (start, burst * 1_514);
         for (gap, units) in frames {
             now += (gap * rate.limit.cost(units) as f64) as Ticks;
-            if admit_one(&cell, now, &rate.limit, units) {
+            if admit(&cell, now, &rate.limit, units) {
                 passed += u64::from(units);
             }
         }
@@ -174,11 +171,10 @@ proptest! {
 #[test]
 fn a_burst_on_both_sides_of_a_second_gains_nothing() {
     let limit = Rate::packets(500, SECOND, 500).limit;
-    let (first, second) = (Plain::default(), Plain::default());
+    let cell = Plain::default();
     let boundary = 10 * SECOND;
     let millisecond = SECOND / 1_000;
-    let flood =
-        |at_ns: u64| (0..5_000).filter(|_| admit(&first, &second, at_ns * TICKS_PER_NS, &limit, 1)).count();
+    let flood = |at_ns: u64| (0..5_000).filter(|_| admit(&cell, at_ns * TICKS_PER_NS, &limit, 1)).count();
     assert_eq!(flood(boundary - millisecond), 500);
     assert_eq!(flood(boundary + millisecond), 1, "two milliseconds' worth");
     assert_eq!(flood(boundary + millisecond), 0);
@@ -192,11 +188,11 @@ fn a_burst_on_both_sides_of_a_second_gains_nothing() {
 fn ten_seconds_at_ten_times_the_limit_pass_burst_and_rate() {
     for (count, burst) in [(1, 1), (10, 1), (500, 500), (1_000, 1), (1_000_000, 1_000_000), (999_983, 7)] {
         let rate = Rate::packets(count, SECOND, burst);
-        let (first, second) = (Plain::default(), Plain::default());
+        let cell = Plain::default();
         let start = 3 * TICKS_PER_SECOND;
         let gap = TICKS_PER_SECOND as f64 / (10 * count) as f64;
         let passed = (0..100 * count)
-            .filter(|&packet| admit(&first, &second, start + (gap * packet as f64) as Ticks, &rate.limit, 1))
+            .filter(|&packet| admit(&cell, start + (gap * packet as f64) as Ticks, &rate.limit, 1))
             .count() as f64;
         let allowed = rate.allowed(10 * TICKS_PER_SECOND);
         assert!((passed - allowed).abs() <= (allowed * 0.01).max(1.0), "{rate:?}: {passed} of {allowed}");

@@ -1,4 +1,4 @@
-//! Every interleaving of several admissions over the same cells.
+//! Every interleaving of several admissions over the same cell.
 //!
 //! The code under test is [`admit`] itself. It knows the world through [`Cell`] only, so it can be stopped between any
 //! two of its loads and stores and taken up again: it is run anew with what it has seen so far, then makes one more step
@@ -9,14 +9,14 @@ use std::{
     collections::HashSet,
 };
 
-use stopbank_common::gcra::{Cell, Limit, Ticks, admit, admit_one};
+use stopbank_common::gcra::{Cell, Limit, Ticks, admit};
 
 /// Cost of a packet in ticks.
 const COST: Ticks = 10;
 /// What the clock says.
 const NOW: Ticks = 1_000;
 
-/// A limit of which `tokens` packets are left when both cells are `NOW`.
+/// A limit of which `tokens` packets are left when the cell is `NOW`.
 fn limit(tokens: u64) -> Limit {
     Limit { increment: COST << 12, tolerance: tokens * COST }
 }
@@ -25,13 +25,13 @@ fn limit(tokens: u64) -> Limit {
 struct Run<'c> {
     seen: &'c [u64],
     replayed: Slot<usize>,
-    cells: RefCell<[u64; 2]>,
+    cell: RefCell<u64>,
     step: Slot<Option<u64>>,
     beyond: Slot<bool>,
 }
 
 impl Run<'_> {
-    fn operate(&self, discarded: u64, operation: impl FnOnce(&mut [u64; 2]) -> u64) -> u64 {
+    fn operate(&self, discarded: u64, operation: impl FnOnce(&mut u64) -> u64) -> u64 {
         let position = self.replayed.get();
         if let Some(&seen) = self.seen.get(position) {
             self.replayed.set(position + 1);
@@ -41,27 +41,24 @@ impl Run<'_> {
             self.beyond.set(true);
             return discarded;
         }
-        let result = operation(&mut self.cells.borrow_mut());
+        let result = operation(&mut self.cell.borrow_mut());
         self.step.set(Some(result));
         result
     }
 }
 
-struct Traced<'r, 'c> {
-    run: &'r Run<'c>,
-    index: usize,
-}
+struct Traced<'r, 'c>(&'r Run<'c>);
 
 impl Cell for Traced<'_, '_> {
     fn load(&self) -> u64 {
-        self.run.operate(u64::MAX, |cells| cells[self.index])
+        self.0.operate(u64::MAX, |cell| *cell)
     }
 
     fn replace(&self, current: u64, new: u64) -> bool {
-        let stored = self.run.operate(0, |cells| {
-            let unchanged = cells[self.index] == current;
+        let stored = self.0.operate(0, |cell| {
+            let unchanged = *cell == current;
             if unchanged {
-                cells[self.index] = new;
+                *cell = new;
             }
             u64::from(unchanged)
         });
@@ -79,24 +76,13 @@ struct Cpu {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct State {
-    cells: [u64; 2],
+    cell: u64,
     cpus: Vec<Cpu>,
 }
 
-/// What the CPUs run, over one cell or two.
-type Code = fn(&Traced<'_, '_>, &Traced<'_, '_>, Ticks, &Limit) -> bool;
-
-fn over_two(first: &Traced<'_, '_>, second: &Traced<'_, '_>, now: Ticks, limit: &Limit) -> bool {
-    admit(first, second, now, limit, 1)
-}
-
-fn over_one(first: &Traced<'_, '_>, _second: &Traced<'_, '_>, now: Ticks, limit: &Limit) -> bool {
-    admit_one(first, now, limit, 1)
-}
-
 impl State {
-    fn new(cells: [u64; 2], clocks: &[Ticks]) -> Self {
-        Self { cells, cpus: clocks.iter().map(|&now| Cpu { now, seen: Vec::new(), verdict: None }).collect() }
+    fn new(cell: u64, clocks: &[Ticks]) -> Self {
+        Self { cell, cpus: clocks.iter().map(|&now| Cpu { now, seen: Vec::new(), verdict: None }).collect() }
     }
 
     fn admitted(&self) -> u64 {
@@ -104,28 +90,28 @@ impl State {
     }
 
     /// The state after one more step of a CPU.
-    fn step(&self, index: usize, code: Code, limit: &Limit) -> Self {
+    fn step(&self, index: usize, limit: &Limit) -> Self {
         let mut after = self.clone();
         let cpu = &mut after.cpus[index];
         let run = Run {
             seen: &self.cpus[index].seen,
             replayed: Slot::new(0),
-            cells: RefCell::new(self.cells),
+            cell: RefCell::new(self.cell),
             step: Slot::new(None),
             beyond: Slot::new(false),
         };
-        let verdict = code(&Traced { run: &run, index: 0 }, &Traced { run: &run, index: 1 }, cpu.now, limit);
+        let verdict = admit(&Traced(&run), cpu.now, limit, 1);
         cpu.seen.extend(run.step.get());
         if !run.beyond.get() {
             cpu.verdict = Some(verdict);
         }
-        after.cells = run.cells.into_inner();
+        after.cell = run.cell.into_inner();
         after
     }
 }
 
 /// Walks through every state that any order of steps leads to; the states in which all CPUs are done.
-fn every_end(start: State, code: Code, limit: &Limit) -> Vec<State> {
+fn every_end(start: State, limit: &Limit) -> Vec<State> {
     let (mut seen, mut open, mut ends) = (HashSet::new(), vec![start], Vec::new());
     while let Some(state) = open.pop() {
         let running: Vec<_> =
@@ -135,7 +121,7 @@ fn every_end(start: State, code: Code, limit: &Limit) -> Vec<State> {
             continue;
         }
         for index in running {
-            let next = state.step(index, code, limit);
+            let next = state.step(index, limit);
             if seen.insert(next.clone()) {
                 open.push(next);
             }
@@ -144,34 +130,34 @@ fn every_end(start: State, code: Code, limit: &Limit) -> Vec<State> {
     ends
 }
 
-/// No two admissions share a token: the earlier cell has moved on by the cost of each.
-fn each_has_its_own_token(start: [u64; 2], earliest: Ticks, latest: Ticks, end: &State, limit: &Limit) {
-    let (from, to) = (start[0].min(start[1]).max(earliest), end.cells[0].min(end.cells[1]));
+/// No two admissions share a token: the cell has moved on by the cost of each.
+fn each_has_its_own_token(start: u64, earliest: Ticks, latest: Ticks, end: &State, limit: &Limit) {
     let admitted = end.admitted();
     if admitted > 0 {
+        let from = start.max(earliest);
         assert!(
-            to >= from + admitted * COST,
-            "{admitted} admitted from {start:?}, but the cells are {:?}",
-            end.cells
+            end.cell >= from + admitted * COST,
+            "{admitted} admitted from {start}, but the cell is {}",
+            end.cell
         );
-        assert!(to <= latest + limit.tolerance, "beyond the tolerance: {:?}", end.cells);
+        assert!(end.cell <= latest + limit.tolerance, "beyond the tolerance: {}", end.cell);
     }
-    for (before, after) in start.iter().zip(end.cells) {
-        assert!(after >= *before, "a cell went back");
-    }
+    assert!(end.cell >= start, "the cell went back");
 }
 
 #[test]
-fn over_two_equal_cells_each_token_is_spent_once_and_none_is_lost() {
-    for cpus in 1..=3 {
+fn each_token_is_spent_once_and_none_is_lost() {
+    for cpus in 1..=4 {
         for tokens in 0..=4 {
             let limit = limit(tokens);
-            for cells in [[0, 0], [NOW, NOW]] {
-                let ends = every_end(State::new(cells, &vec![NOW; cpus]), over_two, &limit);
+            for start in [0, NOW] {
+                let ends = every_end(State::new(start, &vec![NOW; cpus]), &limit);
                 assert!(!ends.is_empty());
                 for end in ends {
-                    each_has_its_own_token(cells, NOW, NOW, &end, &limit);
-                    assert_eq!(end.admitted(), tokens.min(cpus as u64), "{cpus} CPUs, {tokens} tokens");
+                    let admitted = end.admitted();
+                    each_has_its_own_token(start, NOW, NOW, &end, &limit);
+                    assert_eq!(admitted, tokens.min(cpus as u64), "{cpus} CPUs, {tokens} tokens");
+                    assert_eq!(end.cell, if admitted == 0 { start } else { NOW + admitted * COST });
                 }
             }
         }
@@ -179,19 +165,15 @@ fn over_two_equal_cells_each_token_is_spent_once_and_none_is_lost() {
 }
 
 #[test]
-fn over_two_unequal_cells_each_token_is_spent_once() {
-    let many: &[u64] = &[0, 1, COST - 1, COST, COST + 1, 2 * COST, 5 * COST];
-    for (cpus, ahead) in [(2, many), (3, &[0, 1, COST, COST + 1])] {
+fn whatever_stands_in_the_cell_each_token_is_spent_once() {
+    for (cpus, ahead) in [(2, 0..=5 * COST), (3, 0..=COST + 1)] {
         for tokens in 0..=3 {
             let limit = limit(tokens);
-            for (a, b) in ahead.iter().flat_map(|a| ahead.iter().map(move |b| (*a, *b))) {
-                let cells = [NOW + a, NOW + b];
-                let earlier = a.min(b);
-                for end in every_end(State::new(cells, &vec![NOW; cpus]), over_two, &limit) {
-                    each_has_its_own_token(cells, NOW, NOW, &end, &limit);
-                    let left = (limit.tolerance.saturating_sub(earlier)) / COST;
-                    assert!(end.admitted() <= left, "{cells:?}: {} of {left} tokens", end.admitted());
-                    assert!(left == 0 || end.admitted() > 0, "{cells:?}: somebody gets on");
+            for ahead in ahead.clone() {
+                for end in every_end(State::new(NOW + ahead, &vec![NOW; cpus]), &limit) {
+                    each_has_its_own_token(NOW + ahead, NOW, NOW, &end, &limit);
+                    let left = limit.tolerance.saturating_sub(ahead) / COST;
+                    assert_eq!(end.admitted(), left.min(cpus as u64), "{ahead} ahead, {left} tokens");
                 }
             }
         }
@@ -203,24 +185,10 @@ fn clocks_that_differ_between_cpus_share_no_token_either() {
     for skew in [1, COST / 2, COST, 3 * COST] {
         for tokens in 1..=3 {
             let limit = limit(tokens);
-            for cells in [[0, 0], [NOW, NOW], [NOW, NOW + skew], [NOW + skew, NOW]] {
-                for end in every_end(State::new(cells, &[NOW, NOW + skew]), over_two, &limit) {
-                    each_has_its_own_token(cells, NOW, NOW + skew, &end, &limit);
+            for start in [0, NOW, NOW + skew] {
+                for end in every_end(State::new(start, &[NOW, NOW + skew]), &limit) {
+                    each_has_its_own_token(start, NOW, NOW + skew, &end, &limit);
                 }
-            }
-        }
-    }
-}
-
-#[test]
-fn over_one_cell_each_token_is_spent_once_and_none_is_lost() {
-    for cpus in 1..=4 {
-        for tokens in 0..=4 {
-            let limit = limit(tokens);
-            for end in every_end(State::new([NOW, u64::MAX], &vec![NOW; cpus]), over_one, &limit) {
-                let admitted = end.admitted();
-                assert_eq!(admitted, tokens.min(cpus as u64), "{cpus} CPUs, {tokens} tokens");
-                assert_eq!(end.cells[0], NOW + admitted * COST);
             }
         }
     }

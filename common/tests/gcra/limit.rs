@@ -1,7 +1,7 @@
 //! `Limit::new`: what can be expressed, how it is rounded, and that nothing overflows at the edges.
 
 use proptest::prelude::*;
-use stopbank_common::gcra::{Limit, LimitError, MAX_UNITS, TICKS_PER_NS, TICKS_PER_SECOND, admit_one};
+use stopbank_common::gcra::{Limit, LimitError, MAX_UNITS, TICKS_PER_NS, TICKS_PER_SECOND, admit};
 
 use crate::support::{Plain, Rate, SECOND};
 
@@ -74,10 +74,10 @@ fn twelve_a_minute_with_a_burst_of_one_is_exactly_one_every_five_seconds() {
     for packet in 0..100u64 {
         let due = start + packet * five_seconds * TICKS_PER_NS;
         if packet > 0 {
-            assert!(!admit_one(&cell, due - 1, &limit, 1), "packet {packet}, a tick early");
+            assert!(!admit(&cell, due - 1, &limit, 1), "packet {packet}, a tick early");
         }
-        assert!(admit_one(&cell, due, &limit, 1), "packet {packet}, on time");
-        assert!(!admit_one(&cell, due, &limit, 1), "packet {packet}, twice");
+        assert!(admit(&cell, due, &limit, 1), "packet {packet}, on time");
+        assert!(!admit(&cell, due, &limit, 1), "packet {packet}, twice");
     }
 }
 
@@ -86,12 +86,11 @@ fn five_hundred_a_second_passes_its_burst_and_then_one_every_two_milliseconds() 
     let limit = Rate::packets(500, SECOND, 500).limit;
     let cell = Plain::default();
     let start = SECOND * TICKS_PER_NS;
-    let burst = (0..10_000).filter(|_| admit_one(&cell, start, &limit, 1)).count();
+    let burst = (0..10_000).filter(|_| admit(&cell, start, &limit, 1)).count();
     assert_eq!(burst, 500);
     // A packet every microsecond for a second.
-    let then = (1..=1_000_000u64)
-        .filter(|us| admit_one(&cell, start + us * 1_000 * TICKS_PER_NS, &limit, 1))
-        .count();
+    let then =
+        (1..=1_000_000u64).filter(|us| admit(&cell, start + us * 1_000 * TICKS_PER_NS, &limit, 1)).count();
     assert_eq!(then, 500);
 }
 
@@ -100,7 +99,7 @@ fn a_burst_is_the_whole_burst_even_where_the_rate_is_no_whole_number_of_ticks() 
     for (count, burst) in [(3, 3), (7, 7), (7, 70_000), (150_000_000, 1_000_000), (299_792_458, 1_000_000)] {
         let limit = Rate::packets(count, SECOND, burst).limit;
         let cell = Plain::default();
-        let passed = (0..2 * burst).filter(|_| admit_one(&cell, SECOND, &limit, 1)).count();
+        let passed = (0..2 * burst).filter(|_| admit(&cell, SECOND, &limit, 1)).count();
         assert_eq!(passed as u64, burst, "{count}/s");
     }
 }
@@ -118,7 +117,7 @@ fn the_smallest_frames_at_a_hundred_gigabits_get_their_rate_within_one_percent()
         let gap = f64::from(frame) / rate.per_tick() / 2.0;
         let mut at = 0.0;
         while at < duration as f64 {
-            passed += u64::from(admit_one(&cell, start + at as u64, &rate.limit, frame)) * u64::from(frame);
+            passed += u64::from(admit(&cell, start + at as u64, &rate.limit, frame)) * u64::from(frame);
             at += gap;
         }
         let share = passed as f64 / rate.allowed(duration);

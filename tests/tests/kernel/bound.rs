@@ -1,5 +1,5 @@
 //! What the table of sources promises to bystanders (docs/packet-path.md): with R packets a second from random sources over L
-//! lines, one with limit r loses at most the share 2R / (3 L r) of it.
+//! lines, one with limit r loses at most the share R / (4 L r) of it.
 
 use std::net::Ipv4Addr;
 
@@ -93,7 +93,7 @@ fn rules(lines: u32, limit: u64) -> Rules {
 
 /// The share of its limit that a bystander can lose.
 fn bound(flood_per_second: f64, lines: u32, limit: u64) -> f64 {
-    2.0 * flood_per_second / (3.0 * f64::from(lines) * limit as f64)
+    flood_per_second / (4.0 * f64::from(lines) * limit as f64)
 }
 
 /// Bystanders at half their limit lose less of what they send than the bound. All by the clock of a simulation, so that the rates are exact

@@ -25,7 +25,7 @@ pub(crate) const PASS: u32 = 2;
 pub(crate) const SLOT: u32 = 1;
 
 /// Lines of the table of sources, as [`Options::default`] has them.
-pub(crate) const LINES: u32 = 1 << 16;
+pub(crate) const LINES: u32 = 1 << 14;
 
 /// A policy in the making.
 pub(crate) struct Rules {

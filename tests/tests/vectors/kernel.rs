@@ -9,7 +9,7 @@ use aya::{
 };
 use stopbank_tests::skip;
 
-pub(crate) use exchange::{ADMITTED_BY_ONE, ADMITTED_BY_TWO, Exchange};
+pub(crate) use exchange::Exchange;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
 
@@ -56,10 +56,9 @@ impl Kernel {
 }
 
 fn to_bytes(exchange: &Exchange) -> Vec<u8> {
-    let Exchange { arrivals: [first, second, single], now, increment, tolerance, units, admitted } =
-        *exchange;
+    let Exchange { arrival, now, increment, tolerance, units, admitted } = *exchange;
     let mut bytes: Vec<u8> =
-        [first, second, single, now, increment, tolerance].into_iter().flat_map(u64::to_ne_bytes).collect();
+        [arrival, now, increment, tolerance].into_iter().flat_map(u64::to_ne_bytes).collect();
     bytes.extend(units.to_ne_bytes());
     bytes.extend(admitted.to_ne_bytes());
     bytes
@@ -69,11 +68,11 @@ fn from_bytes(bytes: &[u8; size_of::<Exchange>()]) -> Exchange {
     let long = |index: usize| u64::from_ne_bytes(bytes[index * 8..][..8].try_into().unwrap());
     let short = |offset: usize| u32::from_ne_bytes(bytes[offset..][..4].try_into().unwrap());
     Exchange {
-        arrivals: [long(0), long(1), long(2)],
-        now: long(3),
-        increment: long(4),
-        tolerance: long(5),
-        units: short(48),
-        admitted: short(52),
+        arrival: long(0),
+        now: long(1),
+        increment: long(2),
+        tolerance: long(3),
+        units: short(32),
+        admitted: short(36),
     }
 }

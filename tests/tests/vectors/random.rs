@@ -39,32 +39,20 @@ pub(crate) fn vectors(count: usize) -> impl Iterator<Item = Exchange> {
 fn one(random: &mut SplitMix) -> Exchange {
     let (limit, units) = limit(random);
     let now = random.of_any_size(63);
-    let cell = |random: &mut SplitMix| {
-        // The last arrival time with which the packet still conforms.
-        let last = now.wrapping_add(limit.tolerance.wrapping_sub(limit.cost(units)));
-        match random.below(8) {
-            0 => 0,
-            1 => now,
-            2 => last,
-            3 => last.wrapping_add(1),
-            4 => last.wrapping_sub(random.of_any_size(20)),
-            5 => now.saturating_add(random.of_any_size(62)),
-            6 => now.saturating_sub(random.of_any_size(62)),
-            _ => random.next(),
-        }
+    // The last arrival time with which the packet still conforms.
+    let last = now.wrapping_add(limit.tolerance.wrapping_sub(limit.cost(units)));
+    let arrival = match random.below(8) {
+        0 => 0,
+        1 => now,
+        2 => last,
+        3 => last.wrapping_add(1),
+        4 => last.wrapping_sub(random.of_any_size(20)),
+        5 => now.saturating_add(random.of_any_size(62)),
+        6 => now.saturating_sub(random.of_any_size(62)),
+        _ => random.next(),
     };
-    let first = cell(random);
-    let second = if random.below(4) == 0 { first } else { cell(random) };
-    let single = cell(random);
     let Limit { increment, tolerance } = limit;
-    Exchange {
-        arrivals: [first, second, single],
-        now,
-        increment,
-        tolerance,
-        units,
-        admitted: random.next() as u32,
-    }
+    Exchange { arrival, now, increment, tolerance, units, admitted: random.next() as u32 }
 }
 
 /// A limit and what a packet is charged: one that can be made, now and then one that cannot.

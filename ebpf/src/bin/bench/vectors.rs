@@ -9,20 +9,20 @@ use aya_ebpf::{
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use exchange::{ADMITTED_BY_ONE, ADMITTED_BY_TWO, Exchange};
-use stopbank_common::gcra::{Cell as _, Limit, admit, admit_one};
+use exchange::Exchange;
+use stopbank_common::gcra::{Cell as _, Limit, admit};
 
 use crate::cell::MapCell;
 
-/// Cells in a map, as the limiter's are: the kernel changes them by the same instructions.
+/// A cell in a map, as the limiter's are: the kernel changes it by the same instructions.
 #[btf_map]
-static VECTOR_CELLS: Array<[u64; 3], 1> = Array::new();
+static VECTOR_CELL: Array<u64, 1> = Array::new();
 
-/// Judges one packet as the frame describes it, and writes into the frame what became of the cells.
+/// Judges one packet as the frame describes it, and writes into the frame what became of the cell.
 #[xdp]
 fn gcra_vectors(ctx: XdpContext) -> u32 {
     let (start, end) = (ctx.data(), ctx.data_end());
-    let Some(line) = VECTOR_CELLS.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
+    let Some(value) = VECTOR_CELL.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
     if start + size_of::<Exchange>() > end {
         return xdp_action::XDP_ABORTED;
     }
@@ -30,22 +30,14 @@ fn gcra_vectors(ctx: XdpContext) -> u32 {
     // SAFETY: the frame is as long as an Exchange, every bit pattern is one, and BPF loads need no alignment.
     let mut exchange = unsafe { frame.read_volatile() };
 
-    let cells = line.cast::<u64>();
-    // SAFETY: three aligned u64 in a map value.
-    let [first, second, single] =
-        unsafe { [MapCell::new(cells), MapCell::new(cells.add(1)), MapCell::new(cells.add(2))] };
+    // SAFETY: an aligned u64 in a map value.
+    let cell = unsafe { MapCell::new(value) };
     // SAFETY: the map value's; one run at a time writes it.
-    unsafe { line.write_volatile(exchange.arrivals) };
+    unsafe { value.write_volatile(exchange.arrival) };
 
     let limit = Limit { increment: exchange.increment, tolerance: exchange.tolerance };
-    exchange.admitted = 0;
-    if admit(&first, &second, exchange.now, &limit, exchange.units) {
-        exchange.admitted |= ADMITTED_BY_TWO;
-    }
-    if admit_one(&single, exchange.now, &limit, exchange.units) {
-        exchange.admitted |= ADMITTED_BY_ONE;
-    }
-    exchange.arrivals = [first.load(), second.load(), single.load()];
+    exchange.admitted = u32::from(admit(&cell, exchange.now, &limit, exchange.units));
+    exchange.arrival = cell.load();
     // SAFETY: as the read.
     unsafe { frame.write_volatile(exchange) };
     xdp_action::XDP_PASS

@@ -64,7 +64,7 @@ pub(super) struct Table {
 impl Table {
     /// Charges the payer in one dimension; whether it is within its rate.
     ///
-    /// Of its line a payer has two cells, the earlier of which counts.
+    /// Of its line a payer has one cell for each dimension.
     pub(super) fn charge(
         &mut self,
         world: &World,
@@ -77,13 +77,9 @@ impl Table {
         let class = &world.classes[&payer.class];
         let hash = hash(&world.key, payer.prefix, salt(class, payer.level));
         let line = line(class.lines[payer.level.min(1)], hash);
-        let keys = cells(hash, dimension).map(|cell| (line, cell));
-        let earlier = keys.iter().map(|key| self.cells.of(key)).min().unwrap_or(0);
-        let Some(after) = next(earlier, now, rate, 2, units) else { return false };
-        for key in keys {
-            let arrival = self.cells.0.entry(key).or_default();
-            *arrival = after.max(*arrival);
-        }
+        let key = (line, cell(hash, dimension));
+        let Some(after) = next(self.cells.of(&key), now, rate, 2, units) else { return false };
+        self.cells.0.insert(key, after);
         self.is_not_laxer(payer, dimension, rate, now, units);
         true
     }
@@ -126,19 +122,14 @@ fn line(lines: Lines, hash: u64) -> u32 {
     lines.first + hash as u32 % lines.count
 }
 
-/// Of eight cells three are for packets, three for bytes and two for connections. Which of three is left out is a byte of
-/// the hash, the sixth for packets and the seventh for bytes, divided into thirds.
-fn cells(hash: u64, dimension: usize) -> [usize; 2] {
-    let byte = |number: usize| usize::from(hash.to_le_bytes()[number]);
-    let (first, left_out) = match dimension {
-        PACKETS => (0, byte(5) * 3 / 256),
-        BYTES => (3, byte(6) * 3 / 256),
-        _ => return [6, 7],
-    };
-    match left_out {
-        0 => [first + 1, first + 2],
-        1 => [first, first + 2],
-        _ => [first, first + 1],
+/// Of eight cells four are for packets, two for bytes and two for connections. The sixth byte of the hash picks them: two
+/// bits for packets, one for bytes, one for connections, from the lowest up.
+fn cell(hash: u64, dimension: usize) -> usize {
+    let byte = usize::from(hash.to_le_bytes()[5]);
+    match dimension {
+        PACKETS => byte % 4,
+        BYTES => 4 + byte / 4 % 2,
+        _ => 6 + byte / 8 % 2,
     }
 }
 
