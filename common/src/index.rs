@@ -23,9 +23,16 @@ pub const CODE_MORE: u64 = 3;
 pub const GROUPS: usize = 1 << 20;
 /// Groups that share a first leaf: a word counts from there, so that ten bits do.
 const SHARING: usize = 64;
-/// `u64`s of the filter: a bit for each /24 of both families, set where anything is listed or marked. At 2 MiB a family it
-/// stays in a cache that the index, four times as large, would not stay in, and for most sources it is all that is read.
-pub const FILTER_WORDS: usize = 2 * GROUPS * 16 / 64;
+/// `u64`s of the filter: for each /18 of both families a bit for each /24, set where anything is listed or marked, and 64 bits
+/// for its addresses by a hash, set where one of them is. A source that has neither bit is on no list; of those near a
+/// listed address nine in ten are told by the second.
+pub const FILTER_WORDS: usize = 2 * 2 * GROUPS * 16 / 64;
+/// `u64`s of the summary of a family: a bit for each prefix of [`summary_length`], set where the filter has a bit in it. It stands
+/// behind the filter, in the same map; at half a megabyte at most it stays in a core's own cache, and most sources need no
+/// more than that.
+pub const SUMMARY_WORDS: usize = 1 << 16;
+/// `u64`s of the map that holds the filter and the summaries of both families.
+pub const FILTER_MAP_WORDS: usize = FILTER_WORDS + 2 * SUMMARY_WORDS;
 /// Groups of a piece. The index is cut into maps of just below 32 KiB, so that it costs memory only where something is
 /// listed.
 pub const PIECE_GROUPS: usize = 62 * SHARING;
@@ -63,16 +70,40 @@ impl Place {
         }
     }
 
-    /// The word of the filter that its /24 is in.
+    /// The word of the filter that its /24 is in. The one behind it is for the addresses.
     #[inline(always)]
     pub const fn filter_word(self) -> u32 {
-        self.family << 18 | self.top >> 14
+        (self.family << 18 | self.top >> 14) << 1
     }
 
     /// Whether anything is listed or marked in its /24, by that word.
     #[inline(always)]
     pub const fn is_in(self, filter: u64) -> bool {
         filter >> (self.top >> 8 & 63) & 1 != 0
+    }
+
+    /// Its bit among the addresses of its /18. Neighbours have different ones.
+    #[inline(always)]
+    pub const fn address_bit(self) -> u32 {
+        (self.top ^ self.top >> 6 ^ self.top >> 8) & 63
+    }
+
+    /// Whether its address, or another with the same bit, is listed or marked, by the word for addresses.
+    #[inline(always)]
+    pub const fn is_among(self, addresses: u64) -> bool {
+        addresses >> self.address_bit() & 1 != 0
+    }
+
+    /// The word of the summary that it is in, in the filter's map. `state`: bits of `STATE_…`.
+    #[inline(always)]
+    pub const fn summary_word(self, state: u64) -> u32 {
+        FILTER_WORDS as u32 + (self.family << 16 | self.top >> (32 - summary_length(state, self.family)) >> 6)
+    }
+
+    /// Whether anything is listed or marked near it, by that word.
+    #[inline(always)]
+    pub const fn is_in_summary(self, state: u64, summary: u64) -> bool {
+        summary >> (self.top >> (32 - summary_length(state, self.family)) & 63) & 1 != 0
     }
 
     /// The piece of the index that its group is in.
@@ -175,6 +206,20 @@ pub const fn leaf_code(leaf: &Leaf, place: Place) -> u64 {
     leaf[(place.top >> 5 & 7) as usize] >> (2 * (place.top & 31)) & 3
 }
 
+/// The bits that the addresses of a /24 have in the filter, by its leaf. `place`: any in it.
+pub fn address_bits(leaf: &Leaf, place: Place) -> u64 {
+    let mut bits = 0;
+    for (number, word) in leaf.iter().enumerate() {
+        let mut listed = (word | word >> 1) & 0x5555_5555_5555_5555;
+        while listed != 0 {
+            let last = number as u32 * 32 + listed.trailing_zeros() / 2;
+            bits |= 1 << Place { top: place.top & !255 | last, ..place }.address_bit();
+            listed &= listed - 1;
+        }
+    }
+    bits
+}
+
 /// Bits of the coarse filter over a few dynamic entries.
 pub const COARSE_BITS: usize = 512;
 
@@ -199,8 +244,17 @@ pub const STATE_SLOT: u64 = 1;
 pub const STATE_DYNAMIC: u64 = 2;
 /// There is an index; without one, dynamic entries are looked up at once.
 pub const STATE_INDEXED: u64 = 4;
+/// Where in the state the summaries' lengths are, two bits for each family: see [`summary_length`].
+pub const STATE_SUMMARY: u32 = 4;
 /// Entries of files lie within dynamic ones: where one of those holds, they may be the longer ones.
 pub const STATE_INSIDE: u64 = 8;
+
+/// Of how many bits the prefixes of a family's summary are: 16, 18, 20 or 22, as the state says. (2^22 bits fill
+/// [`SUMMARY_WORDS`].)
+#[inline(always)]
+pub const fn summary_length(state: u64, family: u32) -> u32 {
+    16 + 2 * (state >> (STATE_SUMMARY + 2 * family) & 3) as u32
+}
 
 #[cfg(test)]
 mod tests {
@@ -251,6 +305,42 @@ mod tests {
             }
             assert_eq!(word.with_marks(7).marks(), 7);
             assert_eq!(word.with_marks(word.marks()), word);
+        }
+    }
+
+    #[test]
+    fn a_summary_of_each_length_has_a_bit_for_every_prefix() {
+        for code in 0..4_u64 {
+            for family in 0..2_u32 {
+                let (state, length) = (code << (STATE_SUMMARY + 2 * family), 16 + 2 * code as u32);
+                assert_eq!(summary_length(state, family), length);
+                for prefix in [0, 1, 63, 64, 1 << (length - 1), (1 << length) - 1_u32] {
+                    let first = prefix << (32 - length);
+                    let last = first | u32::MAX >> length;
+                    for top in [first, last, first / 2 + last / 2] {
+                        let place = Place { top, family };
+                        let word = FILTER_WORDS + family as usize * SUMMARY_WORDS + prefix as usize / 64;
+                        assert_eq!(place.summary_word(state) as usize, word);
+                        assert!(word < FILTER_MAP_WORDS);
+                        assert!(place.is_in_summary(state, 1 << (prefix % 64)));
+                        assert!(!place.is_in_summary(state, !(1 << (prefix % 64))));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_bit_is_set_for_every_listed_address() {
+        let near = Place { top: 0xc000_02aa, family: 0 };
+        assert_eq!(address_bits(&[0; 8], near), 0);
+        assert_eq!(address_bits(&[0x5555_5555_5555_5555; 8], near), u64::MAX);
+        for last in 0..=255_u32 {
+            let mut leaf: Leaf = [0; 8];
+            leaf[last as usize / 32] = CODE_MORE << (2 * (last % 32));
+            let bits = address_bits(&leaf, near);
+            assert_eq!(bits.count_ones(), 1);
+            assert!(Place { top: near.top & !255 | last, ..near }.is_among(bits));
         }
     }
 

@@ -12,6 +12,7 @@ extern crate std;
 pub mod address;
 pub mod counters;
 pub mod event;
+pub mod exact;
 pub mod flow;
 pub mod gcra;
 pub mod hash;
@@ -31,7 +32,7 @@ pub use reason::Reason;
 ///
 /// Part of the pin path, so that an agent never opens maps whose layout it does not know. Raise it with any change
 /// to a map's key, value, type or flags.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Marks a type whose every bit pattern is valid and that has no padding, so that it may be copied to and from a
 /// map as bytes.

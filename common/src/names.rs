@@ -13,11 +13,14 @@ pub const CLOCKS: &str = "CLOCKS";
 pub const POLICY: &str = "POLICY";
 /// `LpmTrie<ListKey, ListEntry>`: dynamic allow, deny and ban entries, IPv4 and IPv6 alike.
 pub const LISTS: &str = "LISTS";
+/// `Array<exact::Bucket, BUCKETS>`: those of them that are for single addresses, as far as they find room. Begins anew with each
+/// agent.
+pub const LISTS_EXACT: &str = "LISTS_EXACT";
 /// `Array<u64, 1>`: what of the lists is in use, bits of [`crate::index`]`::STATE_…`.
 pub const LISTS_STATE: &str = "LISTS_STATE";
 /// `Array<index::Coarse, 1>`: where there are dynamic entries, while they are too few for an index.
 pub const LISTS_COARSE: &str = "LISTS_COARSE";
-/// `ArrayOfMaps<Array<u64, FILTER_WORDS>, 2>`: where the index has anything, a bit for each /24.
+/// `ArrayOfMaps<Array<u64, FILTER_MAP_WORDS>, 2>`: where the index has anything, a bit for each /24, and a summary of that.
 pub const LISTS_FILTER: &str = "LISTS_FILTER";
 /// `ArrayOfMaps<Array<u64, PIECE_WORDS>, 2 * PIECES>`: two generations of the index over the list files, in pieces.
 pub const LISTS_INDEX: &str = "LISTS_INDEX";

@@ -10,9 +10,11 @@ use aya_ebpf::{
 };
 use stopbank_common::{
     Address, Reason,
+    exact::{self, BUCKETS, Bucket},
     index::{
-        COARSE_BITS, CODE_ALLOW, CODE_DENY, CODE_MORE, CODE_NONE, Coarse, FILTER_WORDS, Leaf, PIECE_WORDS,
-        PIECES, Place, STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT, Word, coarse_bit, leaf_code,
+        COARSE_BITS, CODE_ALLOW, CODE_DENY, CODE_MORE, CODE_NONE, Coarse, FILTER_MAP_WORDS, Leaf,
+        PIECE_WORDS, PIECES, Place, STATE_EMPTY, STATE_INDEXED, STATE_INSIDE, STATE_SLOT, Word, coarse_bit,
+        leaf_code,
     },
     list::{LIST_CAPACITY, LONGER_CAPACITY, ListEntry, VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY, beats},
 };
@@ -23,6 +25,10 @@ use crate::{Packet, bound::masked, clock::Clock, verdict};
 const MAPPED: usize = 1 << 10;
 /// `BPF_F_INNER_MAP`: generations differ in size.
 const ANY_SIZE: usize = 1 << 12;
+
+/// Dynamic entries for single addresses.
+#[btf_map]
+static LISTS_EXACT: Array<Bucket, BUCKETS, MAPPED> = Array::new();
 
 /// What of the lists is in use; read once a packet, so that it is judged by one generation.
 #[btf_map]
@@ -36,9 +42,9 @@ static LISTS_COARSE: Array<Coarse, 1> = Array::new();
 #[btf_map]
 static LISTS: LpmTrie<Address, ListEntry, { LIST_CAPACITY as usize }> = LpmTrie::new();
 
-/// Where the index has anything: what nearly every source is decided by.
+/// Where the index has anything, and a summary of that: what nearly every source is decided by.
 #[btf_map]
-static LISTS_FILTER: ArrayOfMaps<Array<u64, FILTER_WORDS>, 2> = ArrayOfMaps::new();
+static LISTS_FILTER: ArrayOfMaps<Array<u64, FILTER_MAP_WORDS>, 2> = ArrayOfMaps::new();
 
 #[btf_map]
 static LISTS_INDEX: ArrayOfMaps<Array<u64, PIECE_WORDS>, { 2 * PIECES }> = ArrayOfMaps::new();
@@ -67,10 +73,33 @@ pub(crate) fn may_know(source: &Address) -> bool {
         let bit = masked::<{ COARSE_BITS - 1 }>(coarse_bit(source));
         return coarse[bit >> 6] >> (bit & 63) & 1 != 0;
     }
-    let place = Place::of(source);
-    LISTS_FILTER
-        .get_value((state & STATE_SLOT) as u32, &place.filter_word())
-        .is_none_or(|word| place.is_in(*word))
+    let (place, slot) = (Place::of(source), (state & STATE_SLOT) as u32);
+    let Some(&summary) = LISTS_FILTER.get_value(slot, &place.summary_word(state)) else { return true };
+    if !place.is_in_summary(state, summary) {
+        return false;
+    }
+    let at = place.filter_word();
+    let Some(&slash24s) = LISTS_FILTER.get_value(slot, &at) else { return true };
+    let Some(&addresses) = LISTS_FILTER.get_value(slot, &(at + 1)) else { return true };
+    place.is_in(slash24s) && place.is_among(addresses)
+}
+
+/// The reason that a dynamic entry for the source itself gives, if there is one. See [`verdict`].
+///
+/// Nothing is longer than such an entry; only where entries of files may be of the same length the longer way must be gone.
+#[inline(always)]
+pub(crate) fn judge_by_address(packet: &Packet) -> u32 {
+    match LISTS_STATE.get(0) {
+        Some(&state) if state & STATE_INSIDE == 0 => {}
+        _ => return verdict::NONE,
+    }
+    let key = exact::key(&packet.facts.source);
+    let Some(bucket) = LISTS_EXACT.get_ptr(masked::<{ BUCKETS - 1 }>(exact::bucket(key)) as u32) else {
+        return verdict::NONE;
+    };
+    // SAFETY: within the bucket; user space writes whole aligned words.
+    let deadline = exact::find(key, |at| unsafe { bucket.cast::<u64>().add(at).read_volatile() });
+    verdict::of(exact::verdict(deadline, packet.clock.rough_ns()).and_then(reason))
 }
 
 /// The reason that the lists give for the packet's source, if they know it. See [`verdict`].
@@ -93,9 +122,6 @@ fn look_up(source: &Address, clock: &mut Clock) -> Option<Reason> {
     }
     let slot = (state & STATE_SLOT) as u32;
     let place = Place::of(source);
-    if !place.is_in(*LISTS_FILTER.get_value(slot, &place.filter_word())?) {
-        return None;
-    }
     let piece = slot * PIECES as u32 + place.piece();
     let word = Word(*LISTS_INDEX.get_value(piece, &place.word())?);
     if word.is_marked(place)

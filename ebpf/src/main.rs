@@ -127,7 +127,10 @@ fn judge(ctx: &XdpContext, packet: &mut Packet, policy: &Policy) -> u32 {
         return Reason::Essential as u32;
     }
     if lists::may_know(&packet.facts.source) {
-        let listed = lists::judge_by_lists(packet);
+        let mut listed = lists::judge_by_address(packet);
+        if listed == verdict::NONE {
+            listed = lists::judge_by_lists(packet);
+        }
         if listed != verdict::NONE && packet.stands(policy, listed) {
             return listed;
         }

@@ -18,6 +18,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("lists: an IPv4 prefix says nothing of IPv6, and the other way round", families),
         crate::trial("lists: a ban ends by itself, and what lay beneath it holds again", expiry),
         crate::trial("lists: what was put in can be read back and taken out", read_back),
+        crate::trial(
+            "lists: thousands of single addresses, more than their table has room for",
+            many_addresses,
+        ),
         crate::trial("lists: an allowed source passes whatever else is wrong with it", allowed),
     ]
 }
@@ -102,6 +106,43 @@ fn read_back() {
         assert!(!datapath.list_remove(prefix).unwrap(), "{prefix} is gone");
     }
     assert!(datapath.list_entries().unwrap().is_empty());
+}
+
+/// Those that find no room in the table of addresses are found all the same, and who is taken out is gone from both.
+fn many_addresses() {
+    let mut datapath = rig::load(Rules::new());
+    let address = |i: u32| {
+        if i.is_multiple_of(4) { format!("2001:db8::{i:x}") } else { format!("10.7.{}.{}", i >> 8, i & 255) }
+    };
+    let prefix = |i: u32| format!("{}/{}", address(i), if i.is_multiple_of(4) { 128 } else { 32 });
+    let sampled = |step: usize| (1..4_000_u32).step_by(step);
+    put(&mut datapath, "10.7.0.0/16", VERDICT_DENY, 0);
+    for i in sampled(1).filter(|i| i % 2 == 0) {
+        put(&mut datapath, &prefix(i), VERDICT_BAN, 0);
+    }
+    let beside = |i: u32| if i.is_multiple_of(4) { Passed } else { Denied };
+    for i in sampled(7) {
+        let expected = if i.is_multiple_of(2) { Banned } else { beside(i) };
+        assert_eq!(reason(&datapath, &address(i)), expected, "{}", address(i));
+    }
+    for i in sampled(1).filter(|i| i % 6 == 0) {
+        put(&mut datapath, &prefix(i), VERDICT_ALLOW, 0);
+    }
+    for i in sampled(1).filter(|i| i % 10 == 0) {
+        assert!(datapath.list_remove(prefix(i).parse().unwrap()).unwrap());
+    }
+    // At once in the places that have just become free, or elsewhere: with an end, and over already.
+    for i in sampled(1).filter(|i| i % 20 == 0) {
+        put(&mut datapath, &prefix(i), VERDICT_BAN, monotonic_ns() - 1_000_000_000);
+    }
+    for i in sampled(3).filter(|i| i % 2 == 0) {
+        let expected = match i {
+            i if i.is_multiple_of(10) => beside(i),
+            i if i.is_multiple_of(6) => Allowed,
+            _ => Banned,
+        };
+        assert_eq!(reason(&datapath, &address(i)), expected, "{}", address(i));
+    }
 }
 
 fn allowed() {

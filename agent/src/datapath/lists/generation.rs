@@ -8,7 +8,10 @@ use std::{
 
 use ipnet::IpNet;
 use stopbank_common::{
-    index::{FILTER_WORDS, Leaf, PIECE_WORDS, PIECES, Place, Word},
+    index::{
+        FILTER_MAP_WORDS, FILTER_WORDS, Leaf, PIECE_WORDS, PIECES, Place, STATE_SUMMARY, SUMMARY_WORDS, Word,
+        summary_length,
+    },
     list::{LONGER_CAPACITY, ListEntry, ListKey},
 };
 
@@ -23,9 +26,13 @@ use crate::{
 
 /// An index, its leaves, and what neither can tell; not in force yet.
 pub struct Generation {
-    /// The filter and the map that holds it.
+    /// The filter, the summaries behind it, and the map that holds both.
     bits: Box<[u64]>,
     pub(super) filter: OwnedFd,
+    /// What of the filter is for addresses, without marks.
+    addresses: Box<[u64]>,
+    /// What the state says of the summaries: how long their prefixes are.
+    pub(super) summaries: u64,
     /// The index as the kernel has it, so that its words can be written anew with other marks.
     words: Box<[u64]>,
     /// Its pieces; `None` for those in which there is nothing.
@@ -57,7 +64,7 @@ impl Generation {
         let leaves = sys::create("lists_leaves", ARRAY, leaf, count as u32, MAPPED | ANY_SIZE)?;
         let entry = (size_of::<ListKey>(), size_of::<ListEntry>());
         let longer = sys::create("lists_longer", LPM_TRIE, entry, LONGER_CAPACITY, NO_PREALLOC)?;
-        let Painted { index: words, longer: beyond } = {
+        let Painted { index: words, longer: beyond, addresses } = {
             let lines = Mapping::new(&leaves, count * 8)?;
             paint(&entries, lines.words())
         };
@@ -65,17 +72,31 @@ impl Generation {
         let pieces = (0..PIECES).map(|_| None).collect();
         let blank = new_piece()?;
         let word = (size_of::<u32>(), size_of::<u64>());
-        let filter = sys::create("lists_filter", ARRAY, word, FILTER_WORDS as u32, 0)?;
-        let bits = vec![0; FILTER_WORDS].into_boxed_slice();
-        let mut generation =
-            Self { bits, filter, words, pieces, blank, leaves, longer, entries, inside: false };
+        let filter = sys::create("lists_filter", ARRAY, word, FILTER_MAP_WORDS as u32, 0)?;
+        let bits = vec![0; FILTER_MAP_WORDS].into_boxed_slice();
+        let mut generation = Self {
+            bits,
+            filter,
+            addresses,
+            summaries: 0,
+            words,
+            pieces,
+            blank,
+            leaves,
+            longer,
+            entries,
+            inside: false,
+        };
         for number in 0..PIECES {
             if generation.piece(number).iter().any(|word| *word != 0) {
                 generation.write_piece(number)?;
             }
         }
         for family in [0, 1] {
-            generation.write_filter(&Range { family, first: 0, last: 0x00ff_ffff })?;
+            let all = Range { family, first: 0, last: 0x00ff_ffff };
+            generation.write_filter(&all)?;
+            generation.summaries |= generation.best_summary(family) << (STATE_SUMMARY + 2 * family);
+            generation.write_summary(&all)?;
         }
         Ok(generation)
     }
@@ -123,6 +144,7 @@ impl Generation {
         }
         fresh.extend(self.write(current, &mut changed)?);
         self.write_filter(range)?;
+        self.write_summary(range)?;
         Ok(fresh)
     }
 
@@ -136,9 +158,54 @@ impl Generation {
             let bits = groups(word)
                 .map(|(i, place)| u64::from(Word(self.words[word_at(place)]).filter()) << (16 * i))
                 .fold(0, |all, bits| all | bits);
-            if self.bits[at as usize] != bits {
-                self.bits[at as usize] = bits;
-                changed.push((at, bits));
+            // Where a /24 is marked any of its addresses may be meant.
+            let marked = groups(word).any(|(_, place)| Word(self.words[word_at(place)]).marks() != 0);
+            let addresses = if marked { u64::MAX } else { self.addresses[at as usize / 2] };
+            for (at, bits) in [(at, bits), (at + 1, addresses)] {
+                if self.bits[at as usize] != bits {
+                    self.bits[at as usize] = bits;
+                    changed.push((at, bits));
+                }
+            }
+        }
+        sys::insert_all(self.filter.as_fd(), changed.into_iter())
+    }
+
+    /// The shortest prefixes of which a quarter at most have anything in them, or the longest there are: two bits of the
+    /// state. Shorter ones take less of the cache, and send more sources on to the filter.
+    fn best_summary(&self, family: u32) -> u64 {
+        let fits = |code: &u64| {
+            let length = summary_length(code << STATE_SUMMARY, 0);
+            let used = (0..1 << length).filter(|prefix| self.any(family, *prefix, length)).count();
+            used <= 1 << (length - 2)
+        };
+        (0..3).find(fits).unwrap_or(3)
+    }
+
+    /// Whether the filter has anything within a prefix of 16 to 24 bits.
+    fn any(&self, family: u32, prefix: u32, length: u32) -> bool {
+        let first = Place { top: prefix << (32 - length), family }.filter_word() as usize;
+        match 24 - length {
+            wide @ 6.. => self.bits[first..][..2 << (wide - 6)].iter().step_by(2).any(|word| *word != 0),
+            narrow => {
+                let within = u64::MAX >> (64 - (1 << narrow));
+                self.bits[first] >> ((prefix << narrow) & 63) & within != 0
+            }
+        }
+    }
+
+    /// Brings the summary in line with the filter in a range.
+    fn write_summary(&mut self, range: &Range) -> io::Result<()> {
+        let (family, mut changed) = (range.family, Vec::new());
+        let length = summary_length(self.summaries, family);
+        let of = |slash24: u32| slash24 >> (24 - length) >> 6;
+        for word in of(range.first)..=of(range.last) {
+            let at = FILTER_WORDS + family as usize * SUMMARY_WORDS + word as usize;
+            let bits = (0..64)
+                .fold(0, |bits, bit| bits | u64::from(self.any(family, word << 6 | bit, length)) << bit);
+            if self.bits[at] != bits {
+                self.bits[at] = bits;
+                changed.push((at as u32, bits));
             }
         }
         sys::insert_all(self.filter.as_fd(), changed.into_iter())

@@ -4,6 +4,7 @@
 //! there before the mark, a generation is complete before it is in force, and goes when no program that runs has it.
 
 mod dynamic;
+mod exact;
 mod generation;
 mod sys;
 
@@ -37,6 +38,7 @@ use super::{
 };
 use crate::lists::feeds::PrefixSet;
 use dynamic::Dynamic;
+use exact::Exact;
 pub use generation::Generation;
 
 /// Dynamic entries that are looked up without an index: as few as this cost less than its cache miss.
@@ -45,6 +47,7 @@ const DIRECT: usize = 64;
 /// The maps of the lists.
 pub(super) struct Lists {
     trie: LpmTrie<MapData, [u8; 16], Shared<ListEntry>>,
+    exact: Exact,
     state_map: Array<MapData, u64>,
     coarse: Array<MapData, Coarse>,
     filter: MapData,
@@ -67,7 +70,15 @@ impl Lists {
             maps::typed(maps::take(ebpf, names::LISTS_STATE)?, names::LISTS_STATE)?;
         let state =
             state_map.get(&0, 0).map_err(|error| DatapathError::kernel("read LISTS_STATE", &error))?;
+        let exact = maps::take(ebpf, names::LISTS_EXACT)?;
+        let Map::Array(exact) = exact else {
+            return Err(DatapathError::Kernel {
+                tried: format!("use map {}", names::LISTS_EXACT),
+                why: "it is not an array".to_owned(),
+            });
+        };
         let mut lists = Self {
+            exact: Exact::open(exact).map_err(|error| DatapathError::kernel("map LISTS_EXACT", &error))?,
             trie: maps::typed(maps::take(ebpf, names::LISTS)?, names::LISTS)?,
             state_map,
             coarse: maps::typed(maps::take(ebpf, names::LISTS_COARSE)?, names::LISTS_COARSE)?,
@@ -80,8 +91,9 @@ impl Lists {
             current: None,
             before: None,
         };
-        for (prefix, _) in lists.entries()? {
+        for (prefix, entry) in lists.entries()? {
             lists.dynamic.insert(prefix);
+            lists.exact.insert(prefix, entry);
         }
         lists.set_coarse(None)?;
         Ok(lists)
@@ -111,6 +123,7 @@ impl Lists {
         self.trie
             .insert(&key, Shared(value), 0)
             .map_err(|error| DatapathError::kernel(format!("put {prefix} on the lists"), &error))?;
+        self.exact.insert(prefix, entry);
         self.dynamic.insert(prefix);
         self.mark(prefix).map_err(failed)
     }
@@ -119,6 +132,7 @@ impl Lists {
         let prefix = prefix.trunc();
         let failed = |error: io::Error| DatapathError::kernel(format!("take {prefix} off the lists"), &error);
         self.own_index()?;
+        self.exact.remove(prefix);
         match self.trie.remove(&list_key(prefix)) {
             Ok(()) => {}
             Err(error) if errno(&error) == Some(libc::ENOENT) => return Ok(false),
@@ -235,8 +249,10 @@ impl Lists {
     /// What the state map shall hold with so many dynamic entries.
     fn wanted(&self, dynamic: usize) -> u64 {
         let indexed = match &self.current {
-            Some(generation) if generation.inside => STATE_INDEXED | STATE_INSIDE,
-            Some(_) => STATE_INDEXED,
+            Some(generation) => {
+                let inside = if generation.inside { STATE_INSIDE } else { STATE_EMPTY };
+                STATE_INDEXED | inside | generation.summaries
+            }
             None => STATE_EMPTY,
         };
         let dynamic = if dynamic > 0 { STATE_DYNAMIC } else { STATE_EMPTY };

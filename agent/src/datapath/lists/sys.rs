@@ -151,6 +151,11 @@ pub(super) struct Mapping {
     words: usize,
 }
 
+// SAFETY: the mapping belongs to this value alone, and is read and written as atomics only.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
 impl Mapping {
     /// Maps so many words.
     pub(super) fn new(map: &impl AsFd, words: usize) -> io::Result<Self> {

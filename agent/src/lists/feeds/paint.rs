@@ -7,7 +7,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use stopbank_common::{
-    index::{CODE_ALLOW, CODE_DENY, CODE_MORE, CODE_NONE, GROUPS, Leaf, PIECE_WORDS, PIECES, Place, Word},
+    index::{
+        CODE_ALLOW, CODE_DENY, CODE_MORE, CODE_NONE, FILTER_WORDS, GROUPS, Leaf, PIECE_WORDS, PIECES, Place,
+        Word, address_bits,
+    },
     list::{ListEntry, ListKey, VERDICT_ALLOW},
 };
 
@@ -34,15 +37,18 @@ pub struct Painted {
     pub index: Box<[u64]>,
     /// What the index cannot tell.
     pub longer: Vec<(ListKey, ListEntry)>,
+    /// The words of the filter that are for addresses.
+    pub addresses: Box<[u64]>,
 }
 
 /// Paints an index; its leaves, as many as [`leaves`] says, straight into the kernel's memory.
 pub fn paint(set: &PrefixSet, leaves: &[AtomicU64]) -> Painted {
     let index = vec![0; PIECES * PIECE_WORDS].into_boxed_slice();
-    let mut painter = Painter { index, leaves, used: 0, open: None, longer: Vec::new() };
+    let addresses = vec![0; FILTER_WORDS / 2].into_boxed_slice();
+    let mut painter = Painter { index, leaves, used: 0, open: None, longer: Vec::new(), addresses };
     painter.family(set.v4());
     painter.family(set.v6());
-    Painted { index: painter.index, longer: painter.longer }
+    Painted { index: painter.index, longer: painter.longer, addresses: painter.addresses }
 }
 
 /// Where in [`Painted::index`] a place's word is.
@@ -62,6 +68,7 @@ struct Painter<'m> {
     /// The /24 that is being painted at /32s.
     open: Option<(Place, Leaf)>,
     longer: Vec<(ListKey, ListEntry)>,
+    addresses: Box<[u64]>,
 }
 
 impl Painter<'_> {
@@ -104,6 +111,9 @@ impl Painter<'_> {
             let (begin, end) = (at % 16, (last - at + at % 16).min(15));
             let mask = (u64::MAX >> (64 - 2 * (end - begin + 1))) << (2 * begin);
             *word = (*word & !mask) | ((EACH * code) & mask);
+            if code == CODE_DENY || code == CODE_ALLOW {
+                self.addresses[here.filter_word() as usize / 2] = u64::MAX;
+            }
             at += end - begin + 1;
         }
     }
@@ -130,6 +140,7 @@ impl Painter<'_> {
                 to.store(word, Relaxed);
             }
             self.used += 1;
+            self.addresses[place.filter_word() as usize / 2] |= address_bits(&leaf, place);
             CODE_MORE
         };
         self.slash24s(place, place.top, code);

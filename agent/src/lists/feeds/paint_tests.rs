@@ -36,6 +36,10 @@ impl Whole {
             let leaf: Leaf = std::array::from_fn(|i| self.leaves[begin + i].load(Relaxed));
             code = leaf_code(&leaf, place);
         }
+        if code != CODE_NONE {
+            let addresses = self.painted.addresses[place.filter_word() as usize / 2];
+            assert!(place.is_among(addresses), "{address} is listed, and the filter would let it pass");
+        }
         match code {
             CODE_NONE => 0,
             CODE_DENY => VERDICT_DENY,
