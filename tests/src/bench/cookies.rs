@@ -36,7 +36,7 @@ pub(crate) fn run(
                          | --- | --- | --- | ---: | ---: | ---: |\n";
     for config in Config::ALL {
         let features = Features { role: "host", cookies: true, ..config.features() };
-        features.install(programs.datapath(Config::Default)?, feed)?;
+        programs.install(Config::Default, features, feed)?;
         for (name, v4) in [("tcp4syn", true), ("tcp6syn", false)] {
             for sources in [Sources::Many, Sources::All] {
                 let mut times = Vec::new();

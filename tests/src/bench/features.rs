@@ -178,10 +178,16 @@ impl Features {
         text
     }
 
-    /// Puts policy and lists in place. `feed` is what [`Lists::Million`] is.
-    pub(crate) fn install(self, datapath: &mut Datapath, feed: &Arc<PrefixSet>) -> Result<()> {
-        let text = format!("role = {:?}\n{}", self.role, self.text(Rates::UNREACHED));
-        let config = config::parse("the benchmark's policy", &text)?;
+    /// Puts policy and lists in place. `feed` is what [`Lists::Million`] is, `lines` what the table of sources was made with.
+    pub(crate) fn install(self, datapath: &mut Datapath, feed: &Arc<PrefixSet>, lines: u32) -> Result<()> {
+        let text = format!(
+            "role = {:?}
+{}",
+            self.role,
+            self.text(Rates::UNREACHED)
+        );
+        let mut config = config::parse("the benchmark's policy", &text)?;
+        config.source.lines = lines;
         let mut interfaces = [0; MAX_INTERFACES];
         interfaces[SLOT as usize] = LOOPBACK;
         let handshake = self.cookies.then_some(HANDSHAKE);

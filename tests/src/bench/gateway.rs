@@ -275,7 +275,8 @@ pub(crate) fn run(feed: &Arc<PrefixSet>, plan: &Plan<'_>) -> Result<Section> {
 
 impl Gateway {
     fn install(&mut self, role: &'static str, feed: &Arc<PrefixSet>) -> Result<()> {
-        Features { role, ..Config::Default.features() }.install(&mut self.datapath, feed)
+        let lines = Options::default().source_lines;
+        Features { role, ..Config::Default.features() }.install(&mut self.datapath, feed, lines)
     }
 }
 

@@ -23,7 +23,7 @@ use stopbank_common::{Reason, counters::Counters, policy::MAX_CLASSES};
 use stopbank_tests::scratch::Scratch;
 
 use crate::{
-    features::{self, Config, Lists},
+    features::{self, Config, Features, Lists},
     memory::{self, Memory},
     packets::{self, Packet, Sources},
 };
@@ -135,6 +135,8 @@ pub(crate) struct Programs {
     target_frags: ProgramArray<MapData>,
     target: ProgramArray<MapData>,
     ours: Vec<(Config, Ours)>,
+    /// Lines of their tables of sources.
+    lines: u32,
     filter: Option<Filter>,
     without: Vec<Program>,
     maps: Vec<(Program, BTreeSet<u64>)>,
@@ -169,7 +171,7 @@ impl Programs {
             if with(program) {
                 let before = map_ids();
                 let mut one = Ours::load(chosen.lines)?;
-                config.features().install(&mut one.datapath, feed)?;
+                config.features().install(&mut one.datapath, feed, chosen.lines)?;
                 maps.push((program, &map_ids() - &before));
                 ours.push((config, one));
             }
@@ -187,6 +189,7 @@ impl Programs {
             target_frags: map(&mut peers, "TARGET_FRAGS")?,
             target: map(&mut peers, "TARGET")?,
             ours,
+            lines: chosen.lines,
             filter: if with(Program::XdpFilter) { Some(Filter::load(filter)?) } else { None },
             without: chosen.without.clone(),
             peers,
@@ -306,6 +309,17 @@ impl Programs {
         options.repeat = repeat;
         let name = if v4 { "renew_syn_v4" } else { "renew_syn_v6" };
         Ok(xdp(&self.peers, name)?.test_run(options)?.duration.as_nanos() as f64)
+    }
+
+    /// Gives a configuration's program another policy and other lists.
+    pub(crate) fn install(
+        &mut self,
+        config: Config,
+        features: Features,
+        feed: &Arc<PrefixSet>,
+    ) -> Result<()> {
+        let lines = self.lines;
+        features.install(self.datapath(config)?, feed, lines)
     }
 
     /// Where lists and policy of a configuration are.

@@ -48,7 +48,7 @@ fn steps() -> Vec<Step> {
     ]
 }
 
-const PACKETS: [Packet; 4] = Packet::ALL;
+/// Unless others are asked for.
 const SOURCES: [Sources; 2] = [Sources::One, Sources::All];
 
 /// Steps in turns with the empty program; medians of net times.
@@ -59,8 +59,12 @@ pub(crate) fn run(
 ) -> Result<Section> {
     let _sockets = listen()?;
     let steps = steps();
-    let combinations: Vec<(Packet, Sources)> =
-        PACKETS.iter().flat_map(|&packet| SOURCES.map(|sources| (packet, sources))).collect();
+    let sources = if plan.sources == Sources::ALL { SOURCES.as_slice() } else { plan.sources };
+    let combinations: Vec<(Packet, Sources)> = plan
+        .packets
+        .iter()
+        .flat_map(|&packet| sources.iter().map(move |&sources| (packet, sources)))
+        .collect();
     let mut times = vec![vec![Vec::new(); combinations.len()]; steps.len()];
     let mut programs = load()?;
     for round in 0..=plan.rounds {
@@ -87,8 +91,8 @@ pub(crate) fn listen() -> Result<(TcpListener, UdpSocket)> {
 }
 
 fn arrange(programs: &mut Programs, (_, features, ban): Step, feed: &Arc<PrefixSet>) -> Result<()> {
+    programs.install(Config::Default, features, feed)?;
     let datapath = programs.datapath(Config::Default)?;
-    features.install(datapath, feed)?;
     if ban {
         for source in [format!("{ONE_SOURCE}/32"), "2001:db8::/64".to_owned()] {
             datapath.list_insert(source.parse()?, Entry { verdict: VERDICT_BAN, expires_ns: 0 })?;

@@ -111,11 +111,11 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
 
-    /// How often each program has its turn, 5 at least; medians of these are printed [default: 7, with --quick 3]
+    /// How often each program has its turn, 5 at least; medians of these are printed [default: 15, with --quick 3]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
 
-    /// Packets in a turn [default: 1000000, with --quick 200000]
+    /// Packets in a turn [default: 300000, with --quick 100000]
     #[arg(long, value_name = "N")]
     repeat: Option<u32>,
 
@@ -131,11 +131,11 @@ struct Arguments {
     #[arg(long, value_name = "PROGRAM", value_delimiter = ',')]
     without: Vec<Program>,
 
-    /// Only these packets, in `packets`
+    /// Only these packets, in `packets` and `steps`
     #[arg(long, value_name = "PACKET", value_delimiter = ',', default_values_t = Packet::ALL)]
     packets: Vec<Packet>,
 
-    /// Only these numbers of sources, in `packets`: 1, 65536, 16777216, 4294967296
+    /// Only these numbers of sources, in `packets` and `steps`: 1, 65536, 16777216, 4294967296
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = Sources::ALL)]
     sources: Vec<Sources>,
 
@@ -199,8 +199,8 @@ impl Arguments {
         let plan = Plan {
             packets: &self.packets,
             sources: &self.sources,
-            rounds: self.rounds.unwrap_or(if self.quick { 3 } else { 7 }),
-            repeat: self.repeat.unwrap_or(if self.quick { 200_000 } else { 1_000_000 }),
+            rounds: self.rounds.unwrap_or(if self.quick { 3 } else { 15 }),
+            repeat: self.repeat.unwrap_or(if self.quick { 100_000 } else { 300_000 }),
         };
         match part {
             Part::Packets => {
