@@ -86,6 +86,7 @@ fn the_object_holds_the_maps_that_user_space_knows() {
             names::SIMULATED_NOW,
             names::TRACE,
             names::COOKIE_LISTENERS,
+            names::LISTS_EXACT,
             names::SEGMENT,
         ]
         .contains(&name.as_str());
