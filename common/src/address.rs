@@ -58,6 +58,15 @@ impl Address {
         self.words[0] == 0 && self.words[1] == 0 && self.words[2] == MAPPED
     }
 
+    /// Whether this is `0.0.0.0` or `::`.
+    #[inline(always)]
+    pub const fn is_unspecified(&self) -> bool {
+        self.words[0] == 0
+            && self.words[1] == 0
+            && self.words[3] == 0
+            && (self.words[2] == 0 || self.words[2] == MAPPED)
+    }
+
     /// The address with every bit that the mask does not have cleared.
     #[inline(always)]
     pub const fn masked(&self, mask: &Self) -> Self {
@@ -111,6 +120,24 @@ mod tests {
             assert_eq!(IpAddr::from(address), ip);
             assert_eq!(address.is_v4(), ip.is_ipv4());
             assert_eq!(Address::from_bytes(address.to_bytes()), address);
+        }
+    }
+
+    #[test]
+    fn two_addresses_are_unspecified() {
+        for (text, unspecified) in [
+            ("0.0.0.0", true),
+            ("::", true),
+            ("0.0.0.1", false),
+            ("::1", false),
+            ("::1:0", false),
+            ("1::", false),
+        ] {
+            assert_eq!(
+                Address::from(text.parse::<IpAddr>().unwrap()).is_unspecified(),
+                unspecified,
+                "{text}"
+            );
         }
     }
 

@@ -54,6 +54,10 @@ pub const EVENTS_LOST: &str = "EVENTS_LOST";
 pub const COOKIE_LISTENERS: &str = "COOKIE_LISTENERS";
 /// `PerCpuArray<[u32; N], 1>`: the headers of the SYN that is being answered.
 pub const SEGMENT: &str = "SEGMENT";
+/// `PerCpuArray<[u64; 8], 1>`: the TCP options that a signature asks for.
+pub const OPTIONS: &str = "OPTIONS";
+/// `PerCpuArray<u64, 1>`: where in the frame at hand the packet begins that a tunnel carries.
+pub const INNER: &str = "INNER";
 /// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
 pub const PINNED_MAPS: [&str; 19] = [
     POLICY,

@@ -7,12 +7,14 @@
 
 mod layout;
 mod numbers;
+mod tunnel;
 
 use core::marker::PhantomData;
 
 pub use layout::Layout;
 use layout::{NoNotes, Notes, Span};
 pub use numbers::{protocol, tcp_flags};
+pub use tunnel::{Inner, Tunnel, parse_inner, parse_tunnel, tunnel_of};
 
 use crate::{Address, Reason};
 
@@ -281,17 +283,18 @@ fn parse_v4(
     if version_and_length >> 4 != 4
         || header_length < 20
         || total_length < header_length
-        || total_length > remaining
+        || notes.exceeds(total_length, header_length, remaining)
     {
         return Err(Reason::MalformedIpv4);
     }
     cursor.skip(header_length - 20);
-    let payload = total_length - header_length;
+    let beyond = notes.beyond(total_length, remaining);
+    let length = total_length - header_length - beyond;
     notes.ip_length(total_length);
     let field = header.be16::<6>();
     let offset = u32::from(field & IPV4_OFFSET) * 8;
     let more = field & IPV4_MORE_FRAGMENTS != 0;
-    parse_payload(cursor, Span { at: at + header_length, length: payload }, offset, more, facts, notes)
+    parse_payload(cursor, Span { at: at + header_length, length, beyond }, offset, more, facts, notes)
 }
 
 /// RFC 8200 sections 3 and 4. `at`: bytes of the frame before it; `remaining`: from here on.
@@ -315,13 +318,15 @@ fn parse_v6(
     // IPv4-mapped addresses never stand on the wire (RFC 4291 section 2.5.5.2): taken for IPv4 here, they would walk
     // past every IPv6 rule.
     if header.byte::<0>() >> 4 != 6
-        || payload + 40 > remaining
+        || notes.exceeds(payload + 40, 40, remaining)
         || facts.source.is_v4()
         || facts.destination.is_v4()
     {
         return Err(Reason::MalformedIpv6);
     }
     notes.ip_length(payload + 40);
+    let beyond = notes.beyond(payload + 40, remaining);
+    payload -= beyond;
     let end = at + 40 + payload;
     let mut next = header.byte::<6>();
     let (mut offset, mut more, mut fragmented) = (0, false, false);
@@ -358,7 +363,7 @@ fn parse_v6(
         }
     }
     facts.protocol = next;
-    parse_payload(cursor, Span { at: end - payload, length: payload }, offset, more, facts, notes)
+    parse_payload(cursor, Span { at: end - payload, length: payload, beyond }, offset, more, facts, notes)
 }
 
 #[inline(always)]
@@ -387,13 +392,14 @@ fn parse_payload(
     notes: &mut impl Notes,
 ) -> Result<Network, Reason> {
     notes.transport(payload);
-    let payload = payload.length;
+    let Span { length: payload, beyond, .. } = payload;
+    let said = payload + beyond;
     if offset != 0 || more {
         // Beyond 64 KiB ("ping of death"), empty, or cut where no sender cuts (RFC 791: in units of eight bytes);
         // an offset of one unit overwrites the flags of the TCP header before it (RFC 1858 section 3).
-        if payload == 0
-            || offset + payload > 65_535
-            || (more && !payload.is_multiple_of(8))
+        if said == 0
+            || offset + said > 65_535
+            || (more && !said.is_multiple_of(8))
             || (offset == 8 && facts.protocol == protocol::TCP)
         {
             return Err(Reason::MalformedFragment);
@@ -405,7 +411,7 @@ fn parse_payload(
     }
     match facts.protocol {
         protocol::TCP => parse_tcp(cursor, payload, facts, notes),
-        protocol::UDP => parse_udp(cursor, payload, facts, notes),
+        protocol::UDP => parse_udp(cursor, payload, said, facts, notes),
         protocol::ICMP if facts.source.is_v4() => parse_icmp::<8>(cursor, payload, facts, notes),
         protocol::ICMPV6 if !facts.source.is_v4() => parse_icmp::<4>(cursor, payload, facts, notes),
         _ => Ok(Network::Ip),
@@ -435,17 +441,19 @@ fn parse_tcp(
     Ok(Network::Ip)
 }
 
-/// RFC 768. Only an unfragmented datagram can be held to its length.
+/// RFC 768. Only an unfragmented datagram can be held to its length. `said`: bytes of payload that IP speaks of, those
+/// that are elsewhere included.
 #[inline(always)]
 fn parse_udp(
     cursor: &mut Cursor<'_>,
     payload: u32,
+    said: u32,
     facts: &mut Facts,
     notes: &mut impl Notes,
 ) -> Result<Network, Reason> {
     let header = cursor.take::<8>().ok_or(Reason::MalformedUdp)?;
     let length = u32::from(header.be16::<4>());
-    if payload < 8 || length < 8 || (facts.fragment == Fragment::Whole && length > payload) {
+    if payload < 8 || length < 8 || (facts.fragment == Fragment::Whole && length > said) {
         return Err(Reason::MalformedUdp);
     }
     facts.source_port = header.be16::<0>();

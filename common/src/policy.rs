@@ -36,6 +36,15 @@ pub const ROLE_HOST: u32 = 1;
 /// What comes in is for hosts behind this one; the flow table knows what they have sent.
 pub const ROLE_GATEWAY: u32 = 2;
 
+/// What GRE carries is judged too.
+pub const TUNNEL_GRE: u32 = 1;
+/// What IPv4 and IPv6 carry in IP is judged too.
+pub const TUNNEL_IPIP: u32 = 2;
+/// What VXLAN carries is judged too.
+pub const TUNNEL_VXLAN: u32 = 4;
+/// UDP ports at which VXLAN can be expected.
+pub const MAX_VXLAN_PORTS: usize = 4;
+
 /// Packets of the class are dropped.
 pub const CLASS_CLOSED: u32 = 1;
 /// The class's limits are evaluated and counted, and drop nothing.
@@ -170,6 +179,10 @@ pub struct Policy {
     pub role: u32,
     /// 1: UDP to a port that no socket is bound to is dropped, whatever port it comes from.
     pub udp_needs_socket: u32,
+    /// What of tunnels is looked into: `TUNNEL_` bits.
+    pub tunnels: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Reasons (a bit each, by number) whose packets are counted as observed, and pass.
     pub observed: u64,
     /// Nanoseconds of the kernel's tick.
@@ -189,7 +202,9 @@ pub struct Policy {
     /// The class of UDP to such a port from anywhere else.
     pub udp_class: u32,
     /// Zero.
-    pub reserved: u32,
+    pub reserved_too: u32,
+    /// UDP destination ports of VXLAN; 0 where there are fewer.
+    pub vxlan_ports: [u16; MAX_VXLAN_PORTS],
     /// SYN-ACKs with cookies.
     pub handshake: Handshake,
     /// Interface indices; the position is the counters' interface slot. Slot 0 and unused ones are 0.
@@ -213,10 +228,11 @@ unsafe impl Plain for Policy {}
 
 const _: () = assert!(
     size_of::<Policy>()
-        == 40
+        == 48
             + 32 * MAX_LEVELS
             + 48
             + 2 * 16
+            + 8
             + 16
             + 4 * MAX_INTERFACES
             + 8 * 1024

@@ -26,6 +26,7 @@ macro_rules! reasons {
             /// Whether the packet could not be read.
             pub const fn is_malformed(self) -> bool {
                 self as u8 >= Self::MalformedEthernet as u8 && self as u8 <= Self::MalformedIcmp as u8
+                    || self as u8 == Self::MalformedTunnel as u8
             }
 
             /// What becomes of a packet judged so.
@@ -133,6 +134,10 @@ reasons! {
     BadCookie = 36, Drop, "bad-cookie";
     /// A TCP SYN that was answered with a SYN cookie.
     SynCookie = 37, Reply, "syn-cookie";
+    /// A GRE or VXLAN header is cut short, or one that no sender makes.
+    MalformedTunnel = 38, Drop, "malformed-tunnel";
+    /// A tunnel within a tunnel, of kinds that are looked into.
+    NestedTunnel = 39, Drop, "nested-tunnel";
 }
 
 const _: () = assert!(Reason::ALL.len() <= REASONS);

@@ -23,17 +23,24 @@ pub struct Trace {
     pub action: u32,
     /// Number of its class.
     pub class: u32,
+    /// Not 0: what a tunnel carries decided, and not the packet around it.
+    pub inner: u32,
 }
 
-// SAFETY: repr(C), four u32.
+// SAFETY: repr(C), five u32.
 unsafe impl Plain for Trace {}
 
-const _: () = assert!(size_of::<Trace>() == 16);
+const _: () = assert!(size_of::<Trace>() == 20);
 
 impl Trace {
     /// No reason's number.
     pub const NOTHING: u32 = u32::MAX;
     /// What stands there before the first packet.
-    pub const NONE: Self =
-        Self { reason: Self::NOTHING, observed: Self::NOTHING, action: Self::NOTHING, class: Self::NOTHING };
+    pub const NONE: Self = Self {
+        reason: Self::NOTHING,
+        observed: Self::NOTHING,
+        action: Self::NOTHING,
+        class: Self::NOTHING,
+        inner: Self::NOTHING,
+    };
 }

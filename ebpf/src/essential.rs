@@ -27,6 +27,17 @@ pub(crate) fn keeps_host_alive(facts: &Facts, clock: &mut Clock) -> bool {
     }
 }
 
+/// Whether it is what a host sends before it has an address.
+#[inline(always)]
+pub(crate) fn asks_for_address(facts: &Facts) -> bool {
+    facts.source.is_unspecified()
+        && match facts.protocol {
+            protocol::ICMPV6 => is_neighbour_discovery(facts),
+            protocol::UDP => is_dhcp(facts),
+            _ => false,
+        }
+}
+
 /// RFC 4861: router and neighbour solicitation and advertisement, redirect. A hop limit of 255 proves that no router
 /// has forwarded it (section 11.2), and neighbour discovery is never fragmented (RFC 6980).
 #[inline(always)]

@@ -52,6 +52,9 @@ macro_rules! in_each_dimension {
     };
 }
 
+mod apart;
+pub(crate) use apart::judge_apart;
+
 /// Asks the class's total, which is one hot line, and begins to read the line of the source before anything waits for it:
 /// memory answers while the sockets are asked. (Changing a cell is a barrier, after which nothing is read ahead. The lines
 /// of prefixes are few enough to be in the cache.) Where the total turns the packet away whoever sent it, nothing else is

@@ -24,6 +24,7 @@ mod proven;
 mod signatures;
 mod simulation;
 mod sockets;
+mod tunnels;
 mod verdict;
 
 use core::mem::MaybeUninit;
@@ -56,6 +57,8 @@ struct Packet {
     class: u8,
     /// 1: what it is for is a listening socket.
     listener: u8,
+    /// Whether the facts are those of what a tunnel carries: [`tunnels::OUTER`], [`tunnels::IN_IP`], [`tunnels::IN_ETHERNET`].
+    inner: u8,
 }
 
 const _: () = assert!(size_of::<Facts>().is_multiple_of(8));
@@ -69,13 +72,22 @@ fn stopbank(ctx: XdpContext) -> u32 {
     let length = (ctx.data_end() - ctx.data()) as u32;
     let Some(policy) = policy::in_force() else {
         counters::count(0, CLASS_NONE, Reason::NoPolicy as u32, true, length);
-        simulation::trace(CLASS_NONE, Reason::NoPolicy as u32, verdict::NONE, xdp_action::XDP_PASS);
+        simulation::trace(
+            CLASS_NONE,
+            tunnels::OUTER,
+            Reason::NoPolicy as u32,
+            verdict::NONE,
+            xdp_action::XDP_PASS,
+        );
         return xdp_action::XDP_PASS;
     };
     let mut packet = MaybeUninit::uninit();
     let packet = Packet::begin(&mut packet, Clock::of(policy), length, interface);
 
-    let reason = judge(&ctx, packet, policy);
+    let mut reason = judge(&ctx, packet, policy);
+    if policy.tunnels != 0 && tunnels::may_be_opened(policy, packet, reason) {
+        reason = tunnels::judge_within(ctx.ctx, packet, policy, reason);
+    }
 
     let length = packet.length;
     let enforced = policy.mode == MODE_ENFORCE;
@@ -99,7 +111,7 @@ fn stopbank(ctx: XdpContext) -> u32 {
             xdp_action::XDP_TX
         }
     };
-    simulation::trace(packet.class, reason, packet.observed, action);
+    simulation::trace(packet.class, packet.inner, reason, packet.observed, action);
     action
 }
 
@@ -213,6 +225,7 @@ impl Packet {
             (&raw mut (*packet).observed).write(verdict::NONE);
             (&raw mut (*packet).class).write(CLASS_NONE);
             (&raw mut (*packet).listener).write(0);
+            (&raw mut (*packet).inner).write(tunnels::OUTER);
         }
         // SAFETY: every field is written; of the facts, all zero is a valid value.
         unsafe { place.assume_init_mut() }

@@ -1,7 +1,7 @@
 //! What packets of known attacks look like. Asked only where a class has signatures, of which each is compared with what
 //! the headers say first, and reads the packet only where that fits.
 
-use core::{cell::UnsafeCell, mem::MaybeUninit};
+use core::cell::UnsafeCell;
 
 use aya_ebpf::{
     bindings::xdp_md, btf_maps::PerCpuArray, helpers::generated::bpf_xdp_load_bytes, macros::btf_map,
@@ -15,11 +15,15 @@ use stopbank_common::{
     signature::{Bytes, LONGEST_OPTIONS, Signature, TALLIES, field, option_kinds, tally},
 };
 
-use crate::{Packet, bound::masked, verdict};
+use crate::{Packet, bound::masked, tunnels, verdict};
 
 /// Packets that each signature has matched, by [`tally`].
 #[btf_map]
 static SIGNATURES: PerCpuArray<Tally, TALLIES> = PerCpuArray::new();
+
+/// The TCP options at hand. On the stack there is no room for them.
+#[btf_map]
+static OPTIONS: PerCpuArray<[u64; 8], 1> = PerCpuArray::new();
 
 /// [`Reason::Signature`] if the packet matches a signature of its class; what only signatures match that observe is noted.
 /// The first that matches and does not observe decides. See [`verdict`].
@@ -37,11 +41,15 @@ pub(crate) extern "C" fn judge_by_signatures(
     // Read a second time, so that packets of other classes do not pay for what only signatures ask. The facts are the same
     // again; for others there is no room on the stack.
     let mut layout = Layout::default();
-    let context = XdpContext::new(ctx);
-    // SAFETY: data and data_end delimit the packet's bytes; the verifier holds every read to them.
-    let cursor = unsafe { Cursor::from_range(context.data(), context.data_end()) };
-    if parse_layout(cursor, packet.length, &mut packet.facts, &mut layout).is_err() {
-        return verdict::NONE; // Never: it was read before.
+    if packet.inner == tunnels::OUTER {
+        let context = XdpContext::new(ctx);
+        // SAFETY: data and data_end delimit the packet's bytes; the verifier holds every read to them.
+        let cursor = unsafe { Cursor::from_range(context.data(), context.data_end()) };
+        if parse_layout(cursor, packet.length, &mut packet.facts, &mut layout).is_err() {
+            return verdict::NONE; // Never: it was read before.
+        }
+    } else {
+        tunnels::read_inner(ctx, packet, &mut layout);
     }
     let layout = core::hint::black_box(&layout);
     let mut asked = policy.classes[masked::<{ MAX_CLASSES - 1 }>(packet.class.into())].signatures;
@@ -141,22 +149,15 @@ extern "C" fn read_option_kinds(ctx: *mut xdp_md, offset: u32, length: u32) -> u
     if length == 0 || length > LONGEST_OPTIONS as u32 {
         return 0;
     }
-    let mut options = MaybeUninit::<[u64; 8]>::uninit();
-    let bytes = options.as_mut_ptr().cast::<[u8; 64]>();
-    // Cleared word by word: the compiler would call a function that clears bytes, whose frame is one too many for the stack.
-    let mut word = 0;
-    while word < 8 {
-        // SAFETY: within the array.
-        unsafe { bytes.cast::<u64>().add(word).write_volatile(0) };
-        word += 1;
-    }
+    let Some(options) = OPTIONS.get_ptr_mut(0) else { return stopbank_common::signature::OPTIONS_MALFORMED };
+    let bytes = options.cast::<[u8; 64]>();
     // Linux 6.1 wants to see that it is 1 to 64.
     let length = 1 + masked::<63>((length - 1) as usize) as u32;
-    // SAFETY: the array is longer than the longest options.
+    // SAFETY: this CPU's own, longer than the longest options; what an earlier packet left behind them is not looked at.
     if unsafe { bpf_xdp_load_bytes(ctx, offset, bytes.cast(), length) } != 0 {
         // The parser has found them to be there.
         return stopbank_common::signature::OPTIONS_MALFORMED;
     }
-    // SAFETY: 64 bytes, all of them set.
+    // SAFETY: 64 bytes of a map value.
     option_kinds(unsafe { &*bytes }, length)
 }

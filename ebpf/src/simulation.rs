@@ -42,9 +42,9 @@ pub(crate) fn socket() -> Option<bool> {
 
 /// Tells what becomes of the packet. `reason` and `observed` are numbers; see [`crate::verdict`].
 #[inline(always)]
-pub(crate) fn trace(class: u8, reason: u32, observed: u32, action: u32) {
+pub(crate) fn trace(class: u8, inner: u8, reason: u32, observed: u32, action: u32) {
     if simulating() {
-        tell(class, reason, observed, action);
+        tell(class, inner, reason, observed, action);
     }
 }
 
@@ -58,9 +58,9 @@ fn capture_time() -> u64 {
 }
 
 #[inline(never)]
-fn tell(class: u8, reason: u32, observed: u32, action: u32) {
+fn tell(class: u8, inner: u8, reason: u32, observed: u32, action: u32) {
     let Some(trace) = TRACE.get_ptr_mut(0) else { return };
-    let verdict = Trace { reason, observed, action, class: u32::from(class) };
+    let verdict = Trace { reason, observed, action, class: u32::from(class), inner: u32::from(inner) };
     // SAFETY: a map value; packets of a simulation are run one at a time.
     unsafe { trace.write_volatile(verdict) };
 }

@@ -88,6 +88,8 @@ fn the_object_holds_the_maps_that_user_space_knows() {
             names::COOKIE_LISTENERS,
             names::LISTS_EXACT,
             names::SEGMENT,
+            names::INNER,
+            names::OPTIONS,
         ]
         .contains(&name.as_str());
         assert!(known || name.starts_with(".rodata"), "unexpected map {name}");

@@ -20,6 +20,7 @@ use super::{
     model::{Claim, Class, Config, Fragments, LimitSet, Mode, PortRange, PrefixLength, Role, SignatureRule},
     rate::{LEAST_DEFAULT_BYTES, RateLimit},
     signatures::{self, SignatureCounters},
+    tunnels,
 };
 
 /// First class number that is the operator's.
@@ -105,6 +106,7 @@ pub fn compile(config: &Config, kept: &Kept, host: &Host) -> Result<Compiled, Li
         Fragments::Drop => FRAGMENTS_DROP,
     };
     policy.udp_needs_socket = u32::from(config.udp_needs_socket);
+    tunnels::compile(&mut policy, &config.tunnels);
     policy.observed = config.observe.iter().fold(0, |bits, reason| bits | 1 << *reason as u32);
     for port in config.amplifiers.iter().flat_map(|range| range.first..=range.last) {
         policy.amplifiers[usize::from(port >> 6)] |= 1 << (port & 63);

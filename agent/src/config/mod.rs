@@ -20,6 +20,7 @@ mod rate;
 mod read;
 mod render;
 mod signatures;
+mod tunnels;
 
 use std::{
     fs::File,
@@ -35,11 +36,12 @@ pub use error::{ConfigError, Diagnostic, Invalid};
 pub use model::{
     Agent, Attach, Claim, Class, Config, ConfiguredLists, CookieMode, Flows, Fragments, Interface, LimitSet,
     ListAction, ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, SignatureRule, Source,
-    SynCookies, dimension_name,
+    SynCookies, Tunnels, dimension_name,
 };
 pub use rate::{Period, Quantity, Rate, RateLimit, parse_amount, parse_rate, show_amount};
 pub use render::render;
 pub use signatures::SignatureCounters;
+pub use tunnels::tunnel_name;
 
 use document::Diagnostics;
 

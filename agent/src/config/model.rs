@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use stopbank_common::{Reason, gcra::Dimension, signature::Signature};
+use stopbank_common::{Reason, gcra::Dimension, parse::Tunnel, signature::Signature};
 
 use super::rate::{Period, Rate, RateLimit};
 use crate::lists::feeds::Format;
@@ -113,6 +113,8 @@ pub struct Config {
     pub source: Source,
     /// `[flows]`.
     pub flows: Flows,
+    /// `[tunnels]`.
+    pub tunnels: Tunnels,
     /// `[events] rate`: most events a second that the kernel hands over.
     pub events: Rate,
     /// `[lists]`.
@@ -167,6 +169,15 @@ pub struct Flows {
     pub lines: u32,
     /// For how long after the table is new what belongs to no flow passes.
     pub learn: Duration,
+}
+
+/// `[tunnels]`: of which ones what they carry is judged too.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tunnels {
+    /// Kinds, each once.
+    pub inspect: Vec<Tunnel>,
+    /// UDP destination ports of VXLAN: one to four.
+    pub vxlan_ports: Vec<u16>,
 }
 
 /// `[lists]`.
@@ -415,6 +426,7 @@ impl Config {
             interfaces: Vec::new(),
             source: Source { ipv4_prefix: 32, ipv6_prefix: 64, lines: 1 << 14 },
             flows: Flows { lines: 1 << 16, learn: Duration::from_secs(60) },
+            tunnels: Tunnels::default(),
             events: per_second(200),
             lists: ConfiguredLists::default(),
             list_files: Vec::new(),

@@ -23,7 +23,7 @@ use super::{
         Role, Source,
     },
     rate::{Period, Quantity, Rate},
-    signatures,
+    signatures, tunnels,
 };
 use crate::lists::{parse_prefix, printable};
 
@@ -34,7 +34,7 @@ const LONGEST_SOCKET: usize = 107;
 /// Most events a second: they are read and counted one by one.
 const MOST_EVENTS: u64 = 10_000;
 
-const ROOT_KEYS: [&str; 17] = [
+const ROOT_KEYS: [&str; 18] = [
     "mode",
     "role",
     "fragments",
@@ -46,6 +46,7 @@ const ROOT_KEYS: [&str; 17] = [
     "interface",
     "source",
     "flows",
+    "tunnels",
     "events",
     "lists",
     "list",
@@ -96,6 +97,9 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     }
     if let Some(value) = root.get("flows") {
         flows::read(value, &mut config.flows, diagnostics);
+    }
+    if let Some(value) = root.get("tunnels") {
+        tunnels::read(value, &mut config.tunnels, diagnostics);
     }
     if let Some(value) = root.get("events") {
         events(value, &mut config.events, diagnostics);

@@ -8,7 +8,7 @@ use super::{
     cookies,
     model::{Claim, Class, Config, Fragments, LimitSet, PortRange, dimension_name},
     rate::{Quantity, RateLimit, show_amount},
-    signatures,
+    signatures, tunnels,
 };
 
 /// The text, which [`super::parse`] reads back as the same configuration.
@@ -44,6 +44,7 @@ pub fn render(config: &Config) -> String {
         config.flows.lines,
         config.flows.learn.as_secs()
     );
+    tunnels::show(&mut out, &config.tunnels);
     let _ = writeln!(out, "\n[events]\nrate = \"{}\"", config.events.show(Quantity::Count));
     let _ = writeln!(out, "\n[lists]");
     for (key, prefixes) in [("allow", &config.lists.allow), ("deny", &config.lists.deny)] {
@@ -196,6 +197,7 @@ mod tests {
             fragments = "drop"
             agent = { metrics = "off", socket = "/run/a \"b\"\\c/é\u0001.sock" }
             interface = [{ name = "eth0" }, { name = "eth1.100", attach = "generic" }]
+            tunnels = { inspect = ["vxlan", "gre"], vxlan_ports = [8472, 4789] }
             lists = { allow = ["192.0.2.0/24", "::1"], deny = ["2001:db8::/32"] }
             [[list]]
             name = "drop"

@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use stopbank_common::{
     Address,
-    parse::{Cursor, Facts, Fragment, Network, parse, protocol, tcp_flags},
+    parse::{
+        Cursor, Facts, Fragment, Layout, Network, parse, parse_inner, parse_layout, parse_tunnel, protocol,
+        tcp_flags, tunnel_of,
+    },
 };
 
-use super::Judged;
+use super::{Inspected, Judged};
+use crate::config::tunnel_name;
 
 /// One packet, as `stopbank simulate --explain` tells of it.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -39,6 +43,69 @@ pub struct Explained<'a> {
     pub verdict: &'static str,
     /// Why.
     pub reason: &'static str,
+    /// The packet in it that decided, where it is a tunnel that is looked into.
+    pub within: Option<Within>,
+}
+
+/// A packet that a tunnel carries.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Within {
+    /// `gre`, `ipip` or `vxlan`.
+    pub tunnel: &'static str,
+    /// Source address.
+    pub source: String,
+    /// TCP or UDP source port.
+    pub source_port: Option<u16>,
+    /// Destination address.
+    pub destination: String,
+    /// TCP or UDP destination port.
+    pub destination_port: Option<u16>,
+    /// As of any packet.
+    pub protocol: String,
+    /// As of any packet.
+    pub detail: Option<String>,
+}
+
+impl Within {
+    /// Reads it as the program did.
+    fn of(frame: &[u8], inspected: Inspected) -> Option<Self> {
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        let (mut facts, mut layout) = (Facts::default(), Layout::default());
+        parse_layout(Cursor::new(frame), length, &mut facts, &mut layout).ok()?;
+        let tunnel = tunnel_of(&facts, inspected.kinds, &inspected.vxlan_ports)?;
+        let inner = parse_tunnel(Cursor::new(frame), tunnel, &facts, &layout).ok()??;
+        let (mut facts, mut layout) = (Facts::default(), Layout::default());
+        let network = parse_inner(Cursor::new(frame), inner, &mut facts, &mut layout).ok()?;
+        let address = |address: Address| std::net::IpAddr::from(address).to_string();
+        Some(Self {
+            tunnel: tunnel_name(tunnel),
+            source: address(facts.source),
+            source_port: facts.has_ports().then_some(facts.source_port),
+            destination: address(facts.destination),
+            destination_port: facts.has_ports().then_some(facts.destination_port),
+            protocol: protocol_name(Some(&network), &facts, frame),
+            detail: detail(&facts),
+        })
+    }
+
+    /// What stands behind the reason.
+    fn line(&self) -> String {
+        let source = end(Some(&self.source), self.source_port);
+        let destination = end(Some(&self.destination), self.destination_port);
+        let Self { tunnel, protocol, .. } = self;
+        let detail = self.detail.as_ref().map_or_else(String::new, |detail| format!(" {detail}"));
+        format!("  (in {tunnel}: {source} to {destination}, {protocol}{detail})")
+    }
+}
+
+/// An address with its port.
+fn end(address: Option<&str>, port: Option<u16>) -> String {
+    match (address, port) {
+        (Some(address), Some(port)) if address.contains(':') => format!("[{address}]:{port}"),
+        (Some(address), Some(port)) => format!("{address}:{port}"),
+        (Some(address), None) => address.to_owned(),
+        (None, _) => "-".to_owned(),
+    }
 }
 
 impl<'a> Explained<'a> {
@@ -67,26 +134,22 @@ impl<'a> Explained<'a> {
             class: judged.class,
             verdict: judged.verdict.name(),
             reason: judged.reason.name(),
+            within: judged.within.and_then(|inspected| Within::of(judged.frame, inspected)),
         }
     }
 
     /// One line for people; the columns of packets of the same kind stand below each other.
     pub fn line(&self) -> String {
-        let end = |address: &Option<String>, port: Option<u16>| match (address, port) {
-            (Some(address), Some(port)) if address.contains(':') => format!("[{address}]:{port}"),
-            (Some(address), Some(port)) => format!("{address}:{port}"),
-            (Some(address), None) => address.clone(),
-            (None, _) => "-".to_owned(),
-        };
-        let source = end(&self.source, self.source_port);
-        let destination = end(&self.destination, self.destination_port);
+        let source = end(self.source.as_deref(), self.source_port);
+        let destination = end(self.destination.as_deref(), self.destination_port);
+        let within = self.within.as_ref().map_or_else(String::new, Within::line);
         let mut protocol = self.protocol.clone();
         if let Some(detail) = &self.detail {
             let _ = write!(protocol, " {detail}");
         }
         let Self { packet, at, length, class, verdict, reason, .. } = self;
         format!(
-            "{packet:>8}  {at:>13.6}  {source:<21}  {destination:<21}  {protocol:<10}  {length:>6}  {class:<12}  {verdict:<8}  {reason}\n"
+            "{packet:>8}  {at:>13.6}  {source:<21}  {destination:<21}  {protocol:<10}  {length:>6}  {class:<12}  {verdict:<8}  {reason}{within}\n"
         )
     }
 

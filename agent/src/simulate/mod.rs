@@ -10,7 +10,7 @@ use stopbank_common::{
     Reason,
     gcra::Limit,
     list::{VERDICT_ALLOW, VERDICT_DENY},
-    policy::CLASS_NONE,
+    policy::{CLASS_NONE, MAX_VXLAN_PORTS},
     reason::Kind,
     simulation::Trace,
 };
@@ -53,6 +53,7 @@ pub struct Simulation {
     datapath: Datapath,
     numbers: ClassNumbers,
     mode: Mode,
+    inspected: Inspected,
     clock: Clock,
     tallies: Tallies,
     frame: Vec<u8>,
@@ -77,6 +78,17 @@ pub struct Judged<'a> {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
+    /// What a tunnel carries decided, and not the packet around it: which tunnels are looked into.
+    pub within: Option<Inspected>,
+}
+
+/// The tunnels that are looked into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inspected {
+    /// `TUNNEL_` bits.
+    pub kinds: u32,
+    /// Destination ports of VXLAN.
+    pub vxlan_ports: [u16; MAX_VXLAN_PORTS],
 }
 
 /// What was found, but for the packet itself.
@@ -84,6 +96,7 @@ struct Outcome {
     class: u8,
     verdict: Verdict,
     reason: Reason,
+    within: bool,
 }
 
 impl Simulation {
@@ -120,6 +133,7 @@ impl Simulation {
             datapath,
             numbers: compiled.numbers,
             mode: config.mode,
+            inspected: Inspected { kinds: compiled.policy.tunnels, vxlan_ports: compiled.policy.vxlan_ports },
             clock: Clock::new(settings.pace),
             tallies: Tallies::default(),
             frame: Vec::with_capacity(LONGEST),
@@ -178,6 +192,7 @@ impl Simulation {
             class: self.numbers.name(outcome.class),
             verdict: outcome.verdict,
             reason: outcome.reason,
+            within: outcome.within.then_some(self.inspected),
         })
     }
 
@@ -197,7 +212,7 @@ impl Simulation {
             Mode::Enforce => Verdict::Drop,
             Mode::Observe => Verdict::Observed,
         };
-        Outcome { class: CLASS_NONE, verdict, reason: Reason::MalformedEthernet }
+        Outcome { class: CLASS_NONE, verdict, reason: Reason::MalformedEthernet, within: false }
     }
 }
 
@@ -214,7 +229,7 @@ fn outcome(trace: Trace) -> Outcome {
         (_, Some(observed)) => (Verdict::Observed, observed),
         (_, None) => (Verdict::Pass, judged),
     };
-    Outcome { class: trace.class as u8, verdict, reason }
+    Outcome { class: trace.class as u8, verdict, reason, within: trace.inner != 0 }
 }
 
 impl From<CaptureError> for Failure {

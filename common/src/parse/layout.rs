@@ -20,6 +20,17 @@ pub struct Layout {
 
 /// What the parser tells beside [`super::Facts`]. Nothing where nobody asks, and then it costs nothing.
 pub(super) trait Notes {
+    /// Whether an IP packet of `total` bytes, the header's included, goes beyond the `remaining` ones, and must not.
+    #[inline(always)]
+    fn exceeds(&self, total: u32, _header: u32, remaining: u32) -> bool {
+        total > remaining
+    }
+
+    /// How much of one that does not exceed them is not among the `remaining` bytes.
+    #[inline(always)]
+    fn beyond(&self, _total: u32, _remaining: u32) -> u32 {
+        0
+    }
     #[inline(always)]
     fn ip_length(&mut self, _length: u32) {}
     #[inline(always)]
@@ -61,9 +72,10 @@ impl Notes for Layout {
     }
 }
 
-/// What an IP packet carries: where it begins in the frame, and how long the IP header says it is.
+/// What an IP packet carries: where it begins in the frame, how long it is, and how much more the IP header speaks of.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     pub(super) at: u32,
     pub(super) length: u32,
+    pub(super) beyond: u32,
 }

@@ -7,3 +7,4 @@ mod hostile;
 mod layout;
 mod malformed;
 mod truncation;
+mod tunnel;

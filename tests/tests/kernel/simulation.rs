@@ -65,7 +65,7 @@ fn told() {
     let mut datapath = load(rules());
     let expect = |datapath: &mut Datapath, reason: Reason, observed: u32, action: u32| {
         let trace = datapath.simulate(&frame(), SECOND).unwrap();
-        assert_eq!(trace, Trace { reason: reason as u32, observed, action, class: u32::from(DNS) });
+        assert_eq!(trace, Trace { reason: reason as u32, observed, action, class: u32::from(DNS), inner: 0 });
     };
     expect(&mut datapath, Reason::Passed, Trace::NOTHING, PASS);
     expect(&mut datapath, Reason::SourcePackets, Trace::NOTHING, DROP);
