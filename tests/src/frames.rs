@@ -20,9 +20,11 @@ use std::{
 use stopbank_common::parse::{protocol, tcp_flags};
 
 mod encode;
+mod tunnels;
 
 use encode::ethernet;
 pub use encode::internet_checksum;
+pub use tunnels::Gre;
 
 /// EtherTypes (IEEE 802 numbers).
 pub mod ethertype {

@@ -87,3 +87,24 @@ fn a_knob_breaks_its_own_field() {
     // Its IPv6 header promises more than there is.
     assert_eq!(read(&v6.build().truncated(60)), Err(Reason::MalformedIpv6));
 }
+
+/// Read with the code of the parser, which has been written from the same RFCs: see `common/tests/parse/tunnel.rs` for bytes.
+#[test]
+fn a_tunnel_carries_what_it_is_given() {
+    let inner = FrameBuilder::new("2001:db8::7", "2001:db8::1").vlan(7).tcp(1, 2).build();
+    let outer = || FrameBuilder::new("192.0.2.7", "192.0.2.1");
+    let gre = Gre { checksum: true, key: Some(7), sequence: Some(8), bridges: false };
+    for (frame, header) in [
+        (outer().ip_in_ip(&inner).build(), 0),
+        (outer().gre(Gre::default(), &inner).build(), 4),
+        (outer().gre(gre, &inner).build(), 16),
+    ] {
+        assert_eq!(frame[frame.transport + header..], inner[inner.network..]);
+        assert!(read(&frame).is_ok());
+    }
+    let bridged = outer().gre(Gre { bridges: true, ..Gre::default() }, &inner).build();
+    assert_eq!(bridged[bridged.transport..][..4], [0, 0, 0x65, 0x58]);
+    let vxlan = outer().vxlan(40_000, 4789, &inner).build();
+    assert_eq!((&bridged[bridged.transport + 4..], &vxlan[vxlan.payload + 8..]), (&inner[..], &inner[..]));
+    sums_to_zero(&vxlan, &[&vxlan[26..34], &[0, 17], &((vxlan.len() - 34) as u16).to_be_bytes()]);
+}

@@ -16,6 +16,7 @@ mod random;
 mod rig;
 mod signatures;
 mod simulation;
+mod tunnels;
 
 use libtest_mimic::{Arguments, Trial};
 use stopbank_tests::skip;
@@ -37,6 +38,7 @@ fn main() {
     trials.extend(simulation::trials());
     trials.extend(cookies::trials());
     trials.extend(flows::trials());
+    trials.extend(tunnels::trials());
     trials.extend(captures::trials());
     trials.extend(default_configuration::trials());
     trials.extend(differential::trials());

@@ -14,7 +14,8 @@ use stopbank_common::{
     list::{VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY},
     policy::{
         CLASS_CLOSED, CLASS_OBSERVE, FRAGMENTS_DROP, FRAGMENTS_JUDGE, Level as KernelLevel, Limits,
-        MAX_CLASSES, MODE_ENFORCE, MODE_OBSERVE, ROLE_ANY, ROLE_HOST, Region,
+        MAX_CLASSES, MODE_ENFORCE, MODE_OBSERVE, ROLE_ANY, ROLE_HOST, Region, TUNNEL_GRE, TUNNEL_IPIP,
+        TUNNEL_VXLAN,
     },
     simulation::Trace,
 };
@@ -22,7 +23,7 @@ use stopbank_common::{
 use super::{
     generate::{Arrival, World as Generated},
     reference::{Judgement, Reference},
-    world::{Class, Level, Rates, Verdict, World},
+    world::{Class, Level, Rates, Tunnel, Verdict, World},
 };
 use crate::rig::{Rules, SLOT};
 
@@ -118,13 +119,17 @@ fn as_trace(judgement: Judgement) -> Trace {
         observed: judgement.observed.map_or(Trace::NOTHING, |reason| reason as u32),
         action: if judgement.dropped { crate::rig::DROP } else { crate::rig::PASS },
         class: judgement.class.into(),
+        inner: judgement.within.map_or(0, |within| within as u32),
     }
 }
 
 fn shown(trace: Trace) -> String {
     let name = |number: u32| u8::try_from(number).ok().and_then(Reason::from_number);
     let (reason, observed) = (name(trace.reason), name(trace.observed));
-    format!("{reason:?}, observed {observed:?}, class {}, action {}", trace.class, trace.action)
+    format!(
+        "{reason:?}, observed {observed:?}, class {}, action {}, within {}",
+        trace.class, trace.action, trace.inner
+    )
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -179,6 +184,16 @@ fn policy(world: &World) -> Rules {
     let policy = &mut rules.policy;
     policy.fragments = if world.drop_fragments { FRAGMENTS_DROP } else { FRAGMENTS_JUDGE };
     policy.role = if world.host { ROLE_HOST } else { ROLE_ANY };
+    for tunnel in &world.tunnels {
+        policy.tunnels |= match tunnel {
+            Tunnel::Gre => TUNNEL_GRE,
+            Tunnel::Ipip => TUNNEL_IPIP,
+            Tunnel::Vxlan => TUNNEL_VXLAN,
+        };
+    }
+    for (place, port) in policy.vxlan_ports.iter_mut().zip(&world.vxlan_ports) {
+        *place = *port;
+    }
     policy.udp_needs_socket = world.udp_needs_socket.into();
     policy.observed = world.observed.iter().fold(0, |bits, &reason| bits | 1 << reason as u64);
     policy.key = HashKey { words: world.key };

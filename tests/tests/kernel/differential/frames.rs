@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use stopbank_tests::frames::{FrameBuilder, arp, other};
+use stopbank_tests::frames::{Frame, FrameBuilder, arp, other};
 
 use super::{
     generate::{one_in, pick},
@@ -15,7 +15,7 @@ pub(super) const PORTS: [u16; 6] = [53, 80, 443, 4789, 8080, 65_535];
 /// Source ports that worlds may take for amplifiers'.
 pub(super) const AMPLIFIERS: [u16; 6] = [19, 53, 123, 1900, 11_211, 65_472];
 /// Protocols that worlds name.
-pub(super) const PROTOCOLS: [u8; 6] = [0, 1, 47, 58, 59, 253];
+pub(super) const PROTOCOLS: [u8; 8] = [0, 1, 4, 41, 47, 58, 59, 253];
 
 /// Frames of which others are made.
 const TEMPLATES: usize = 300;
@@ -31,7 +31,7 @@ impl Mill {
     pub(super) fn new(random: &mut Random, world: &World, mut sources: Vec<IpAddr>) -> Self {
         // Proven ones send more often than they would by chance.
         sources.extend(world.proven.keys());
-        let templates = (0..TEMPLATES).map(|_| template(random, &sources)).collect();
+        let templates = (0..TEMPLATES).map(|_| template(random, &sources, 0).bytes).collect();
         Self { templates }
     }
 
@@ -71,10 +71,11 @@ fn bend(random: &mut Random, frame: &mut [u8]) {
     }
 }
 
-fn template(random: &mut Random, sources: &[IpAddr]) -> Vec<u8> {
+/// `depth`: how many tunnels it is to go into.
+fn template(random: &mut Random, sources: &[IpAddr], depth: usize) -> Frame {
     match random.below(60) {
-        0 => return arp(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)).bytes,
-        1 => return other(pick(random, &[0x88cc, 0x8847, 0x05dc, 0x888e]), &[7; 40]).bytes,
+        0 => return arp(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)),
+        1 => return other(pick(random, &[0x88cc, 0x8847, 0x05dc, 0x888e]), &[7; 40]),
         _ => {}
     }
     let source = if one_in(random, 16) { strange(random) } else { pick(random, sources) };
@@ -84,8 +85,66 @@ fn template(random: &mut Random, sources: &[IpAddr]) -> Vec<u8> {
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1).into(),
     };
     let frame = tagged(random, FrameBuilder::new(source, destination));
+    if depth < 3 && one_in(random, 3 + 2 * depth) {
+        let inner = template(random, sources, depth + 1);
+        return tunnel(random, frame, source.is_ipv4(), &inner);
+    }
     let frame = extended(random, frame, source.is_ipv4());
-    transport(random, frame, source.is_ipv4()).checksum(0).build().bytes
+    transport(random, frame, source.is_ipv4()).checksum(0).build()
+}
+
+/// A frame in a tunnel, now and then in a first fragment that holds only its beginning.
+fn tunnel(random: &mut Random, frame: FrameBuilder, ipv4: bool, inner: &Frame) -> Frame {
+    let network = &inner[inner.network..];
+    // What the frame says that it carries, or something else.
+    let announced = [inner[inner.network - 2], inner[inner.network - 1]];
+    let ethertype = pick(random, &[[8, 0], [0x86, 0xdd], [0x81, 0], [0x88, 0x3e], [0x88, 0x47], [8, 6]]);
+    let ethertype = if one_in(random, 5) { ethertype } else { announced };
+    let (protocol, mut content) = match random.below(8) {
+        0 | 1 => (47, [&gre(random, ethertype)[..], network].concat()),
+        2 => {
+            // The EtherType of the outermost tag, and what follows it: tags that GRE names.
+            (47, [&[0, 0][..], &inner[12..]].concat())
+        }
+        3 => (47, [&gre(random, [0x65, 0x58])[..], inner].concat()),
+        4 | 5 => {
+            let other = if one_in(random, 8) { 4 } else { 41 };
+            (if announced == [8, 0] { 4 } else { other }, network.to_vec())
+        }
+        _ => {
+            let flags = if one_in(random, 12) { random.next() as u8 } else { 8 };
+            (17, [&[flags, 0, 0, 0, 0, 0, 7, 0][..], inner].concat())
+        }
+    };
+    let mut frame = if one_in(random, 4) { extended(random, frame, ipv4) } else { frame };
+    let rest = if one_in(random, 10) {
+        frame = frame.fragment(0, true);
+        let all = content.len() / 8 * 8;
+        let rest = content.split_off((8 * random.below(16)).min(all));
+        rest.into_iter().take(random.below(60)).collect()
+    } else {
+        Vec::new()
+    };
+    let frame = if protocol == 17 {
+        frame.udp(1_024 + random.below(64_000) as u16, pick(random, &[4789, 4789, 8080, 8472, 443, 53]))
+    } else {
+        frame.protocol(protocol)
+    };
+    let mut frame = frame.payload(&content).checksum(0).build();
+    frame.bytes.extend(rest);
+    frame
+}
+
+/// A GRE header, usually one that a sender makes.
+fn gre(random: &mut Random, ethertype: [u8; 2]) -> Vec<u8> {
+    let flags = pick(random, &[0, 0, 0x80, 0x20, 0x10, 0x30, 0xb0, 0xa0]);
+    let optional = vec![7; 4 * (flags as u8).count_ones() as usize];
+    let (strange, version) = match random.below(16) {
+        0 => (pick(random, &[0x40, 0x08, 0x07]), 0),
+        1 => (0, pick(random, &[1, 2, 7, 0x80, 0xf8])),
+        _ => (0, 0),
+    };
+    [&[flags | strange, version][..], &ethertype, &optional].concat()
 }
 
 /// Addresses that mean something.

@@ -10,7 +10,7 @@ use stopbank_common::{Reason, reason::Kind};
 
 use super::{
     frames::{self, Mill},
-    world::{self, Class, DEFAULT, Level, Lines, Listed, Rate, Rates, Verdict},
+    world::{self, Class, DEFAULT, Level, Lines, Listed, Rate, Rates, Tunnel, Verdict},
 };
 use crate::rig::{LINES, Random};
 
@@ -87,6 +87,11 @@ fn policy(random: &mut Random, sources: &[IpAddr], half: u64) -> world::World {
         host: one_in(random, 2),
         sockets: !one_in(random, 4),
         udp_needs_socket: one_in(random, 2),
+        tunnels: [Tunnel::Gre, Tunnel::Ipip, Tunnel::Vxlan]
+            .into_iter()
+            .filter(|_| !one_in(random, 3))
+            .collect(),
+        vxlan_ports: pick(random, &[&[4789][..], &[4789, 8080], &[443, 8472, 53, 8080]]).to_vec(),
         observed: (0..observed).map(|_| pick(random, &drops)).collect(),
         amplifiers: frames::AMPLIFIERS.into_iter().filter(|_| !one_in(random, 4)).collect(),
         key: std::array::from_fn(|_| random.next()),

@@ -20,12 +20,11 @@ use compare::{Programs, Tallies};
 const WORLDS: u64 = 100;
 const PACKETS: usize = 10_000;
 /// Where it begins; each world has the next seed.
-const SEED: u64 = 20_261_124;
+const SEED: u64 = 20_262_000;
 
-/// Reasons that no generated packet can have: there is always a policy, a whole Ethernet header and no socket to ask
-/// for a cookie; signatures and cookies have tests of their own.
-const NEVER: [Reason; 5] =
-    [Reason::NoPolicy, Reason::MalformedEthernet, Reason::Signature, Reason::BadCookie, Reason::SynCookie];
+/// Reasons that no generated packet can have: there is always a policy, and no socket to ask for a cookie; signatures and
+/// cookies have tests of their own. (An Ethernet header is cut short in tunnels only.)
+const NEVER: [Reason; 4] = [Reason::NoPolicy, Reason::Signature, Reason::BadCookie, Reason::SynCookie];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![crate::trial(

@@ -70,6 +70,14 @@ pub(super) struct Listed {
     pub(super) until_ns: Option<u64>,
 }
 
+/// A kind of tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Tunnel {
+    Gre,
+    Ipip,
+    Vxlan,
+}
+
 /// Everything that a packet is judged by.
 #[derive(Clone, Debug)]
 pub(super) struct World {
@@ -79,6 +87,9 @@ pub(super) struct World {
     pub(super) host: bool,
     pub(super) sockets: bool,
     pub(super) udp_needs_socket: bool,
+    /// Those that are looked into.
+    pub(super) tunnels: BTreeSet<Tunnel>,
+    pub(super) vxlan_ports: Vec<u16>,
     pub(super) observed: BTreeSet<Reason>,
     pub(super) amplifiers: BTreeSet<u16>,
     pub(super) levels: Vec<Level>,

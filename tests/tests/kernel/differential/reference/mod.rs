@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use stopbank_common::{Reason, policy::CLASS_NONE};
 
-use super::world::{DEFAULT, Listed, Rate, Rates, Verdict, World};
+use super::world::{DEFAULT, Listed, Rate, Rates, Tunnel, Verdict, World};
 use limiter::{Arrivals, BYTES, Budget, CONNECTIONS, PACKETS, Payer, Table, cut};
-use packet::{Carried, ICMPV6, Packet, Part, TCP, Transport, UDP};
+use packet::{Carried, ICMPV6, Packet, Part, TCP, Transport, UDP, Within};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +20,15 @@ pub(super) struct Judgement {
     pub(super) observed: Option<Reason>,
     pub(super) class: u8,
     pub(super) dropped: bool,
+    /// What was judged last, if it was not the frame's own packet.
+    pub(super) within: Option<Place>,
+}
+
+/// Where a tunnel carries a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    Ip = 1,
+    Ethernet = 2,
 }
 
 /// The reference, with what it remembers of earlier packets of the same world.
@@ -46,6 +55,7 @@ struct Judged<'w> {
     world: &'w World,
     observed: Option<Reason>,
     class: u8,
+    within: Option<Place>,
 }
 
 impl Judged<'_> {
@@ -63,10 +73,11 @@ impl Judged<'_> {
 impl Reference {
     /// Judges a frame that comes in at `now`.
     pub(super) fn judge(&mut self, world: &World, frame: &[u8], now: u64) -> Judgement {
-        let mut judged = Judged { world, observed: None, class: CLASS_NONE };
+        let mut judged = Judged { world, observed: None, class: CLASS_NONE, within: None };
         let reason = self.reason(&mut judged, frame, now);
-        let passes = [Reason::Passed, Reason::Allowed, Reason::Essential, Reason::NotIp].contains(&reason);
+        let passes = passes(reason);
         Judgement {
+            within: judged.within,
             reason,
             observed: judged.observed,
             class: judged.class,
@@ -87,15 +98,53 @@ impl Reference {
         {
             return Reason::Essential;
         }
+        let reason = self.steps(judged, &packet, frame, now);
+        match packet::tunnel(world, &packet) {
+            Some(kind) if passes(reason) => self.inside(judged, kind, &packet, frame, now).unwrap_or(reason),
+            _ => reason,
+        }
+    }
+
+    /// What a tunnel carries is judged once more, by all but what keeps a host alive; `None` if it is nothing that could be.
+    fn inside(
+        &mut self,
+        judged: &mut Judged<'_>,
+        kind: Tunnel,
+        outer: &Packet,
+        frame: &[u8],
+        now: u64,
+    ) -> Option<Reason> {
+        let (packet, place) = match packet::within(kind, outer) {
+            Ok(Within::Nothing) => return None,
+            Ok(Within::Ip(packet)) => (packet, Place::Ip),
+            Ok(Within::Bridged(packet)) => (packet, Place::Ethernet),
+            Err(malformed) => {
+                judged.class = CLASS_NONE;
+                return Some(malformed);
+            }
+        };
+        (judged.class, judged.within) = (CLASS_NONE, Some(place));
+        if packet::tunnel(judged.world, &packet).is_some() && judged.holds(Reason::NestedTunnel) {
+            return Some(Reason::NestedTunnel);
+        }
+        Some(self.steps(judged, &packet, frame, now))
+    }
+
+    fn steps(&mut self, judged: &mut Judged<'_>, packet: &Packet, frame: &[u8], now: u64) -> Reason {
+        let world = judged.world;
         for step in [lists, legitimacy, sockets] {
-            if let Some(reason) = step(world, &packet, now)
+            // On a link of a tunnel's, who has no address may ask for one; and its sockets need not be this host's.
+            let bridged = judged.within == Some(Place::Ethernet);
+            if let Some(reason) = step(world, packet, now)
+                && !(bridged
+                    && (reason == Reason::BogonSource && asks_for_address(packet) || is_of_sockets(reason)))
                 && judged.holds(reason)
             {
                 return reason;
             }
         }
-        judged.class = class_of(world, &packet);
-        let units = units(&packet, frame);
+        judged.class = class_of(world, packet);
+        let units = units(packet, frame);
         self.limits(judged, packet.source, units, now).unwrap_or(Reason::Passed)
     }
 
@@ -218,6 +267,18 @@ fn units(packet: &Packet, frame: &[u8]) -> [u64; 3] {
 fn is_proven(world: &World, source: IpAddr, now: u64) -> bool {
     let until = cut(source, world.levels[0]).and_then(|source| world.proven.get(&source));
     until.is_some_and(|until| until.is_none_or(|until| until > now))
+}
+
+fn passes(reason: Reason) -> bool {
+    [Reason::Passed, Reason::Allowed, Reason::Essential, Reason::NotIp].contains(&reason)
+}
+
+fn asks_for_address(packet: &Packet) -> bool {
+    packet.source.is_unspecified() && (is_neighbour_discovery(packet) || is_dhcp(packet))
+}
+
+fn is_of_sockets(reason: Reason) -> bool {
+    [Reason::NoListener, Reason::NoConnection, Reason::Amplification, Reason::NoSocket].contains(&reason)
 }
 
 /// RFC 4861 section 11.2 and RFC 6980: from the link itself, and never in fragments.

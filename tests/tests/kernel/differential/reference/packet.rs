@@ -4,10 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use stopbank_common::Reason;
 
+use super::super::world::{Tunnel, World};
+
 pub(in super::super) const TCP: u8 = 6;
 pub(in super::super) const UDP: u8 = 17;
 pub(in super::super) const ICMPV6: u8 = 58;
 const ICMP: u8 = 1;
+const IPV4: u8 = 4;
+const IPV6: u8 = 41;
+const GRE: u8 = 47;
 
 /// What a frame carries.
 pub(super) enum Carried {
@@ -53,6 +58,8 @@ pub(super) struct Packet {
     pub(super) protocol: u8,
     pub(super) part: Part,
     pub(super) transport: Transport,
+    /// What a tunnel would begin with: what follows a UDP header, or else the IP header.
+    content: Vec<u8>,
 }
 
 impl Packet {
@@ -78,19 +85,30 @@ struct Datagram<'f> {
     /// In bytes.
     offset: usize,
     more: bool,
+    /// As far as it is here, and how long the header says it is.
     payload: &'f [u8],
+    said: usize,
 }
 
 fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// IEEE 802.3 and 802.1Q: at most two tags.
+/// IEEE 802.3.
 pub(super) fn read(frame: &[u8]) -> Result<Carried, Reason> {
+    ethernet(frame, false)
+}
+
+/// `cut`: of IP packets, only the beginning is here.
+fn ethernet(frame: &[u8], cut: bool) -> Result<Carried, Reason> {
     if frame.len() < 14 {
         return Err(Reason::MalformedEthernet);
     }
-    let (mut ethertype, mut rest) = (be16(frame, 12), &frame[14..]);
+    network(be16(frame, 12), &frame[14..], cut)
+}
+
+/// 802.1Q: at most two tags.
+fn network(mut ethertype: u16, mut rest: &[u8], cut: bool) -> Result<Carried, Reason> {
     let mut tags = 0;
     while [0x8100, 0x88a8, 0x9100].contains(&ethertype) {
         tags += 1;
@@ -100,15 +118,15 @@ pub(super) fn read(frame: &[u8]) -> Result<Carried, Reason> {
         (ethertype, rest) = (be16(rest, 2), &rest[4..]);
     }
     match ethertype {
-        0x0800 => packet(&ipv4(rest)?).map(Carried::Ip),
-        0x86dd => packet(&ipv6(rest)?).map(Carried::Ip),
+        0x0800 => packet(&ipv4(rest, cut)?).map(Carried::Ip),
+        0x86dd => packet(&ipv6(rest, cut)?).map(Carried::Ip),
         0x0806 => Ok(Carried::Arp),
         _ => Ok(Carried::Other),
     }
 }
 
 /// RFC 791 section 3.1.
-fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Reason> {
+fn ipv4(bytes: &[u8], cut: bool) -> Result<Datagram<'_>, Reason> {
     let malformed = Reason::MalformedIpv4;
     let header = bytes.first_chunk::<20>().ok_or(malformed)?;
     let header_length = usize::from(header[0] % 16) * 4;
@@ -116,7 +134,8 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Reason> {
     if header[0] / 16 != 4 || header_length < 20 {
         return Err(malformed);
     }
-    let payload = bytes.get(header_length..total_length).ok_or(malformed)?;
+    let said = total_length.checked_sub(header_length).ok_or(malformed)?;
+    let payload = held(bytes.get(header_length..).ok_or(malformed)?, said, cut).ok_or(malformed)?;
     let address = |at| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
     let field = be16(header, 6);
     Ok(Datagram {
@@ -127,14 +146,16 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Reason> {
         offset: usize::from(field % 0x2000) * 8,
         more: field & 0x2000 != 0,
         payload,
+        said,
     })
 }
 
 /// RFC 8200 sections 3 and 4.
-fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Reason> {
+fn ipv6(bytes: &[u8], cut: bool) -> Result<Datagram<'_>, Reason> {
     let malformed = Reason::MalformedIpv6;
     let header = bytes.first_chunk::<40>().ok_or(malformed)?;
-    let payload = bytes[40..].get(..usize::from(be16(header, 4))).ok_or(malformed)?;
+    let said = usize::from(be16(header, 4));
+    let payload = held(&bytes[40..], said, cut).ok_or(malformed)?;
     let address = |at: usize| {
         let mut octets = [0; 16];
         octets.copy_from_slice(&header[at..at + 16]);
@@ -153,6 +174,7 @@ fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Reason> {
         offset: 0,
         more: false,
         payload,
+        said,
     };
     extensions(&mut datagram)?;
     Ok(datagram)
@@ -180,6 +202,7 @@ fn extensions(datagram: &mut Datagram<'_>) -> Result<(), Reason> {
         };
         datagram.protocol = header[0];
         datagram.payload = datagram.payload.get(length..).ok_or(malformed)?;
+        datagram.said -= length;
         if kind == FRAGMENT {
             let field = be16(header, 2);
             (datagram.offset, datagram.more) = (usize::from(field / 8) * 8, field % 2 == 1);
@@ -193,7 +216,7 @@ fn extensions(datagram: &mut Datagram<'_>) -> Result<(), Reason> {
 
 /// Fragments: RFC 791, RFC 1858, RFC 6946 (one that is all of its datagram is none), RFC 7112.
 fn packet(datagram: &Datagram<'_>) -> Result<Packet, Reason> {
-    let length = datagram.payload.len();
+    let length = datagram.said;
     let part = match (datagram.offset, datagram.more) {
         (0, false) => Part::Whole,
         (0, true) => Part::First,
@@ -215,7 +238,97 @@ fn packet(datagram: &Datagram<'_>) -> Result<Packet, Reason> {
         protocol: datagram.protocol,
         part,
         transport,
+        content: content(datagram, transport),
     })
+}
+
+/// What a receiver is given of a UDP datagram is as long as its own header says.
+fn content(datagram: &Datagram<'_>, transport: Transport) -> Vec<u8> {
+    let payload = datagram.payload;
+    match transport {
+        Transport::Udp { .. } => payload[8..payload.len().min(be16(payload, 4).into())].to_vec(),
+        _ => payload.to_vec(),
+    }
+}
+
+/// The payload that a header speaks of, which only one that is cut may be short of.
+fn held(rest: &[u8], said: usize, cut: bool) -> Option<&[u8]> {
+    match rest.get(..said) {
+        None if cut => Some(rest),
+        whole => whole,
+    }
+}
+
+/// What a packet carries, if it is a tunnel of a kind that is looked into, and whether an Ethernet header comes first.
+pub(super) enum Within {
+    /// The packet is none, or what it carries cannot be judged.
+    Nothing,
+    Ip(Packet),
+    Bridged(Packet),
+}
+
+/// The kind of tunnel that a packet is.
+pub(super) fn tunnel(world: &World, packet: &Packet) -> Option<Tunnel> {
+    let kind = match (packet.part, packet.protocol, packet.transport) {
+        (Part::Later, ..) => return None,
+        (_, GRE, _) => Tunnel::Gre,
+        (_, IPV4 | IPV6, _) => Tunnel::Ipip,
+        (_, UDP, Transport::Udp { to, .. }) if world.vxlan_ports.contains(&to) => Tunnel::Vxlan,
+        _ => return None,
+    };
+    world.tunnels.contains(&kind).then_some(kind)
+}
+
+/// Looks into it. RFC 2784, RFC 2890, RFC 2003, RFC 4213, RFC 2473, RFC 7348.
+pub(super) fn within(kind: Tunnel, packet: &Packet) -> Result<Within, Reason> {
+    let malformed = Reason::MalformedTunnel;
+    let (content, cut) = (&packet.content[..], packet.part == Part::First);
+    let bridged = |frame| ethernet(frame, cut).map(|carried| (carried, true));
+    let routed = |ethertype, bytes| network(ethertype, bytes, cut).map(|carried| (carried, false));
+    let (carried, bridges) = match kind {
+        Tunnel::Ipip => routed(if packet.protocol == IPV4 { 0x0800 } else { 0x86dd }, content),
+        Tunnel::Vxlan => {
+            let header = content.first_chunk::<8>().ok_or(malformed)?;
+            if header[0] & 8 == 0 {
+                return Err(malformed);
+            }
+            bridged(&content[8..])
+        }
+        Tunnel::Gre => match gre(content, packet.source.is_ipv4())? {
+            Some((0x6558, frame)) => bridged(frame),
+            Some((ethertype, bytes)) => routed(ethertype, bytes),
+            None => return Ok(Within::Nothing),
+        },
+    }?;
+    Ok(match carried {
+        Carried::Ip(packet) if bridges => Within::Bridged(packet),
+        Carried::Ip(packet) => Within::Ip(packet),
+        Carried::Arp | Carried::Other => Within::Nothing,
+    })
+}
+
+/// The type of what GRE carries, and that; nothing of version 1, which is PPTP's.
+fn gre(bytes: &[u8], ipv4: bool) -> Result<Option<(u16, &[u8])>, Reason> {
+    let malformed = Reason::MalformedTunnel;
+    let header = bytes.first_chunk::<4>().ok_or(malformed)?;
+    match header[1] % 8 {
+        0 => {}
+        1 => return Ok(None),
+        _ => return Err(malformed),
+    }
+    if header[0] & 0x40 != 0 {
+        return Err(malformed);
+    }
+    let optional = [0x80, 0x20, 0x10].iter().filter(|&&bit| header[0] & bit != 0).count();
+    let rest = bytes.get(4 + 4 * optional..).ok_or(malformed)?;
+    let ethertype = be16(header, 2);
+    if ethertype == 0x883e && header[..2] == [0, 0] {
+        // WCCP: its second version has a header of four bytes.
+        let more = if rest.first().ok_or(malformed)? / 16 == 4 { 0 } else { 4 };
+        let rest = rest.get(more..).ok_or(malformed)?;
+        return Ok(Some((if ipv4 { 0x0800 } else { 0x86dd }, rest)));
+    }
+    Ok(Some((ethertype, rest)))
 }
 
 /// RFC 9293 section 3.1, RFC 768, RFC 792, RFC 4443.
@@ -234,7 +347,7 @@ fn transport(datagram: &Datagram<'_>, whole: bool) -> Result<Transport, Reason> 
             let header = bytes.first_chunk::<8>().ok_or(Reason::MalformedUdp)?;
             let length = usize::from(be16(header, 4));
             // Of a first fragment the rest is elsewhere.
-            if length < 8 || (whole && length > bytes.len()) {
+            if length < 8 || (whole && length > datagram.said) {
                 return Err(Reason::MalformedUdp);
             }
             Ok(Transport::Udp { from: be16(header, 0), to: be16(header, 2) })
