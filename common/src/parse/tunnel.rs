@@ -5,8 +5,8 @@
 //! that packet by the same code as any other.
 
 use super::{
-    Cursor, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Facts, Fragment, Layout, MAX_VLAN_TAGS, Network, Notes, is_vlan,
-    parse_v4, parse_v6, protocol,
+    Cursor, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Facts, Fragment, Layout, Network, Notes, is_vlan, parse_v4,
+    parse_v6, protocol,
 };
 use crate::{
     Reason,
@@ -152,14 +152,15 @@ pub fn parse_tunnel(
         }
         ethertype = read.be16::<12>();
     }
-    let mut tags = 0;
-    while is_vlan(ethertype) {
-        header += 4;
-        if tags == MAX_VLAN_TAGS || held < header {
-            return Err(Reason::MalformedVlan);
+    // No loop: Linux 6.1 takes none whose last instruction falls through to its first.
+    if is_vlan(ethertype) {
+        ethertype = read_tag(&mut cursor, held, &mut header)?;
+        if is_vlan(ethertype) {
+            ethertype = read_tag(&mut cursor, held, &mut header)?;
+            if is_vlan(ethertype) {
+                return Err(Reason::MalformedVlan);
+            }
         }
-        ethertype = cursor.take::<4>().ok_or(Reason::MalformedVlan)?.be16::<2>();
-        tags += 1;
     }
     if ethertype != ETHERTYPE_IPV4 && ethertype != ETHERTYPE_IPV6 {
         return Ok(None);
@@ -171,6 +172,16 @@ pub fn parse_tunnel(
         ethernet,
         cut: outer.fragment == Fragment::First,
     }))
+}
+
+/// The type behind a VLAN tag, which `header` then includes.
+#[inline(always)]
+fn read_tag(cursor: &mut Cursor<'_>, held: u32, header: &mut u32) -> Result<u16, Reason> {
+    *header += 4;
+    if held < *header {
+        return Err(Reason::MalformedVlan);
+    }
+    Ok(cursor.take::<4>().ok_or(Reason::MalformedVlan)?.be16::<2>())
 }
 
 /// The length of a VXLAN header.
