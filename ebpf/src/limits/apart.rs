@@ -6,7 +6,7 @@
 
 use stopbank_common::{
     Reason,
-    gcra::{Cell as _, Dimension, admit_one},
+    gcra::{Cell as _, Dimension, admit},
     policy::{CLASS_CLOSED, CLASS_PRECISE, Policy},
 };
 
@@ -61,7 +61,7 @@ extern "C" fn totals_apart(packet: *mut Packet, policy: *const Policy, what: u64
         let within = if what == ASK {
             limit.after(total_cell.load(), now, count).is_some()
         } else {
-            admit_one(&total_cell, now, limit, count)
+            admit(&total_cell, now, limit, count)
         };
         if !within
             && reserve_spent(total, class, packet, policy, dimension, now, what)
