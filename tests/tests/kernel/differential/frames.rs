@@ -137,7 +137,7 @@ fn tunnel(random: &mut Random, frame: FrameBuilder, ipv4: bool, inner: &Frame) -
 
 /// A GRE header, usually one that a sender makes.
 fn gre(random: &mut Random, ethertype: [u8; 2]) -> Vec<u8> {
-    let flags = pick(random, &[0, 0, 0x80, 0x20, 0x10, 0x30, 0xb0, 0xa0]);
+    let flags: u8 = pick(random, &[0, 0, 0x80, 0x20, 0x10, 0x30, 0xb0, 0xa0]);
     let optional = vec![7; 4 * flags.count_ones() as usize];
     let (strange, version) = match random.below(16) {
         0 => (pick(random, &[0x40, 0x08, 0x07]), 0),
