@@ -128,8 +128,9 @@ fn options(topology: &Topology) {
         // Answers that were on their way before the agent saw it promise what the kernel does not keep any more.
         let follows = || agent.log().contains("SYN cookies follow");
         assert!(eventually(Duration::from_secs(5), follows), "{}", agent.log());
-        let plain = agreed(topology, v6);
-        assert!(plain.nothing(), "{plain:?} {:?} {}", site.counts(), agent.log());
+        // Now and then one is left to the kernel, lest its listener forgets that it is to expect cookies.
+        let plain = (0..3).any(|_| agreed(topology, v6).nothing());
+        assert!(plain, "{:?} {}", site.counts(), agent.log());
         Download::start(topology, server_address(v6), "10G").succeeds(&digest);
         topology.server.sysctl("ipv4/tcp_timestamps", "2").unwrap();
         drop(agent);
