@@ -180,7 +180,7 @@ fn families(measured: &Measured) -> Vec<MetricFamily> {
         gauge(
             "source_state_bytes",
             "Memory for the rates of all sources, fixed at load.",
-            (u64::from(measured.source_lines) * size_of::<Line>() as u64) as f64,
+            (u64::from(crate::config::source_lines(measured.source_lines)) * size_of::<Line>() as u64) as f64,
         ),
         flow_gauge(measured, "flow_table_capacity", "Flows that a gateway's table has room for.", |flows| {
             flows.capacity as f64
@@ -389,7 +389,7 @@ mod tests {
             "stopbank_mode{mode=\"observe\"} 0",
             "stopbank_interface_attached{interface=\"eth0\",mode=\"native\"} 1",
             "stopbank_events_lost_total 0",
-            "stopbank_source_state_bytes 16777216",
+            "stopbank_source_state_bytes 20971520",
             "stopbank_config_last_reload_success_timestamp_seconds 1700000000",
             "stopbank_flow_table_capacity 524288",
             "stopbank_flow_table_flows 1000",

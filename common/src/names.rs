@@ -13,8 +13,7 @@ pub const CLOCKS: &str = "CLOCKS";
 pub const POLICY: &str = "POLICY";
 /// `LpmTrie<ListKey, ListEntry>`: dynamic allow, deny and ban entries, IPv4 and IPv6 alike.
 pub const LISTS: &str = "LISTS";
-/// `Array<exact::Bucket, BUCKETS>`: those of them that are for single addresses, as far as they find room. Begins anew with each
-/// agent.
+/// `Array<exact::Bucket, BUCKETS>`: those of them that are for single addresses, as far as they find room.
 pub const LISTS_EXACT: &str = "LISTS_EXACT";
 /// `Array<u64, 1>`: what of the lists is in use, bits of [`crate::index`]`::STATE_…`.
 pub const LISTS_STATE: &str = "LISTS_STATE";
@@ -59,9 +58,10 @@ pub const OPTIONS: &str = "OPTIONS";
 /// `PerCpuArray<u64, 1>`: where in the frame at hand the packet begins that a tunnel carries.
 pub const INNER: &str = "INNER";
 /// Every map of the BPF object that outlives the agent: pinned by name below the agent's pin directory.
-pub const PINNED_MAPS: [&str; 19] = [
+pub const PINNED_MAPS: [&str; 20] = [
     POLICY,
     LISTS,
+    LISTS_EXACT,
     LISTS_STATE,
     LISTS_COARSE,
     LISTS_FILTER,

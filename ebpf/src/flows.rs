@@ -71,9 +71,7 @@ pub(crate) extern "C" fn judge_by_flows(packet: *mut Packet, policy: *const Poli
         return verdict::NONE;
     }
     if now < state.learning_until_ns {
-        if packet.observed == verdict::NONE {
-            packet.observed = reason;
-        }
+        packet.note(reason);
         return verdict::NONE;
     }
     reason

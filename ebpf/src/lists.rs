@@ -30,7 +30,7 @@ const ANY_SIZE: usize = 1 << 12;
 #[btf_map]
 static LISTS_EXACT: Array<Bucket, BUCKETS, MAPPED> = Array::new();
 
-/// What of the lists is in use; read once a packet, so that it is judged by one generation.
+/// What of the lists is in use. Each step reads it once, so that it goes by one generation.
 #[btf_map]
 static LISTS_STATE: Array<u64, 1> = Array::new();
 

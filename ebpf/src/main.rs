@@ -238,10 +238,16 @@ impl Packet {
         if policy.mode == MODE_ENFORCE {
             return self.stands(policy, cookie);
         }
-        if self.observed == verdict::NONE {
-            self.observed = cookie;
-        }
+        self.note(cookie);
         false
+    }
+
+    /// Notes what a rule that is only observed would have done; of several, the first.
+    #[inline(always)]
+    const fn note(&mut self, reason: u32) {
+        if self.observed == verdict::NONE {
+            self.observed = reason;
+        }
     }
 
     /// Whether a step's verdict stands. That of a rule which is only observed is noted, and the packet goes on.
@@ -251,9 +257,7 @@ impl Packet {
         if policy.observed >> (reason & 63) & 1 == 0 && class.flags & CLASS_OBSERVE == 0 {
             return true;
         }
-        if self.observed == verdict::NONE {
-            self.observed = reason;
-        }
+        self.note(reason);
         false
     }
 }

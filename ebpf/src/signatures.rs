@@ -64,9 +64,7 @@ pub(crate) extern "C" fn judge_by_signatures(
             if signature.fields & field::OBSERVE == 0 {
                 return Reason::Signature as u32;
             }
-            if packet.observed == verdict::NONE {
-                packet.observed = Reason::Signature as u32;
-            }
+            packet.note(Reason::Signature as u32);
         }
         asked >>= 1;
         number += 1;

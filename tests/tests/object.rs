@@ -4,6 +4,7 @@ use aya_obj::{Object, generated::bpf_map_type::*};
 use stopbank_common::{
     Address,
     counters::{Counters, SLOTS, Tally},
+    exact::{BUCKETS, Bucket},
     flow::{FlowLine, FlowState},
     gcra::Line,
     index::{Coarse, PIECES},
@@ -48,6 +49,7 @@ fn the_object_holds_the_maps_that_user_space_knows() {
             size_of::<ListEntry>() as u32,
             LIST_CAPACITY,
         ),
+        (names::LISTS_EXACT, BPF_MAP_TYPE_ARRAY, key, size_of::<Bucket>() as u32, BUCKETS as u32),
         (names::LISTS_STATE, BPF_MAP_TYPE_ARRAY, key, cell, 1),
         (names::LISTS_COARSE, BPF_MAP_TYPE_ARRAY, key, size_of::<Coarse>() as u32, 1),
         (names::LISTS_FILTER, BPF_MAP_TYPE_ARRAY_OF_MAPS, key, 4, 2),
@@ -92,7 +94,6 @@ fn the_object_holds_the_maps_that_user_space_knows() {
             names::SIMULATED_NOW,
             names::TRACE,
             names::COOKIE_LISTENERS,
-            names::LISTS_EXACT,
             names::SEGMENT,
             names::INNER,
             names::OPTIONS,

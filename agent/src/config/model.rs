@@ -36,7 +36,7 @@ impl Mode {
 /// What becomes of IP fragments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fragments {
-    /// They are judged like other packets; later ones, which carry no ports, by the default class.
+    /// They are judged like other packets; later ones, which carry no ports, by the class for fragments.
     Judge,
     /// All are dropped.
     Drop,
@@ -458,7 +458,8 @@ impl Config {
         for class in &self.classes {
             let limited =
                 !class.per_source.is_empty() || !class.per_prefix.is_empty() || !class.total.is_empty();
-            if !class.closed && !limited {
+            let judged = !class.signatures.is_empty() || class.syn_cookies.mode != CookieMode::Off;
+            if !class.closed && !limited && !judged {
                 notes.push(format!(
                     "class `{}` has no limits: its packets are counted apart, and pass",
                     class.name

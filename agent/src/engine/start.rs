@@ -136,6 +136,8 @@ impl State {
     /// for that any more.
     pub(super) fn install(&mut self, kept: &Kept, reused: &[u32]) -> Result<(), DatapathError> {
         let before = self.datapath.kept()?;
+        // Once before it has its new name, should this agent end in between, and once more after, for what matches until then.
+        reused.iter().for_each(|counter| drop(self.datapath.reset_signature(*counter)));
         self.datapath.keep(kept)?;
         if let Err(error) = self.datapath.install(&mut self.policy) {
             if let Err(error) = self.datapath.keep(&before) {

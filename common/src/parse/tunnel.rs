@@ -32,6 +32,10 @@ const GRE_PPTP: u8 = 1;
 
 /// The network identifier is valid (RFC 7348 section 5): what has not set it is not VXLAN.
 const VXLAN_VALID: u8 = 0x08;
+/// What follows is told by the fourth byte (VXLAN-GPE, draft-ietf-nvo3-vxlan-gpe).
+const VXLAN_NEXT_PROTOCOL: u8 = 0x04;
+/// An Ethernet frame, there.
+const VXLAN_ETHERNET: u8 = 3;
 
 /// Furthest that a frame is looked into, in bytes: what comes before are at most two tags and an IPv6 header with eight of
 /// the longest extension headers. A number of bits, for a mask.
@@ -188,7 +192,10 @@ fn read_tag(cursor: &mut Cursor<'_>, held: u32, header: &mut u32) -> Result<u16,
 #[inline(always)]
 fn read_vxlan(cursor: &mut Cursor<'_>) -> Result<u32, Reason> {
     let header = cursor.take::<8>().ok_or(Reason::MalformedTunnel)?;
-    if header.byte::<0>() & VXLAN_VALID == 0 { Err(Reason::MalformedTunnel) } else { Ok(8) }
+    let flags = header.byte::<0>();
+    // Of VXLAN-GPE only Ethernet is looked into, and nothing else passes: bare IP, read as Ethernet, would be anybody's.
+    let unread = flags & VXLAN_NEXT_PROTOCOL != 0 && header.byte::<3>() != VXLAN_ETHERNET;
+    if flags & VXLAN_VALID == 0 || unread { Err(Reason::MalformedTunnel) } else { Ok(8) }
 }
 
 /// The length of a GRE header, and the type of what follows; `None` for PPTP. Reserved bits are not looked at: a header that a

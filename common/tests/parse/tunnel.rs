@@ -38,6 +38,15 @@ fn gre(flags: u8, version: u8, ethertype: u16, rest: &[u8]) -> Vec<u8> {
     [&[flags, version][..], &ethertype.to_be_bytes(), rest].concat()
 }
 
+/// What follows is told by a number of its own.
+fn gpe(next: u8, carried: &[u8]) -> Vec<u8> {
+    let mut header = vxlan(0x0c, carried);
+    // Behind UDP's header.
+    let at = header.len() - carried.len() - 8;
+    header[at + 3] = next;
+    header
+}
+
 fn vxlan(flags: u8, frame: &[u8]) -> Vec<u8> {
     udp(&[&[flags, 0, 0, 0, 0, 0, 7, 0], frame].concat())
 }
@@ -76,7 +85,8 @@ fn tunnels(ethertype: u16, packet: &[u8]) -> Vec<(&'static str, Vec<u8>, usize)>
         ("GRE that bridges", around_v4(47, &gre(0, 0, 0x6558, &frame)), 52),
         ("GRE that bridges tags", around_v4(47, &gre(0x20, 0, 0x6558, &[&[9; 4], &tags[..]].concat())), 64),
         ("VXLAN", around_v4(17, &vxlan(8, &frame)), 64),
-        ("VXLAN over IPv6 with tags", ethernet(IPV6, &v6(17, &vxlan(0xff, &tags))), 92),
+        ("VXLAN over IPv6 with tags", ethernet(IPV6, &v6(17, &vxlan(0xfb, &tags))), 92),
+        ("VXLAN-GPE with Ethernet", around_v4(17, &gpe(3, &frame)), 64),
     ]
 }
 
@@ -158,6 +168,8 @@ fn what_no_sender_makes_is_malformed() {
         (padded(in_gre(&gre(0xb0, 0, IPV4, &[0; 11]))), Reason::MalformedTunnel),
         (padded(in_gre(&gre(0, 0, 0x883e, &[]))), Reason::MalformedTunnel),
         (in_udp(&vxlan(0xf7, &frame)), Reason::MalformedTunnel),
+        (in_udp(&gpe(1, &packet)), Reason::MalformedTunnel),
+        (in_udp(&gpe(0, &frame)), Reason::MalformedTunnel),
         (padded(in_udp(&udp(&[8, 0, 0, 0, 0, 0, 7]))), Reason::MalformedTunnel),
         (padded(in_udp(&vxlan(8, &frame[..13]))), Reason::MalformedEthernet),
         (padded(in_gre(&gre(0, 0, 0x8100, &[0, 0, 8]))), Reason::MalformedVlan),

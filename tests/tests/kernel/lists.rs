@@ -22,6 +22,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             "lists: thousands of single addresses, more than their table has room for",
             many_addresses,
         ),
+        crate::trial(
+            "lists: many entries that come while list files are being replaced hold at once",
+            many_meanwhile,
+        ),
         crate::trial("lists: an allowed source passes whatever else is wrong with it", allowed),
     ]
 }
@@ -143,6 +147,28 @@ fn many_addresses() {
         };
         assert_eq!(reason(&datapath, &address(i)), expected, "{}", address(i));
     }
+}
+
+/// As an agent does that takes the lists over: what was in force can still be gone back to when its own entries come.
+fn many_meanwhile() {
+    let mut datapath = rig::load(Rules::new());
+    let prefix = |i: u32| format!("{}.{}.0.0/16", 11 + i % 100, i / 100);
+    let address = |i: u32| format!("{}.{}.1.2", 11 + i % 100, i / 100);
+    (0..60).for_each(|i| put(&mut datapath, &prefix(i), VERDICT_DENY, 0));
+    datapath.install_lists(None).unwrap();
+    (60..300).for_each(|i| put(&mut datapath, &prefix(i), VERDICT_DENY, 0));
+    let all_hold = |datapath: &Datapath| {
+        for i in (0..300).step_by(7) {
+            assert_eq!(reason(datapath, &address(i)), Denied, "{}", address(i));
+            assert_eq!(reason(datapath, &address(i + 300)), Passed, "{}", address(i + 300));
+        }
+    };
+    all_hold(&datapath);
+    datapath.settle_lists().unwrap();
+    all_hold(&datapath);
+    datapath.install_lists(None).unwrap();
+    datapath.revert_lists().unwrap();
+    all_hold(&datapath);
 }
 
 fn allowed() {

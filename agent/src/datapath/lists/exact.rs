@@ -1,6 +1,7 @@
 //! Dynamic entries for single addresses, where the program finds them without a call ([`stopbank_common::exact`]).
 
 use std::{
+    collections::HashSet,
     io,
     sync::atomic::Ordering::{Relaxed, Release},
     time::{Duration, Instant},
@@ -50,6 +51,18 @@ impl Exact {
         if let Some(place) = key(prefix).and_then(|key| self.find(key)) {
             self.word(place, 2).store(0, Release);
             self.emptied[place] = Some(Instant::now());
+        }
+    }
+
+    /// Takes away what an earlier agent left and nobody wants any more.
+    pub(super) fn keep_only(&mut self, prefixes: impl Iterator<Item = IpNet>) {
+        let keys: HashSet<[u64; 2]> = prefixes.filter_map(key).collect();
+        for place in 0..BUCKETS * WAYS {
+            let address = [0, 1].map(|word| self.word(place, word).load(Relaxed));
+            if self.word(place, 2).load(Relaxed) != 0 && !keys.contains(&address) {
+                self.word(place, 2).store(0, Release);
+                self.emptied[place] = Some(Instant::now());
+            }
         }
     }
 

@@ -126,26 +126,48 @@ impl Generation {
     /// The kernel may copy a word by bytes: a packet then meets some bytes of the old word and some of the new one. They
     /// differ in marks only, and each of those is right, before or after.
     pub(super) fn mark(&mut self, range: &Range, marks: &[u16]) -> io::Result<Vec<usize>> {
-        let (mut fresh, mut changed) = (Vec::new(), Vec::new());
+        let (mut fresh, mut changed, mut undo) = (Vec::new(), Vec::new(), Vec::new());
         let mut current = None;
         for (group, marks) in (range.first >> 4..).zip(marks) {
             let place = Place { top: group << 12, family: range.family };
             let (number, word) = (place.piece() as usize, &mut self.words[word_at(place)]);
             let after = Word(*word).with_marks(*marks).0;
-            if *word == after {
+            if *word == after && (after == 0 || self.pieces[number].is_some()) {
                 continue;
             }
-            *word = after;
+            undo.push((word_at(place), std::mem::replace(word, after)));
             if current.is_some_and(|current| current != number) {
-                fresh.extend(self.write(current, &mut changed)?);
+                match self.write(current, &mut changed) {
+                    Ok(made) => fresh.extend(made),
+                    Err(error) => return Err(self.undo(&undo, error)),
+                }
             }
             current = Some(number);
             changed.push((place.word(), after));
         }
-        fresh.extend(self.write(current, &mut changed)?);
-        self.write_filter(range)?;
-        self.write_summary(range)?;
-        Ok(fresh)
+        let written = self.write(current, &mut changed).and_then(|made| {
+            fresh.extend(made);
+            self.write_filter(range)?;
+            self.write_summary(range)
+        });
+        match written {
+            Ok(()) => Ok(fresh),
+            Err(error) => Err(self.undo(&undo, error)),
+        }
+    }
+
+    /// Takes back what the kernel may not have, so that the next attempt writes it again. (What it has of it are marks too many, which
+    /// only cost a look-up.)
+    fn undo(&mut self, words: &[(usize, u64)], error: io::Error) -> io::Error {
+        for (at, word) in words.iter().rev() {
+            self.words[*at] = *word;
+        }
+        error
+    }
+
+    /// Makes pieces anew when they are needed next.
+    pub(super) fn forget(&mut self, pieces: &[usize]) {
+        pieces.iter().for_each(|piece| self.pieces[*piece] = None);
     }
 
     /// Brings the filter in line with the index in a range.
@@ -163,12 +185,18 @@ impl Generation {
             let addresses = if marked { u64::MAX } else { self.addresses[at as usize / 2] };
             for (at, bits) in [(at, bits), (at + 1, addresses)] {
                 if self.bits[at as usize] != bits {
-                    self.bits[at as usize] = bits;
                     changed.push((at, bits));
                 }
             }
         }
-        sys::insert_all(self.filter.as_fd(), changed.into_iter())
+        self.write_bits(&changed)
+    }
+
+    /// Writes words of the filter's map.
+    fn write_bits(&mut self, changed: &[(u32, u64)]) -> io::Result<()> {
+        sys::insert_all(self.filter.as_fd(), changed.iter().copied())?;
+        changed.iter().for_each(|(at, bits)| self.bits[*at as usize] = *bits);
+        Ok(())
     }
 
     /// The shortest prefixes of which a quarter at most have anything in them, or the longest there are: two bits of the
@@ -204,11 +232,10 @@ impl Generation {
             let bits = (0..64)
                 .fold(0, |bits, bit| bits | u64::from(self.any(family, word << 6 | bit, length)) << bit);
             if self.bits[at] != bits {
-                self.bits[at] = bits;
                 changed.push((at as u32, bits));
             }
         }
-        sys::insert_all(self.filter.as_fd(), changed.into_iter())
+        self.write_bits(&changed)
     }
 
     /// Writes words of a piece; its number if it had to be made.

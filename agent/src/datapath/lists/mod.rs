@@ -49,7 +49,9 @@ pub(super) struct Lists {
     trie: LpmTrie<MapData, [u8; 16], Shared<ListEntry>>,
     exact: Exact,
     state_map: Array<MapData, u64>,
-    coarse: Array<MapData, Coarse>,
+    coarse_map: Array<MapData, Coarse>,
+    /// What that map holds.
+    coarse: Coarse,
     filter: MapData,
     index: MapData,
     leaves: MapData,
@@ -81,7 +83,8 @@ impl Lists {
             exact: Exact::open(exact).map_err(|error| DatapathError::kernel("map LISTS_EXACT", &error))?,
             trie: maps::typed(maps::take(ebpf, names::LISTS)?, names::LISTS)?,
             state_map,
-            coarse: maps::typed(maps::take(ebpf, names::LISTS_COARSE)?, names::LISTS_COARSE)?,
+            coarse_map: maps::typed(maps::take(ebpf, names::LISTS_COARSE)?, names::LISTS_COARSE)?,
+            coarse: Coarse::default(),
             filter: outer(ebpf, names::LISTS_FILTER)?,
             index: outer(ebpf, names::LISTS_INDEX)?,
             leaves: outer(ebpf, names::LISTS_LEAVES)?,
@@ -91,11 +94,13 @@ impl Lists {
             current: None,
             before: None,
         };
-        for (prefix, entry) in lists.entries()? {
+        let entries = lists.entries()?;
+        lists.exact.keep_only(entries.iter().map(|(prefix, _)| *prefix));
+        for (prefix, entry) in entries {
             lists.dynamic.insert(prefix);
             lists.exact.insert(prefix, entry);
         }
-        lists.set_coarse(None)?;
+        lists.rebuild_coarse()?;
         Ok(lists)
     }
 
@@ -110,7 +115,11 @@ impl Lists {
         if let Some(generation) = &mut self.current {
             generation.enter(prefix).map_err(failed)?;
         }
-        self.set_coarse(Some(prefix))?;
+        if self.current.is_none() {
+            let mut coarse = self.coarse;
+            cover(&mut coarse, prefix);
+            self.set_coarse(coarse)?;
+        }
         // What lies within is compared with before the entry is found.
         self.set_state(self.wanted(self.dynamic.len() + 1))?;
         let key = list_key(prefix);
@@ -120,17 +129,28 @@ impl Lists {
             prefix_bits: key.prefix_len() as u8,
             reserved: [0; 6],
         };
+        let before = self.trie.get(&key, 0).ok();
         self.trie
             .insert(&key, Shared(value), 0)
             .map_err(|error| DatapathError::kernel(format!("put {prefix} on the lists"), &error))?;
-        self.exact.insert(prefix, entry);
         self.dynamic.insert(prefix);
-        self.mark(prefix).map_err(failed)
+        if let Err(error) = self.mark(prefix) {
+            // An entry that is nowhere marked would be one that nobody is held against.
+            match before {
+                Some(before) => drop(self.trie.insert(&key, before, 0)),
+                None => {
+                    self.dynamic.remove(prefix);
+                    drop(self.trie.remove(&key));
+                }
+            }
+            return Err(failed(error));
+        }
+        self.exact.insert(prefix, entry);
+        Ok(())
     }
 
     pub(super) fn remove(&mut self, prefix: IpNet) -> Result<bool, DatapathError> {
         let prefix = prefix.trunc();
-        let failed = |error: io::Error| DatapathError::kernel(format!("take {prefix} off the lists"), &error);
         self.own_index()?;
         self.exact.remove(prefix);
         match self.trie.remove(&list_key(prefix)) {
@@ -141,9 +161,12 @@ impl Lists {
             }
         }
         self.dynamic.remove(prefix);
-        self.mark(prefix).map_err(failed)?;
+        // Marks too many only cost a look-up, and go with the next change here.
+        drop(self.mark(prefix));
         self.set_state(self.wanted(self.dynamic.len()))?;
-        self.set_coarse(None)?;
+        if self.current.is_none() {
+            self.rebuild_coarse()?;
+        }
         Ok(true)
     }
 
@@ -189,7 +212,9 @@ impl Lists {
                 Some(made)
             }
         };
-        self.set_coarse(None)?;
+        if generation.is_none() {
+            self.rebuild_coarse()?;
+        }
         let before = (self.state, std::mem::replace(&mut self.current, generation));
         let state = slot | self.wanted(self.dynamic.len()) & !STATE_SLOT;
         if let Err(error) = self.set_state(state) {
@@ -215,14 +240,24 @@ impl Lists {
             }
         }
         drop(generation);
+        if self.current.is_none() && self.dynamic.len() > DIRECT {
+            // They became too many while there was something to go back to.
+            self.install(Some(Generation::build(Arc::default())?))?;
+            return self.settle();
+        }
         Ok(())
     }
 
     /// Goes back to what was in force before the last install. The dynamic entries must be those of then.
     pub(super) fn revert(&mut self) -> Result<(), DatapathError> {
         let Some((state, generation)) = self.before.take() else { return Ok(()) };
+        if generation.is_none() {
+            self.rebuild_coarse()?;
+        }
         self.set_state(state)?;
         self.current = generation;
+        // The next generation goes where the one that is given up here was. Without waiting it is as right as it is now.
+        let _ = self.wait_for_programs();
         Ok(())
     }
 
@@ -259,24 +294,20 @@ impl Lists {
         self.state & STATE_SLOT | indexed | dynamic
     }
 
-    /// Tells the program where there are dynamic entries, and `more`, while they are looked up without an index.
-    fn set_coarse(&mut self, more: Option<IpNet>) -> Result<(), DatapathError> {
-        if self.dynamic.len() > DIRECT {
-            return Ok(());
-        }
+    /// Tells the program where there are dynamic entries, while they are looked up without an index. Right for any number of
+    /// them; the more there are, the more sources are looked up.
+    fn rebuild_coarse(&mut self) -> Result<(), DatapathError> {
         let mut coarse = Coarse::default();
-        for prefix in self.dynamic.iter().chain(more) {
-            let (first, last) = (Address::from(prefix.network()), Address::from(prefix.broadcast()));
-            let bits = match prefix {
-                // All that come before the byte may be any.
-                IpNet::V6(v6) if v6.prefix_len() < 24 => COARSE_BITS / 2..=COARSE_BITS - 1,
-                _ => coarse_bit(&first)..=coarse_bit(&last),
-            };
-            for bit in bits {
-                coarse[bit / 64] |= 1 << (bit % 64);
-            }
-        }
-        self.coarse.set(0, coarse, 0).map_err(|error| DatapathError::kernel("write LISTS_COARSE", &error))
+        self.dynamic.iter().for_each(|prefix| cover(&mut coarse, prefix));
+        self.set_coarse(coarse)
+    }
+
+    fn set_coarse(&mut self, coarse: Coarse) -> Result<(), DatapathError> {
+        self.coarse_map
+            .set(0, coarse, 0)
+            .map_err(|error| DatapathError::kernel("write LISTS_COARSE", &error))?;
+        self.coarse = coarse;
+        Ok(())
     }
 
     fn set_state(&mut self, state: u64) -> Result<(), DatapathError> {
@@ -299,7 +330,15 @@ impl Lists {
             generation.pieces().enumerate().filter(|(number, _)| fresh.contains(number)).collect();
         let elements =
             fresh.iter().map(|(number, piece)| ((first + number) as u32, piece.as_raw_fd() as u32));
-        sys::insert_all(self.index.fd().as_fd(), elements)
+        let written = sys::insert_all(self.index.fd().as_fd(), elements);
+        if written.is_err() {
+            // Made anew when they are needed next: nobody reads them where they are.
+            let fresh: Vec<usize> = fresh.iter().map(|(number, _)| *number).collect();
+            if let Some(generation) = &mut self.current {
+                generation.forget(&fresh);
+            }
+        }
+        written
     }
 
     /// Entries are marked in an index that this agent has made; an earlier agent's only serves until then.
@@ -347,6 +386,19 @@ impl super::Datapath {
     /// The entries of list files in force.
     pub fn filed(&self) -> Option<&Arc<PrefixSet>> {
         self.lists.current.as_ref().map(Generation::entries)
+    }
+}
+
+/// Sets the bits of all addresses of a prefix.
+fn cover(coarse: &mut Coarse, prefix: IpNet) {
+    let (first, last) = (Address::from(prefix.network()), Address::from(prefix.broadcast()));
+    let bits = match prefix {
+        // All that come before the byte may be any.
+        IpNet::V6(v6) if v6.prefix_len() < 24 => COARSE_BITS / 2..=COARSE_BITS - 1,
+        _ => coarse_bit(&first)..=coarse_bit(&last),
+    };
+    for bit in bits {
+        coarse[bit / 64] |= 1 << (bit % 64);
     }
 }
 

@@ -159,6 +159,22 @@ fn database(nodes: &[[u32; 2]], data: &[u8], ip_version: u8) -> Vec<u8> {
     out
 }
 
+/// Sizes that are less than they say once they are multiplied.
+#[test]
+fn a_tree_of_more_nodes_than_there_can_be_is_refused() {
+    let whole = database(&[[1, 1]], &[], 4);
+    let at = whole.windows(10).position(|text| text == b"node_count").unwrap() + 10;
+    for nodes in [0x0aaa_aaaa_aaaa_aaab_u64, 0x1000_0000_0000_0001, u64::from(u32::MAX) + 1, u64::MAX] {
+        let mut bytes = whole[..at].to_vec();
+        // An unsigned number of eight bytes: an extended type.
+        bytes.extend([0x08, 0x02]);
+        bytes.extend(nodes.to_be_bytes());
+        bytes.extend(&whole[at + 5..]);
+        let error = of_database(&bytes).unwrap_err();
+        assert!(error.contains("more nodes than there can be"), "{error}");
+    }
+}
+
 fn of_database(bytes: &[u8]) -> Result<Parsed, String> {
     let now = SystemTime::now();
     let wanted = Wanted::by(&list(Path::new("/nowhere"), Format::Mmdb, &["NZ"]), now, now);

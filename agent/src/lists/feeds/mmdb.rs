@@ -46,11 +46,15 @@ pub(super) fn parse(bytes: &[u8], wanted: &Wanted) -> Result<Parsed, FeedError> 
     if !matches!(record_bits, 24 | 28 | 32) || !matches!(version, 4 | 6) {
         return Err(bad("its records or addresses have an unknown size"));
     }
-    let tree = usize::try_from(nodes * record_bits / 4).ok().filter(|tree| *tree + SEPARATOR <= tail + found);
-    let Some(tree) = tree else { return Err(bad("it is cut short")) };
+    let Ok(nodes) = u32::try_from(nodes) else { return Err(bad("it has more nodes than there can be")) };
+    // Below 2^38; and with the tree within the file, what is kept of each node is bounded by the file's size.
+    let tree = usize::try_from(u64::from(nodes) * record_bits / 4).ok();
+    let Some(tree) = tree.filter(|tree| tree.saturating_add(SEPARATOR) <= tail + found) else {
+        return Err(bad("it is cut short"));
+    };
     let database = Database {
         tree: &bytes[..tree],
-        nodes: nodes as u32,
+        nodes,
         record_bits,
         data: Data::of(&bytes[tree + SEPARATOR..tail + found], steps),
     };

@@ -289,7 +289,8 @@ pub(super) fn within(kind: Tunnel, packet: &Packet) -> Result<Within, Reason> {
         Tunnel::Ipip => routed(if packet.protocol == IPV4 { 0x0800 } else { 0x86dd }, content),
         Tunnel::Vxlan => {
             let header = content.first_chunk::<8>().ok_or(malformed)?;
-            if header[0] & 8 == 0 {
+            // VXLAN-GPE names what follows: only Ethernet, which is 3, is read.
+            if header[0] & 8 == 0 || (header[0] & 4 != 0 && header[3] != 3) {
                 return Err(malformed);
             }
             bridged(&content[8..])
