@@ -25,7 +25,7 @@ pub const GROUPS: usize = 1 << 20;
 const SHARING: usize = 64;
 /// `u64`s of the filter: for each /18 of both families a bit for each /24, set where anything is listed or marked, and 64 bits
 /// for its addresses by a hash, set where one of them is. A source that has neither bit is on no list; of those near a
-/// listed address nine in ten are told by the second.
+/// listed address most are told by the second.
 pub const FILTER_WORDS: usize = 2 * 2 * GROUPS * 16 / 64;
 /// `u64`s of the summary of a family: a bit for each prefix of [`summary_length`], set where the filter has a bit in it. It stands
 /// behind the filter, in the same map; at half a megabyte at most it stays in a core's own cache, and most sources need no

@@ -1,4 +1,6 @@
 //! What GRE, IP in IP and VXLAN carry: a sentence, a frame, what becomes of it, and what it is counted under.
+//!
+//! One long file: the frames, and what they are to come to, are read side by side.
 
 use std::sync::{LazyLock, Mutex};
 
