@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::Kernel;
 use super::payload::{DONE, ENDED, UP};
-use crate::command::{self, command, say};
+use crate::command::{self, command};
 use crate::totals::{Summary, Totals};
 
 /// MiB of memory.
@@ -24,48 +24,43 @@ const GRACE: Duration = Duration::from_secs(5);
 /// What runs the machine's processor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Accelerator {
-    /// KVM, unless it turns out not to work here.
-    Untried,
     /// This machine's own processor.
     Kvm,
     /// A program: works everywhere, at a tenth of the speed.
     Emulated,
 }
 
+impl Accelerator {
+    /// Whether KVM seems to be there; whether it starts a kernel is seen only then.
+    pub(super) fn is_kvm_usable() -> bool {
+        File::options().read(true).write(true).open("/dev/kvm").is_ok()
+    }
+}
+
 /// What came of a machine.
 pub(super) struct Ran {
     pub(super) totals: Totals,
+    /// Whether its first process has run.
+    pub(super) booted: bool,
     /// Why the totals are not those of every test.
     pub(super) broken: Option<String>,
     /// What started it.
     pub(super) command: String,
 }
 
-/// Boots the kernel, passes on what the tests print, and adds it up. A machine that does not come to its end, or a program
-/// that dies in it, is a failure.
+/// Boots the kernel, passes on what the tests print, each line under the kernel's name, and adds it up. A machine that does not
+/// come to its end, or a program that dies in it, is a failure.
 pub(super) fn run(
     kernel: &Kernel,
     disk: &Path,
     log: &Path,
     seconds: u64,
-    accelerator: &mut Accelerator,
+    accelerator: Accelerator,
 ) -> Result<Ran> {
-    if *accelerator == Accelerator::Untried {
-        let usable = File::options().read(true).write(true).open("/dev/kvm").is_ok();
-        *accelerator = if usable { Accelerator::Kvm } else { Accelerator::Emulated };
-        if usable {
-            let mut watch = Watch::start(&mut qemu(kernel, disk, Accelerator::Kvm), log, seconds)?;
-            watch.follow();
-            if watch.up {
-                return Ok(watch.ran(&qemu(kernel, disk, Accelerator::Kvm)));
-            }
-            say("KVM starts no kernel here (see the output above): emulating the processor, which is slower");
-            *accelerator = Accelerator::Emulated;
-        }
-    }
-    let mut watch = Watch::start(&mut qemu(kernel, disk, *accelerator), log, seconds)?;
+    let mut command = qemu(kernel, disk, accelerator);
+    let mut watch = Watch::start(&mut command, &kernel.name, log, seconds)?;
     watch.follow();
-    Ok(watch.ran(&qemu(kernel, disk, *accelerator)))
+    Ok(watch.ran(&command))
 }
 
 /// The command that starts the machine: two network cards on one wire, a serial line.
@@ -78,9 +73,7 @@ fn qemu(kernel: &Kernel, disk: &Path, accelerator: Accelerator) -> Command {
         // qemu 7.2 at times leaves rubbish in the flags after cmpxchg16b, which brings a kernel down that has no other fault.
         // Nor does it keep two emulated processors in step when one rewrites code that the other runs, as each test run does
         // with the kernel's XDP dispatcher: on two, the kernel hung or died of an int3 that nobody owned.
-        Accelerator::Untried | Accelerator::Emulated => {
-            qemu.args(["-accel", "tcg", "-cpu", "max,-cx16", "-smp", "1"])
-        }
+        Accelerator::Emulated => qemu.args(["-accel", "tcg", "-cpu", "max,-cx16", "-smp", "1"]),
     };
     qemu.args(["-m", MEMORY]);
     for card in ["0", "1"] {
@@ -97,6 +90,8 @@ fn qemu(kernel: &Kernel, disk: &Path, accelerator: Accelerator) -> Command {
 /// A machine under way.
 struct Watch {
     child: Child,
+    /// What stands before each line of its output.
+    name: String,
     lines: Receiver<String>,
     log: File,
     deadline: Instant,
@@ -112,7 +107,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(qemu: &mut Command, log: &Path, seconds: u64) -> Result<Self> {
+    fn start(qemu: &mut Command, name: &str, log: &Path, seconds: u64) -> Result<Self> {
         let log = File::create(log).with_context(|| format!("making {}", log.display()))?;
         let mut child = qemu
             .stdin(Stdio::null())
@@ -134,6 +129,7 @@ impl Watch {
         });
         Ok(Self {
             child,
+            name: name.to_owned(),
             lines,
             log,
             deadline: Instant::now() + Duration::from_secs(seconds),
@@ -179,7 +175,7 @@ impl Watch {
             // Some kernels do not get an emulated machine to switch off.
             self.deadline = self.deadline.min(Instant::now() + GRACE);
         } else if self.up {
-            println!("{line}");
+            println!("{}: {line}", self.name);
             self.summary.line(line);
         }
     }
@@ -202,7 +198,7 @@ impl Watch {
             totals.failed += 1;
         }
         let broken = (!broken.is_empty()).then(|| broken.join("; "));
-        Ran { totals, broken, command: command::describe(command) }
+        Ran { totals, booted: self.up, broken, command: command::describe(command) }
     }
 }
 
@@ -216,7 +212,7 @@ mod tests {
             std::env::temp_dir().join(format!("stopbank-xtask-{}-{}", std::process::id(), script.len()));
         let mut shell = Command::new("sh");
         shell.args(["-c", script]);
-        let mut watch = Watch::start(&mut shell, &log, seconds).expect("a shell runs");
+        let mut watch = Watch::start(&mut shell, "a shell", &log, seconds).expect("a shell runs");
         watch.follow();
         std::fs::remove_file(&log).expect("it was written");
         watch.ran(&shell)

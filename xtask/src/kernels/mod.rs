@@ -77,19 +77,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     build::run(Profile::Release)?;
     let payload = payload::build(options.filter.as_deref())?;
-    let mut accelerator = Accelerator::Untried;
     let mut totals = Totals::default();
     let mut lines = Vec::new();
-    for kernel in &kernels {
-        let start = Instant::now();
-        let ran = on(kernel, &payload, options, &mut accelerator)?;
-        let its = &ran.totals;
-        lines.push(format!(
-            "Linux {} ({}): {its}, {} s",
-            kernel.release,
-            kernel.name,
-            start.elapsed().as_secs()
-        ));
+    for (its, line) in on_all(&kernels, &payload, options)? {
+        lines.push(line);
         totals.passed += its.passed;
         totals.failed += its.failed;
         totals.skipped += its.skipped;
@@ -113,12 +104,57 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The tests on each kernel: what they add up to, and a line about it. An emulated machine keeps one processor busy, so as many
+/// run at once as this one has; under KVM, where each takes two, they take turns.
+fn on_all(
+    kernels: &[Kernel],
+    payload: &payload::Payload,
+    options: &Options,
+) -> Result<Vec<(Totals, String)>> {
+    let one = |kernel: &Kernel, accelerator: Accelerator| -> Result<(Ran, String)> {
+        let start = Instant::now();
+        let ran = on(kernel, payload, options, accelerator)?;
+        let seconds = start.elapsed().as_secs();
+        let line = format!("Linux {} ({}): {}, {seconds} s", kernel.release, kernel.name, ran.totals);
+        Ok((ran, line))
+    };
+    let mut done = Vec::new();
+    if Accelerator::is_kvm_usable() {
+        for kernel in kernels {
+            let (ran, line) = one(kernel, Accelerator::Kvm)?;
+            if done.is_empty() && !ran.booted {
+                say(
+                    "KVM starts no kernel here (see the output above): emulating the processor, which is slower",
+                );
+                break;
+            }
+            done.push((ran.totals, line));
+        }
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    for together in kernels[done.len()..].chunks(processors) {
+        let ended = std::thread::scope(|scope| {
+            let machines: Vec<_> =
+                together.iter().map(|kernel| scope.spawn(|| one(kernel, Accelerator::Emulated))).collect();
+            machines
+                .into_iter()
+                .map(|machine| machine.join().expect("it returns its errors"))
+                .collect::<Vec<_>>()
+        });
+        for ended in ended {
+            let (ran, line) = ended?;
+            done.push((ran.totals, line));
+        }
+    }
+    Ok(done)
+}
+
 /// The tests on one kernel.
 fn on(
     kernel: &Kernel,
     payload: &payload::Payload,
     options: &Options,
-    accelerator: &mut Accelerator,
+    accelerator: Accelerator,
 ) -> Result<Ran> {
     let directory = crate::workspace::root().join("target/kernels").join(&kernel.release);
     fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
