@@ -340,3 +340,30 @@ fn the_doctor_says_what_is_missing_and_what_to_do() {
     assert_eq!((ran.code, report["state"].as_str()), (1, Some("fail")), "{report}");
     assert!(report["findings"].as_array().unwrap().len() > 15, "{report}");
 }
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let scratch = Scratch::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = scratch.run(&["completions", shell]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stdout.contains("simulate") && ran.stdout.contains("assume-sockets"), "{shell}");
+    }
+    assert_eq!(scratch.run(&["completions", "sh"]).code, 2);
+    let bash = scratch.file("stopbank.bash", &scratch.run(&["completions", "bash"]).stdout);
+    // What a shell makes of `stopbank ban <TAB>`.
+    let asked = format!(
+        "source {bash}; COMP_WORDS=(stopbank ban ''); COMP_CWORD=2; _stopbank stopbank '' ban; echo \"${{COMPREPLY[*]}}\""
+    );
+    let shell = Command::new("bash").args(["--norc", "-c", &asked]).output().unwrap();
+    let offered = String::from_utf8_lossy(&shell.stdout).into_owned();
+    assert!(["add", "rm", "ls"].iter().all(|word| offered.split(' ').any(|one| one == *word)), "{offered}");
+
+    let ran = scratch.run(&["man", "ban", "add"]);
+    assert!(ran.stdout.contains(".TH stopbank-ban-add 1"), "{}", ran.stdout);
+    assert_eq!(scratch.run(&["man", "bann"]).code, 3);
+    let pages = scratch.0.path().join("share/man1");
+    let ran = scratch.run(&["man", "--dir", pages.to_str().unwrap()]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+    assert!(pages.join("stopbank.1").exists() && pages.join("stopbank-limit-ls.1").exists());
+}

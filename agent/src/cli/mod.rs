@@ -1,12 +1,14 @@
-//! The command line. Every command but `run`, `simulate`, `config check`, `doctor` and (without an agent) `detach` is a client of the
+//! The command line. Every command but `run`, `simulate`, `config check`, `doctor`, `completions`, `man` and (without an agent) `detach` is a client of the
 //! control API; with `-o json` it prints the API's own objects.
 
+mod completions;
 mod config;
 mod detach;
 mod doctor;
 mod limits;
 mod list_files;
 mod lists;
+mod man;
 mod mode;
 mod operator;
 mod output;
@@ -118,6 +120,8 @@ enum Command {
     Simulate(simulate::Simulate),
     Detach(detach::Detach),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Entry point of the binary.
@@ -145,6 +149,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Simulate(simulate) => simulate.run(global.output),
         Command::List(command) => command.run(&global),
         Command::Doctor(doctor) => doctor.run(global.output),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         command => client(command, &global),
     }
 }
@@ -175,7 +181,9 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             | Command::Config(_)
             | Command::Simulate(_)
             | Command::List(_)
-            | Command::Doctor(_) => Ok(()),
+            | Command::Doctor(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Ok(()),
         }
     })
 }
