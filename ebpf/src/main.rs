@@ -59,6 +59,8 @@ struct Packet {
     listener: u8,
     /// Whether the facts are those of what a tunnel carries: [`tunnels::OUTER`], [`tunnels::IN_IP`], [`tunnels::IN_ETHERNET`].
     inner: u8,
+    /// One more than the class that what is observed is counted in, where that was noted of the packet around a tunnel's; or 0.
+    observed_class: u8,
 }
 
 const _: () = assert!(size_of::<Facts>().is_multiple_of(8));
@@ -93,7 +95,8 @@ fn stopbank(ctx: XdpContext) -> u32 {
     let enforced = policy.mode == MODE_ENFORCE;
     let slot = policy::interface_slot(policy, interface);
     if packet.observed != verdict::NONE {
-        counters::count(slot, packet.class, packet.observed, false, length);
+        let class = packet.observed_class.checked_sub(1).unwrap_or(packet.class);
+        counters::count(slot, class, packet.observed, false, length);
     }
     let action = match verdict::kind(reason) {
         Kind::Pass => {
@@ -226,6 +229,7 @@ impl Packet {
             (&raw mut (*packet).class).write(CLASS_NONE);
             (&raw mut (*packet).listener).write(0);
             (&raw mut (*packet).inner).write(tunnels::OUTER);
+            (&raw mut (*packet).observed_class).write(0);
         }
         // SAFETY: every field is written; of the facts, all zero is a valid value.
         unsafe { place.assume_init_mut() }

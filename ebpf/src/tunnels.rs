@@ -100,6 +100,9 @@ extern "C" fn open(ctx: *mut xdp_md, packet: *mut Packet, policy: *const Policy)
         return NOTHING_WITHIN;
     };
     let Some(place) = INNER.get_ptr_mut(0) else { return NOTHING_WITHIN };
+    if packet.observed != verdict::NONE {
+        packet.observed_class = packet.class + 1;
+    }
     let found = find(ctx, packet, policy);
     if found <= u64::from(NOTHING_WITHIN) {
         if found != u64::from(NOTHING_WITHIN) {

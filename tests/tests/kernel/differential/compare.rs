@@ -79,10 +79,10 @@ impl Programs {
 type Counted = BTreeMap<(u8, Reason, bool), (u64, u64)>;
 
 fn count(counted: &mut Counted, world: &World, judgement: Judgement, bytes: usize) {
-    let Judgement { reason, observed, class, .. } = judgement;
+    let Judgement { reason, observed, observed_class, class, .. } = judgement;
     let passes = matches!(reason.kind(), stopbank_common::reason::Kind::Pass);
     let really = (class, reason, !passes && !world.enforce);
-    for key in [Some(really), observed.map(|reason| (class, reason, true))].into_iter().flatten() {
+    for key in [Some(really), observed.map(|reason| (observed_class, reason, true))].into_iter().flatten() {
         let tally = counted.entry(key).or_default();
         *tally = (tally.0 + 1, tally.1 + bytes as u64);
     }

@@ -18,6 +18,8 @@ pub(super) struct Judgement {
     pub(super) reason: Reason,
     /// What a rule that is only observed would have dropped it for.
     pub(super) observed: Option<Reason>,
+    /// The class that this is counted in.
+    pub(super) observed_class: u8,
     pub(super) class: u8,
     pub(super) dropped: bool,
     /// What was judged last, if it was not the frame's own packet.
@@ -54,6 +56,8 @@ enum Charged {
 struct Judged<'w> {
     world: &'w World,
     observed: Option<Reason>,
+    /// Where that was noted of the packet around the one that is judged: the outer one's class.
+    observed_outside: Option<u8>,
     class: u8,
     within: Option<Place>,
 }
@@ -73,13 +77,14 @@ impl Judged<'_> {
 impl Reference {
     /// Judges a frame that comes in at `now`.
     pub(super) fn judge(&mut self, world: &World, frame: &[u8], now: u64) -> Judgement {
-        let mut judged = Judged { world, observed: None, class: CLASS_NONE, within: None };
+        let mut judged = Judged { world, observed: None, observed_outside: None, class: CLASS_NONE, within: None };
         let reason = self.reason(&mut judged, frame, now);
         let passes = passes(reason);
         Judgement {
             within: judged.within,
             reason,
             observed: judged.observed,
+            observed_class: judged.observed_outside.unwrap_or(judged.class),
             class: judged.class,
             dropped: !passes && world.enforce,
         }
@@ -114,6 +119,7 @@ impl Reference {
         frame: &[u8],
         now: u64,
     ) -> Option<Reason> {
+        judged.observed_outside = judged.observed.map(|_| judged.class);
         let (packet, place) = match packet::within(kind, outer) {
             Ok(Within::Nothing) => return None,
             Ok(Within::Ip(packet)) => (packet, Place::Ip),
