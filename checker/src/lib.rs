@@ -1,0 +1,16 @@
+//! The checker's engine: a request in, a verdict out.
+//!
+//! It does no I/O, reads no clock, and keeps nothing of a request. What can be read in two ways is refused, with its reason: a server
+//! behind that reads it the other way is how requests are smuggled and checks are walked past (RFC 9112, section 11.2). What was
+//! inspected is byte for byte what is to be forwarded.
+#![forbid(unsafe_code)]
+
+pub mod fields;
+pub mod http1;
+pub mod json;
+pub mod reason;
+pub mod request;
+pub mod target;
+
+pub use reason::Reason;
+pub use request::{Field, Request, Version};

@@ -1,0 +1,107 @@
+//! Why a request is refused. Each refusal has one reason, which is counted, logged and explained under its name.
+
+/// Declares the reasons once: name, status (RFC 9110, section 15) and what it means.
+macro_rules! reasons {
+    ($($variant:ident, $name:literal, $status:literal, $description:literal;)*) => {
+        /// Why a request is refused.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Reason {
+            $(#[doc = $description] $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// As it is called in verdicts, logs and metrics.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The status that a refusal carries, unless the policy has another.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// What it means, for people.
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $description,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    BareLineFeed, "bare-lf", 400, "A line ends with LF alone: some servers take it for an end of line, others do not.";
+    BareCarriageReturn, "bare-cr", 400, "A CR that no LF follows, which some servers take for an end of line.";
+    RequestLine, "request-line", 400, "The request line is not method, one space, target, one space, HTTP/1.0 or HTTP/1.1.";
+    Method, "method", 400, "The method is no token, or longer than 32 bytes.";
+    HttpVersion, "http-version", 505, "A version other than HTTP/1.0, HTTP/1.1 and HTTP/2.";
+    CutShort, "cut-short", 400, "The request ends before its head or its body does.";
+    ExcessData, "excess-data", 400, "Bytes follow the end of the request.";
+    HeaderName, "header-name", 400, "A header's name is no token: empty, with a space before the colon, or with other bytes that some servers strip.";
+    HeaderValue, "header-value", 400, "A header's value holds a control character.";
+    HeaderFolding, "header-folding", 400, "A header goes on in the next line (obs-fold, RFC 9112, section 5.2).";
+    HeaderUnderscore, "header-underscore", 400, "A header's name has an underscore, which CGI-like servers take for a hyphen: it would be another header there.";
+    HeaderCount, "header-count", 431, "More headers than the policy allows.";
+    HeaderLength, "header-length", 431, "A header, or all of them together, longer than the policy allows.";
+    HostMissing, "host-missing", 400, "HTTP/1.1 without a Host header (RFC 9112, section 3.2).";
+    HostRepeated, "host-repeated", 400, "More than one Host header, or one that the target contradicts.";
+    HostInvalid, "host-invalid", 400, "The Host header is neither a name nor an address, with or without a port.";
+    LengthRepeated, "content-length-repeated", 400, "More than one Content-Length, alike or not.";
+    LengthInvalid, "content-length-invalid", 400, "Content-Length is not a plain decimal number.";
+    LengthAndChunked, "length-and-chunked", 400, "Both Content-Length and Transfer-Encoding: servers differ in which one ends the body.";
+    TransferEncoding, "transfer-encoding", 400, "A transfer coding other than exactly `chunked`, once, in HTTP/1.1.";
+    Chunk, "chunk", 400, "A chunk's size, extension or end is not what RFC 9112, section 7.1 has, strictly read.";
+    Trailer, "trailer", 400, "Trailers behind a chunked body, which few servers expect.";
+    ContentTypeRepeated, "content-type-repeated", 400, "More than one Content-Type.";
+    SingletonRepeated, "header-repeated", 400, "A header that may stand once stands twice.";
+    BodyLength, "body-length", 413, "The body is longer than the policy allows.";
+    TargetForm, "target-form", 400, "The target is neither a path, nor an absolute URL where that is allowed, nor `*` for OPTIONS.";
+    TargetLength, "target-length", 414, "The target is longer than the policy allows.";
+    TargetCharacter, "target-character", 400, "The target holds a byte that no URL has (RFC 3986): a space, a control character, a quote, or one beyond ASCII.";
+    Fragment, "target-fragment", 400, "The target has a fragment (#), which clients never send.";
+    PercentEncoding, "percent-encoding", 400, "A % that two hexadecimal digits do not follow.";
+    EncodedSlash, "encoded-slash", 400, "An encoded slash or backslash in the path: one server's segment is another's two.";
+    EncodedControl, "encoded-control", 400, "An encoded NUL or other control character in the path.";
+    PathEncodedTwice, "path-encoded-twice", 400, "The path, decoded, decodes once more.";
+    PathUtf8, "path-utf8", 400, "The path, decoded, is not UTF-8 (overlong forms and surrogates included).";
+    PathTraversal, "path-traversal", 400, "A segment of the path, decoded, is `.` or `..`.";
+    PathParameter, "path-parameter", 400, "A semicolon in the path: what follows is a parameter to some servers, and part of the name to others.";
+    EmptySegment, "empty-segment", 400, "Two slashes in a row.";
+    QueryUtf8, "query-utf8", 400, "A parameter of the query, decoded, is not UTF-8.";
+    QueryRepeated, "query-repeated", 400, "A parameter that stands twice in the query.";
+    QueryCount, "query-count", 400, "More parameters in the query than the policy allows.";
+    JsonSyntax, "json-syntax", 400, "The body is not JSON (RFC 8259), strictly read.";
+    JsonUtf8, "json-utf8", 400, "JSON that is not UTF-8, or a string with half a surrogate pair.";
+    JsonRepeated, "json-name-repeated", 400, "An object has a name twice: parsers differ in which one counts.";
+    JsonDepth, "json-depth", 400, "JSON nested deeper than the policy allows.";
+    JsonEntries, "json-entries", 400, "An object with more entries than the policy allows.";
+    JsonNameLength, "json-name-length", 400, "An object's entry with a longer name than the policy allows.";
+    JsonElements, "json-elements", 400, "An array with more elements than the policy allows.";
+    JsonStringLength, "json-string-length", 400, "A string longer than the policy allows.";
+    JsonNumberLength, "json-number-length", 400, "A number with more characters than the policy allows.";
+    JsonValues, "json-values", 400, "More values in all than the policy allows.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_words_with_hyphens_and_no_two_are_alike() {
+        let names: std::collections::BTreeSet<&str> =
+            Reason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert!(
+                reason
+                    .name()
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            );
+            assert!((400..=505).contains(&reason.status()));
+            assert!(reason.description().ends_with('.'), "{reason:?}");
+        }
+    }
+}
