@@ -5,12 +5,17 @@
 //! inspected is byte for byte what is to be forwarded.
 #![forbid(unsafe_code)]
 
+pub mod coding;
+pub mod content;
+pub mod engine;
 pub mod fields;
 pub mod http1;
 pub mod json;
-pub mod reason;
-pub mod request;
+mod reason;
+mod request;
 pub mod target;
+mod verdict;
 
 pub use reason::Reason;
 pub use request::{Field, Request, Version};
+pub use verdict::{Action, Check, Verdict};

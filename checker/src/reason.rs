@@ -72,6 +72,14 @@ reasons! {
     QueryUtf8, "query-utf8", 400, "A parameter of the query, decoded, is not UTF-8.";
     QueryRepeated, "query-repeated", 400, "A parameter that stands twice in the query.";
     QueryCount, "query-count", 400, "More parameters in the query than the policy allows.";
+    ContentTypeInvalid, "content-type-invalid", 400, "Content-Type is not one type and one subtype, with or without parameters.";
+    ContentMismatch, "content-mismatch", 415, "The body looks like JSON, and is declared as something else: a server behind may go by either.";
+    FormCharacter, "form-character", 400, "A form holds a byte that no URL has.";
+    CodingUnknown, "coding-unknown", 415, "A content coding other than gzip, deflate, br and zstd.";
+    CodingCount, "coding-count", 415, "More content codings over one another than the policy allows.";
+    CodingBroken, "coding-broken", 400, "The body is not what its content coding says, or ends too early.";
+    CodingExcess, "coding-excess", 400, "Bytes follow the end of the coded body: some decoders go on there, others stop.";
+    CodingRatio, "coding-ratio", 413, "The body becomes larger by decoding, in proportion, than the policy allows.";
     JsonSyntax, "json-syntax", 400, "The body is not JSON (RFC 8259), strictly read.";
     JsonUtf8, "json-utf8", 400, "JSON that is not UTF-8, or a string with half a surrogate pair.";
     JsonRepeated, "json-name-repeated", 400, "An object has a name twice: parsers differ in which one counts.";

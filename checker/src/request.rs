@@ -50,7 +50,7 @@ impl Request<'_> {
 }
 
 /// Whether all bytes are of a token (RFC 9110, section 5.6.2), and there are some.
-pub const fn is_token(bytes: &[u8]) -> bool {
+pub(crate) const fn is_token(bytes: &[u8]) -> bool {
     let mut i = 0;
     while i < bytes.len() {
         if !matches!(bytes[i], b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')

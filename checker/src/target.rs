@@ -27,7 +27,7 @@ pub struct Target<'r> {
     /// The segments, decoded: of `/a%20b/c` these are `a b` and `c`; of `/` there is none, and `/a/` ends with an empty one.
     pub segments: Vec<Cow<'r, str>>,
     /// The query's parameters in their order, decoded (`+` is a space).
-    pub query: Vec<(Cow<'r, str>, Cow<'r, str>)>,
+    pub query: Parameters<'r>,
 }
 
 impl<'r> Target<'r> {
@@ -51,10 +51,7 @@ impl<'r> Target<'r> {
 fn characters(target: &[u8]) -> Result<&str, Reason> {
     for (place, byte) in target.iter().enumerate() {
         match byte {
-            b'%' => match target.get(place + 1..place + 3) {
-                Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {}
-                _ => return Err(Reason::PercentEncoding),
-            },
+            b'%' if !is_escape(&target[place..]) => return Err(Reason::PercentEncoding),
             b'#' => return Err(Reason::Fragment),
             // Brackets, braces and bars are no characters of a URL, but browsers send them in queries as they are typed.
             b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'[' | b']' | b'_' | b'a'..=b'~' => {}
@@ -99,14 +96,34 @@ fn segment<'r>(part: &'r str, limits: &Limits) -> Result<Cow<'r, str>, Reason> {
     Ok(decoded)
 }
 
-/// Whether a percent sign with two hexadecimal digits is in it.
-fn is_encoded(text: &str) -> bool {
-    text.as_bytes()
-        .windows(3)
-        .any(|three| three[0] == b'%' && three[1].is_ascii_hexdigit() && three[2].is_ascii_hexdigit())
+/// Whether it begins with a percent sign and two hexadecimal digits.
+fn is_escape(text: &[u8]) -> bool {
+    matches!(text, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-type Parameters<'r> = Vec<(Cow<'r, str>, Cow<'r, str>)>;
+/// Whether one of these is in it.
+fn is_encoded(text: &str) -> bool {
+    text.as_bytes().windows(3).any(is_escape)
+}
+
+/// Reads the fields of a form (`application/x-www-form-urlencoded`).
+///
+/// # Errors
+///
+/// The [`Reason`] to refuse it.
+pub fn form<'r>(body: &'r [u8], limits: &Limits) -> Result<Parameters<'r>, Reason> {
+    for (place, byte) in body.iter().enumerate() {
+        match byte {
+            b'%' if !is_escape(&body[place..]) => return Err(Reason::PercentEncoding),
+            b'!'..=b'~' => {}
+            _ => return Err(Reason::FormCharacter),
+        }
+    }
+    parameters(str::from_utf8(body).map_err(|_| Reason::FormCharacter)?, limits)
+}
+
+/// Names and values, decoded, in their order.
+pub type Parameters<'r> = Vec<(Cow<'r, str>, Cow<'r, str>)>;
 
 fn parameters<'r>(query: &'r str, limits: &Limits) -> Result<Parameters<'r>, Reason> {
     let mut parameters = Parameters::new();

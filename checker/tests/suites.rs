@@ -1,4 +1,5 @@
 //! The engine against public suites, which lie beside the workspace. Where one is not, its test says so and counts as skipped.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::{
     fs,
@@ -54,7 +55,7 @@ fn json_test_suite(folder: &Path) {
         match name.get(..2) {
             // RFC 8259 says that names should be unique, and we that they are.
             Some("y_") if name.contains("duplicated_key") => {
-                assert_eq!(read, Err(Reason::JsonRepeated), "{name}")
+                assert_eq!(read, Err(Reason::JsonRepeated), "{name}");
             }
             Some("y_") => assert_eq!(read, Ok(()), "{name}"),
             Some("n_") => assert!(read.is_err(), "{name}"),
