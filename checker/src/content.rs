@@ -11,6 +11,8 @@ pub enum Content {
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
+    /// `multipart/form-data`.
+    Multipart,
     /// Something that has no structure which is known here.
     Opaque,
 }
@@ -25,14 +27,17 @@ pub fn of(declared: Option<&[u8]>, body: &[u8]) -> Result<Content, Reason> {
     if body.is_empty() {
         return Ok(Content::Empty);
     }
-    let looks_like_json = looks_like_json(body);
-    match declared.as_deref() {
-        Some(essence) if is_json(essence) => Ok(Content::Json),
-        _ if looks_like_json && declared.is_some() => Err(Reason::ContentMismatch),
-        Some("application/x-www-form-urlencoded") => Ok(Content::Form),
-        None if looks_like_json => Ok(Content::Json),
-        _ => Ok(Content::Opaque),
-    }
+    let (declared, looks) = (declared.as_deref(), looks_like(body));
+    let read_as = match declared {
+        Some(essence) if is_json(essence) => Content::Json,
+        Some("application/x-www-form-urlencoded") => Content::Form,
+        Some("multipart/form-data") => Content::Multipart,
+        // Parts of which nobody knows what they are.
+        Some(essence) if essence.starts_with("multipart/") => return Err(Reason::ContentMismatch),
+        Some(_) => Content::Opaque,
+        None => return Ok(looks),
+    };
+    if looks == Content::Opaque || looks == read_as { Ok(read_as) } else { Err(Reason::ContentMismatch) }
 }
 
 /// Type and subtype in lower case (RFC 9110, section 8.3.1).
@@ -53,10 +58,19 @@ fn is_json(essence: &str) -> bool {
     matches!(essence, "application/json" | "text/json") || essence.ends_with("+json")
 }
 
-/// Whether a lenient parser would take it for an object or an array: it begins and ends like one.
-fn looks_like_json(body: &[u8]) -> bool {
+/// What a lenient parser would take it for.
+fn looks_like(body: &[u8]) -> Content {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
-    matches!(body, [b'{', .., b'}'] | [b'[', .., b']'])
+    match body {
+        [b'{', .., b'}'] | [b'[', .., b']'] => Content::Json,
+        [b'-', b'-', .., b'-', b'-'] if contains_disposition(body) => Content::Multipart,
+        _ => Content::Opaque,
+    }
+}
+
+fn contains_disposition(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-disposition:";
+    body.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME))
 }
 
 #[cfg(test)]
@@ -78,6 +92,19 @@ mod tests {
             ("", " {\"a\":1} ", Ok(Content::Json)),
             ("application/x-www-form-urlencoded", "a=b", Ok(Content::Form)),
             ("application/x-www-form-urlencoded", "{\"a\":1}", Err(Reason::ContentMismatch)),
+            ("multipart/form-data; boundary=b", "--b--", Ok(Content::Multipart)),
+            ("multipart/mixed; boundary=b", "--b--", Err(Reason::ContentMismatch)),
+            ("multipart/form-data; boundary=b", "{}", Err(Reason::ContentMismatch)),
+            (
+                "text/plain",
+                "--b\r\nCONTENT-Disposition: form-data; name=\"a\"\r\n\r\n--b--",
+                Err(Reason::ContentMismatch),
+            ),
+            (
+                "application/json",
+                "--b\r\nContent-Disposition: form-data\r\n\r\n--b--",
+                Err(Reason::ContentMismatch),
+            ),
             ("text/plain", "{\"a\":1}", Err(Reason::ContentMismatch)),
             ("text/plain", "\u{feff}[1]", Err(Reason::ContentMismatch)),
             ("text/plain", "hello {you}", Ok(Content::Opaque)),

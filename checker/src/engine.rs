@@ -3,7 +3,7 @@
 use crate::{
     Check, Reason, Request, Verdict, coding,
     content::{self, Content},
-    fields, http1, json,
+    fields, http1, json, multipart,
     target::{self, Target},
 };
 
@@ -18,6 +18,8 @@ pub struct Limits {
     pub coding: coding::Limits,
     /// JSON.
     pub json: json::Limits,
+    /// Forms of parts.
+    pub multipart: multipart::Limits,
 }
 
 /// Judges a request that is all of `bytes`, as HTTP/1 sends it.
@@ -43,8 +45,8 @@ fn judge(request: &Request<'_>, limits: &Limits) -> Result<(), (Check, Reason)> 
     Target::read(request.method, request.target, &limits.target).map_err(|reason| (Check::Target, reason))?;
     let body = coding::decode(&request.body, request.values("content-encoding"), &limits.coding)
         .map_err(|reason| (Check::Coding, reason))?;
-    let content = content::of(request.values("content-type").next(), &body)
-        .map_err(|reason| (Check::Content, reason))?;
+    let content_type = request.values("content-type").next();
+    let content = content::of(content_type, &body).map_err(|reason| (Check::Content, reason))?;
     match content {
         Content::Json => {
             json::read(&body, &limits.json, &mut |_, _| {}).map_err(|reason| (Check::Json, reason))
@@ -52,6 +54,9 @@ fn judge(request: &Request<'_>, limits: &Limits) -> Result<(), (Check, Reason)> 
         Content::Form => {
             target::form(&body, &limits.target).map(drop).map_err(|reason| (Check::Form, reason))
         }
+        Content::Multipart => multipart::read(content_type.unwrap_or_default(), &body, &limits.multipart)
+            .map(drop)
+            .map_err(|reason| (Check::Multipart, reason)),
         Content::Empty | Content::Opaque => Ok(()),
     }
 }

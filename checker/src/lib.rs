@@ -11,6 +11,7 @@ pub mod engine;
 pub mod fields;
 pub mod http1;
 pub mod json;
+pub mod multipart;
 mod reason;
 mod request;
 pub mod target;

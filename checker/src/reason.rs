@@ -73,8 +73,14 @@ reasons! {
     QueryRepeated, "query-repeated", 400, "A parameter that stands twice in the query.";
     QueryCount, "query-count", 400, "More parameters in the query than the policy allows.";
     ContentTypeInvalid, "content-type-invalid", 400, "Content-Type is not one type and one subtype, with or without parameters.";
-    ContentMismatch, "content-mismatch", 415, "The body looks like JSON, and is declared as something else: a server behind may go by either.";
+    ContentMismatch, "content-mismatch", 415, "The body looks like JSON, XML or a form of parts, and is declared as something else: a server behind may go by either.";
     FormCharacter, "form-character", 400, "A form holds a byte that no URL has.";
+    MultipartBoundary, "multipart-boundary", 400, "A form of parts whose Content-Type has no boundary, several, or one that needs quoting.";
+    MultipartFraming, "multipart-framing", 400, "Text before, between or after the parts of a form, or an end that is missing.";
+    MultipartHeader, "multipart-header", 400, "A part's headers are not one Content-Disposition with a name, and at most one Content-Type.";
+    MultipartName, "multipart-name", 400, "The name of a part or file is too long, has a backslash, or is a path.";
+    MultipartLength, "multipart-length", 413, "A part longer than the policy allows.";
+    MultipartParts, "multipart-parts", 400, "More parts than the policy allows.";
     CodingUnknown, "coding-unknown", 415, "A content coding other than gzip, deflate, br and zstd.";
     CodingCount, "coding-count", 415, "More content codings over one another than the policy allows.";
     CodingBroken, "coding-broken", 400, "The body is not what its content coding says, or ends too early.";

@@ -36,6 +36,8 @@ pub enum Check {
     Json,
     /// Form fields.
     Form,
+    /// Forms of parts.
+    Multipart,
 }
 
 impl Check {
@@ -48,6 +50,7 @@ impl Check {
             Self::Content => "content",
             Self::Json => "json",
             Self::Form => "form",
+            Self::Multipart => "multipart",
         }
     }
 }
