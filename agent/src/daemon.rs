@@ -19,7 +19,7 @@ use crate::{
     events,
     failure::{Code, Failure},
     lock::{AgentLock, LockError},
-    metrics, notify,
+    metrics, notify, watchdog,
 };
 
 /// How long requests under way may take to finish when the agent stops.
@@ -255,7 +255,12 @@ fn background(
     });
     let watching = tokio::spawn(engine.clone().watch_files());
     let keeping = tokio::spawn(engine.clone().keep_files());
-    vec![reading, expiring, sampling, watching, keeping]
+    let mut tasks = vec![reading, expiring, sampling, watching, keeping];
+    if let Some(within) = notify::watchdog() {
+        let engine = engine.clone();
+        tasks.push(tokio::spawn(watchdog::watch(within, move || engine.probe(), notify::sign_of_life)));
+    }
+    tasks
 }
 
 /// One line for the log and for `systemctl status`.

@@ -28,3 +28,4 @@ pub mod proofs;
 pub mod rates;
 pub mod simulate;
 pub mod top;
+pub mod watchdog;

@@ -1,5 +1,7 @@
 //! What the service manager is told (sd_notify(3)); nothing happens where there is none.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 
 /// The agent is at work; `status` is what `systemctl status` shows.
@@ -23,6 +25,16 @@ pub fn reloading() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(_) => send(&[NotifyState::Reloading]),
     }
+}
+
+/// How long the service manager waits for a [`sign_of_life`] before it takes the agent for dead; `None` where it does not.
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|within| !within.is_zero())
+}
+
+/// The agent does what it is there for; see [`crate::watchdog`].
+pub fn sign_of_life() {
+    send(&[NotifyState::Watchdog]);
 }
 
 fn send(states: &[NotifyState<'_>]) {

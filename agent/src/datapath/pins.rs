@@ -27,9 +27,11 @@ impl Pins {
         Self { directory: root.join(format!("v{ABI_VERSION}")) }
     }
 
-    /// Makes the directory (root only), mounting the BPF filesystem at its usual place if nobody has.
+    /// Makes the directory (its owner's alone), mounting the BPF filesystem at its usual place if nobody has. A unit may show
+    /// its agent the directory without the filesystem around it.
     pub(super) fn prepare(root: &Path) -> Result<Self, DatapathError> {
-        if root.starts_with(DEFAULT_BPFFS) && !is_bpf_filesystem(Path::new(DEFAULT_BPFFS)) {
+        let mounted = [root, Path::new(DEFAULT_BPFFS)].into_iter().any(is_bpf_filesystem);
+        if root.starts_with(DEFAULT_BPFFS) && !mounted {
             mount_bpffs()?;
         }
         let pins = Self::at(root);
@@ -104,12 +106,7 @@ impl Pins {
         }
         for directory in [self.directory.as_path(), root] {
             match fs::remove_dir(directory) {
-                Err(error)
-                    if !matches!(
-                        error.raw_os_error(),
-                        Some(libc::ENOENT | libc::ENOTEMPTY | libc::EBUSY)
-                    ) =>
-                {
+                Err(error) if !stays(&error) => {
                     return Err(DatapathError::pin("remove", directory, error));
                 }
                 _ => {}
@@ -126,6 +123,14 @@ impl Pins {
         };
         entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
     }
+}
+
+/// Whether a directory may stay: it is gone, in use, or, for an agent that is not root, somebody else's to remove. Empty, it protects
+/// nothing.
+fn stays(error: &io::Error) -> bool {
+    const REASONS: [i32; 6] =
+        [libc::ENOENT, libc::ENOTEMPTY, libc::EBUSY, libc::EROFS, libc::EACCES, libc::EPERM];
+    error.raw_os_error().is_some_and(|code| REASONS.contains(&code))
 }
 
 /// Whether the path is in a BPF filesystem.

@@ -116,6 +116,12 @@ impl Engine {
         }
     }
 
+    /// Goes the way of a request: takes the lock, and asks the kernel. That it returns is what counts; what the kernel says,
+    /// [`Self::sample`] logs.
+    pub fn probe(&self) {
+        let _counters = self.lock().datapath.counters(0, 0);
+    }
+
     /// Drops list entries when their time is over, for as long as the task lives. The kernel goes by their time itself;
     /// this brings back what an expired entry hid, and frees its place.
     pub async fn expire(&self) {
