@@ -9,13 +9,14 @@ mod clock;
 pub mod device;
 mod error;
 mod flows;
+mod health;
 pub mod link;
 mod lists;
 mod maps;
 mod pins;
 mod simulation;
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -25,7 +26,7 @@ use aya::{
 use ipnet::IpNet;
 use stopbank_common::{
     Address,
-    counters::{Counters, Tally, slot},
+    counters::{Counters, Tally},
     gcra::{GUARD_UNTIL_CELL, Line, TICKS_PER_NS},
     names,
     policy::{GUARD_ALWAYS, Kept, Policy},
@@ -37,6 +38,7 @@ pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
 use flows::FlowTable;
 pub use flows::{FlowUsage, notes_flows};
+pub use health::{MapUse, Reader};
 pub use lists::Generation;
 use lists::Lists;
 pub use maps::EventReader;
@@ -93,16 +95,17 @@ pub struct Datapath {
     pins: Option<Pins>,
     policy: ArrayOfMaps<MapData, Array<MapData, Shared<Policy>>>,
     lists: Lists,
-    sources: Array<MapData, Shared<Line>>,
+    sources: Arc<Array<MapData, Shared<Line>>>,
     flows: FlowTable,
     totals: Array<MapData, Shared<Line>>,
     proven: HashMap<MapData, [u8; 16], u64>,
     ticks: Ticks,
-    counters: PerCpuArray<MapData, Shared<Counters>>,
+    counters: Arc<PerCpuArray<MapData, Shared<Counters>>>,
     signatures: PerCpuArray<MapData, Shared<Tally>>,
     events: Option<RingBuf<MapData>>,
     events_lost: PerCpuArray<MapData, u64>,
     kept: Array<MapData, Shared<Kept>>,
+    accounts: health::Accounts,
     exchange: Option<simulation::Exchange>,
 }
 
@@ -157,21 +160,23 @@ impl Datapath {
         let exchange = options.simulation.map(|_| simulation::Exchange::open(&mut ebpf)).transpose()?;
         // A simulation has one clock, which is exact.
         let ticks = if exchange.is_some() { Ticks::NONE } else { clock::measure(&mut ebpf)? };
+        let accounts = health::Accounts::open(&ebpf)?;
         let lists = Lists::take(&mut ebpf)?;
         let mut taken = |name: &'static str| maps::take(&mut ebpf, name);
         let mut datapath = Self {
             policy: maps::typed(taken(names::POLICY)?, names::POLICY)?,
             lists,
-            sources: maps::typed(taken(names::SOURCES)?, names::SOURCES)?,
+            sources: Arc::new(maps::typed(taken(names::SOURCES)?, names::SOURCES)?),
             flows: FlowTable::open(taken(names::FLOWS_STATE)?, options.flows)?,
             totals: maps::typed(taken(names::TOTALS)?, names::TOTALS)?,
             proven: maps::typed(taken(names::PROVEN)?, names::PROVEN)?,
             ticks,
-            counters: maps::typed(taken(names::COUNTERS)?, names::COUNTERS)?,
+            counters: Arc::new(maps::typed(taken(names::COUNTERS)?, names::COUNTERS)?),
             signatures: maps::typed(taken(names::SIGNATURES)?, names::SIGNATURES)?,
             events: Some(maps::typed(taken(names::EVENTS)?, names::EVENTS)?),
             events_lost: maps::typed(taken(names::EVENTS_LOST)?, names::EVENTS_LOST)?,
             kept,
+            accounts,
             exchange,
             pins,
             ebpf,
@@ -304,15 +309,7 @@ impl Datapath {
     ///
     /// [`DatapathError`].
     pub fn counters(&self, interface_slot: u32, class: u8) -> Result<Counters, DatapathError> {
-        let values = self
-            .counters
-            .get(&slot(interface_slot, class), 0)
-            .map_err(|error| DatapathError::kernel("read the counters", &error))?;
-        let mut sum = Counters::default();
-        for Shared(cpu) in values.iter() {
-            sum.add(cpu);
-        }
-        Ok(sum)
+        self.reader().counters(interface_slot, class)
     }
 
     /// What the signature with a counter has matched, all CPUs together: dropped, and observed.
@@ -431,15 +428,13 @@ impl Datapath {
         fd.try_clone().map_err(|error| DatapathError::kernel("use the XDP program", &error))
     }
 
-    /// One line of the per-source rate state; for tests.
+    /// One line of the per-source rate state.
     ///
     /// # Errors
     ///
     /// [`DatapathError`].
     pub fn source_line(&self, index: u32) -> Result<Line, DatapathError> {
-        let line =
-            self.sources.get(&index, 0).map_err(|error| DatapathError::kernel("read SOURCES", &error))?;
-        Ok(line.0)
+        self.reader().source_line(index)
     }
 }
 

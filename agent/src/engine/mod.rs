@@ -7,6 +7,7 @@ mod answers;
 mod changes;
 mod cookies;
 mod files;
+mod measure;
 mod proofs;
 mod reload;
 mod report;
@@ -33,7 +34,7 @@ use crate::{
 };
 use stopbank_common::policy::Policy;
 
-pub use report::{Measured, MeasuredFile};
+pub use measure::{Measured, MeasuredFile, MeasuredInterface};
 pub use start::Start;
 
 /// A running agent.

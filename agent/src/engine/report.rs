@@ -1,7 +1,6 @@
-//! What the engine tells: for the API, and for metrics.
+//! What the engine tells for the API.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant, SystemTime},
 };
@@ -10,120 +9,22 @@ use stopbank_common::{Reason, event::Event, gcra::Dimension};
 
 use super::{Engine, State};
 use crate::{
-    config::{self, Config, LimitSet, Mode, Quantity, dimension_name},
+    config::{self, Config, LimitSet, Quantity, dimension_name},
     control::{
         Refused,
         api::{
-            ClassLimits, ConfigurationStatus, CookieStatus, DropsBy, DropsReport, DropsRow, EventStatus,
-            EventsReport, InterfaceStatus, LimitRow, LimitsReport, ListSizes, PolicyStatus, SampledDrop,
-            SignatureStatus, Status, TopReport, TopSource, Verdict,
+            ClassLimits, ConfigurationStatus, DropsBy, DropsReport, DropsRow, EventStatus, EventsReport,
+            InterfaceStatus, LimitRow, LimitsReport, ListSizes, PolicyStatus, SampledDrop, Status, TopReport,
+            TopSource, Verdict,
         },
     },
-    datapath::{FlowUsage, monotonic_ns},
+    datapath::monotonic_ns,
     lists::{ListName, printable},
-    rates::{Key, Snapshot},
+    rates::Key,
     top::HALF_LIFE,
 };
 
-/// What metrics are made of.
-#[derive(Debug)]
-pub struct Measured {
-    /// The counters.
-    pub snapshot: Snapshot,
-    /// Names of interface slots.
-    pub slots: BTreeMap<u32, String>,
-    /// Names of class numbers.
-    pub classes: BTreeMap<u8, String>,
-    /// Interfaces, with how the program is attached.
-    pub interfaces: Vec<(String, &'static str)>,
-    /// The mode in force.
-    pub mode: Mode,
-    /// Entries by list.
-    pub lists: Vec<(&'static str, usize)>,
-    /// List files.
-    pub files: Vec<MeasuredFile>,
-    /// Events read.
-    pub events_received: u64,
-    /// Events lost.
-    pub events_lost: u64,
-    /// When the configuration in force was read.
-    pub loaded: SystemTime,
-    /// Whether the last reload succeeded.
-    pub reload_succeeded: bool,
-    /// Lines of rate state.
-    pub source_lines: u32,
-    /// SYN cookies.
-    pub syn_cookies: CookieStatus,
-    /// A gateway's table.
-    pub flows: Option<FlowUsage>,
-    /// Proven sources.
-    pub proven: usize,
-    /// Signatures, and what they have matched.
-    pub signatures: Vec<SignatureStatus>,
-}
-
-/// A list file.
-#[derive(Debug)]
-pub struct MeasuredFile {
-    /// The list's name.
-    pub name: String,
-    /// Prefixes in force.
-    pub prefixes: usize,
-    /// When they were read.
-    pub read: Option<SystemTime>,
-    /// Whether the file as it is now is good.
-    pub good: bool,
-    /// Whether what is in force is what an earlier agent has kept of it.
-    pub from_copy: bool,
-    /// Whether what is in force is kept for a start with a bad file.
-    pub kept: bool,
-}
-
 impl Engine {
-    /// Everything that metrics are made of, at one time.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] when the kernel's counters cannot be read.
-    pub fn measure(&self) -> Result<Measured, Refused> {
-        let state = self.lock();
-        let mut slots: BTreeMap<u32, String> = state
-            .interfaces
-            .iter()
-            .map(|interface| (interface.slot as u32, interface.name.clone()))
-            .collect();
-        slots.insert(0, "other".to_owned());
-        Ok(Measured {
-            snapshot: state.snapshot()?,
-            slots,
-            classes: state.numbers.iter().map(|(number, name)| (number, name.to_owned())).collect(),
-            interfaces: state.interfaces.iter().map(|i| (i.name.clone(), i.attach.name())).collect(),
-            mode: state.mode,
-            lists: ListName::ALL.iter().map(|&list| (list.name(), state.lists.count(list))).collect(),
-            files: state
-                .files
-                .iter()
-                .map(|one| MeasuredFile {
-                    name: one.list.name.clone(),
-                    prefixes: one.set.len(),
-                    read: one.read,
-                    good: one.error.is_none(),
-                    from_copy: one.copy_since.is_some(),
-                    kept: one.is_kept(),
-                })
-                .collect(),
-            events_received: self.events.received(),
-            events_lost: state.datapath.events_lost()?,
-            loaded: state.loaded,
-            reload_succeeded: state.reload_error.is_none(),
-            source_lines: state.config.source.lines,
-            syn_cookies: state.cookie_status()?,
-            flows: state.datapath.flow_usage()?,
-            proven: state.proofs.count(),
-            signatures: state.signatures()?,
-        })
-    }
-
     /// Whether any interface is protected.
     pub fn healthy(&self) -> bool {
         !self.lock().interfaces.is_empty()

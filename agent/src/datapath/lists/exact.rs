@@ -66,6 +66,13 @@ impl Exact {
         }
     }
 
+    /// Places in use, and all.
+    pub(super) fn places_in_use(&self) -> (u64, u64) {
+        let all = BUCKETS * WAYS;
+        let used = (0..all).filter(|place| self.word(*place, 2).load(Relaxed) != 0).count();
+        (used as u64, all as u64)
+    }
+
     fn word(&self, place: usize, word: usize) -> &std::sync::atomic::AtomicU64 {
         &self.table.words()[place / WAYS * BUCKET_WORDS + exact::entry(place % WAYS) + word]
     }

@@ -20,7 +20,7 @@ use super::{
     sys::{self, ANY_SIZE, ARRAY, LPM_TRIE, MAPPED, Mapping, NO_PREALLOC},
 };
 use crate::{
-    datapath::DatapathError,
+    datapath::{DatapathError, health::number_of},
     lists::feeds::{Painted, PrefixSet, leaves, paint, word_at},
 };
 
@@ -41,6 +41,8 @@ pub struct Generation {
     blank: OwnedFd,
     pub(super) leaves: OwnedFd,
     pub(super) longer: OwnedFd,
+    /// Entries that were put there; one that lies within two dynamic ones counts twice.
+    pub(super) longer_len: usize,
     entries: Arc<PrefixSet>,
     /// Entries of files lie within dynamic ones.
     pub(super) inside: bool,
@@ -68,6 +70,7 @@ impl Generation {
             let lines = Mapping::new(&leaves, count * 8)?;
             paint(&entries, lines.words())
         };
+        let longer_len = beyond.len();
         sys::insert_all(longer.as_fd(), beyond.into_iter())?;
         let pieces = (0..PIECES).map(|_| None).collect();
         let blank = new_piece()?;
@@ -84,6 +87,7 @@ impl Generation {
             blank,
             leaves,
             longer,
+            longer_len,
             entries,
             inside: false,
         };
@@ -106,6 +110,13 @@ impl Generation {
         &self.entries
     }
 
+    /// Bytes of its maps, as the kernel accounts them.
+    pub(super) fn memory(&self) -> u64 {
+        let pieces = self.pieces.iter().flatten().count() + 1;
+        let others = [&self.filter, &self.leaves, &self.longer].map(|map| number_of(map.as_fd(), "memlock"));
+        (pieces * PIECE_WORDS * size_of::<u64>()) as u64 + others.iter().sum::<u64>()
+    }
+
     /// The pieces of the index in their order.
     pub(super) fn pieces(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.pieces.iter().map(|piece| piece.as_ref().unwrap_or(&self.blank).as_fd())
@@ -115,7 +126,9 @@ impl Generation {
     pub(super) fn enter(&mut self, prefix: IpNet) -> io::Result<()> {
         let mut within = self.entries.within(prefix).peekable();
         if within.peek().is_some() {
-            sys::insert_all(self.longer.as_fd(), within)?;
+            let mut count = 0;
+            sys::insert_all(self.longer.as_fd(), within.inspect(|_| count += 1))?;
+            self.longer_len += count;
             self.inside = true;
         }
         Ok(())

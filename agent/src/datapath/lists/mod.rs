@@ -181,6 +181,26 @@ impl Lists {
             .collect()
     }
 
+    /// Dynamic entries.
+    pub(super) fn dynamic_len(&self) -> u64 {
+        self.dynamic.len() as u64
+    }
+
+    /// Places for single addresses in use, and all of them.
+    pub(super) fn exact_use(&self) -> (u64, u64) {
+        self.exact.places_in_use()
+    }
+
+    /// Entries of list files that the index cannot tell; at most.
+    pub(super) fn longer_len(&self) -> u64 {
+        self.current.as_ref().map_or(0, |generation| generation.longer_len as u64)
+    }
+
+    /// Bytes of the maps of list files in force, beside those that point to them.
+    pub(super) fn memory(&self) -> u64 {
+        self.current.as_ref().map_or(0, Generation::memory)
+    }
+
     /// Puts the entries of files in force as a whole, in the place of those there were; `None`: there are none. Until
     /// [`Lists::settle`], [`Lists::revert`] goes back.
     pub(super) fn install(&mut self, generation: Option<Generation>) -> Result<(), DatapathError> {
