@@ -32,6 +32,16 @@ pub(crate) const CLIENTS: [Package; 2] = [
     Package { program: "chromium", name: "chromium", service: None },
 ];
 
+/// What watches an agent in the tests alone, and the tool that checks rules; skipped like [`CLIENTS`].
+pub(crate) const MONITORS: [Package; 2] = [
+    Package { program: "prometheus", name: "prometheus", service: Some("prometheus") },
+    Package {
+        program: "prometheus-alertmanager",
+        name: "prometheus-alertmanager",
+        service: Some("prometheus-alertmanager"),
+    },
+];
+
 /// What the benchmark compares with, and what makes its server's certificate; beside [`NAMESPACES`].
 pub(crate) const BENCHMARK: [Package; 3] = [
     Package { program: "xdp-filter", name: "xdp-tools", service: None },
@@ -69,7 +79,9 @@ pub(crate) fn wish(packages: &[Package]) -> Result<()> {
     if known.is_empty() {
         return Ok(());
     }
-    install(&known.iter().map(|one| one.name).collect::<Vec<_>>())
+    install(&known.iter().map(|one| one.name).collect::<Vec<_>>())?;
+    known.iter().filter_map(|one| one.service).for_each(stop);
+    Ok(())
 }
 
 /// Whether this is a system with apt.

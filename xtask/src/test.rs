@@ -32,6 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     command::require_root("the tests")?;
     packages::require(&packages::NAMESPACES)?;
     packages::wish(&packages::CLIENTS)?;
+    packages::wish(&packages::MONITORS)?;
     build::run(Profile::Release)?;
 
     let (summary, succeeded) = stream(&mut tests(options)?, &mut std::io::stdout())?;

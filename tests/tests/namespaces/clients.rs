@@ -203,7 +203,7 @@ fn tagged(topology: &Topology) {
 }
 
 /// Why a test that wants this program cannot run, if it cannot.
-fn without(program: &str, package: &str) -> Option<String> {
+pub(crate) fn without(program: &str, package: &str) -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).exists());
     skip::no_kernel().or_else(|| (!found).then(|| format!("needs {program} (Debian's package {package})")))

@@ -10,6 +10,8 @@ mod failures;
 mod gateway;
 mod lifecycle;
 mod lists;
+mod metrics;
+mod prometheus;
 mod rig;
 mod signatures;
 mod swaps;
@@ -32,6 +34,8 @@ fn main() {
     trials.extend(signatures::trials());
     trials.extend(lifecycle::trials());
     trials.extend(failures::trials());
+    trials.extend(metrics::trials());
+    trials.extend(prometheus::trials());
     trials.extend(demo::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
