@@ -32,6 +32,10 @@ mod programs;
 mod report;
 #[path = "../bench/rows.rs"]
 mod rows;
+#[path = "../bench/scrape.rs"]
+mod scrape;
+#[path = "../bench/soak.rs"]
+mod soak;
 #[path = "../bench/steps.rs"]
 mod steps;
 
@@ -71,11 +75,18 @@ enum Part {
     Cookies,
     /// Of `steps`, what a gateway's flow table costs alone
     Gateway,
+    /// How long a scrape of all metrics takes, with everything configured
+    Scrape,
+    /// What the agent takes of CPU and memory under a flood, for --seconds in each configuration
+    Soak,
 }
 
 impl Part {
     /// [`Self::Gateway`] is part of another one.
-    const ALL: [Self; 6] = [Self::Packets, Self::Lists, Self::Live, Self::Https, Self::Steps, Self::Cookies];
+    const ALL: [Self; 7] =
+        [Self::Packets, Self::Lists, Self::Live, Self::Https, Self::Steps, Self::Cookies, Self::Scrape];
+    /// Only if they are asked for.
+    const MORE: [Self; 2] = [Self::Gateway, Self::Soak];
 }
 
 /// Measures stopbank beside others: time per packet, lists, live frames, a service under attack, and each step.
@@ -95,12 +106,14 @@ impl Part {
         cargo xtask bench -- --section packets             the cost per packet alone\n  \
         cargo xtask bench -- --section packets --packets udp4 --sources 65536,4294967296 --without lru-limiter\n  \
         cargo xtask bench -- --section https --pace 500000 an attack of half a million packets a second\n  \
+        cargo xtask bench -- --section soak --seconds 60   the agent's own CPU and memory under a flood\n  \
         cargo xtask bench -- --json rows.json              also as JSON: one flat list of rows\n\n\
         Every row of the JSON file has `section` and `config` (default, full); programs that have no configuration stand \
         in both. `packets`: packet, sources, program, ns, net_ns (less the empty program's), spread_ns, of_xdp_filter, \
         growth (2^16 to 2^32). `lists`: case, ns, net_ns or value, at_most. `live`: program, case, sources, mpps, \
         of_xdp_drop, of_nft_meter. `https`: program, attack, sent_mpps, requests, success, p50_ms, p99_ms, p99_of_calm. \
-        `steps`: step, packet, sources, net_ns. `cookies`: packet, sources, net_ns, of_xdp_synproxy."
+        `steps`: step, packet, sources, net_ns. `cookies`: packet, sources, net_ns, of_xdp_synproxy. `scrape`: value, worst (ms). `soak`: case, value, at_most, \
+        seconds, mpps."
 )]
 struct Arguments {
     /// Only these parts
@@ -143,6 +156,10 @@ struct Arguments {
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     pace: u64,
 
+    /// How long `soak` lasts, in each configuration
+    #[arg(long, default_value_t = 600, value_name = "N")]
+    seconds: u64,
+
     /// The BPF object of xdp-filter in its deny mode
     #[arg(long, value_name = "FILE", default_value = programs::XDP_FILTER)]
     xdp_filter: PathBuf,
@@ -158,6 +175,8 @@ impl std::fmt::Display for Part {
             Self::Steps => "steps",
             Self::Cookies => "cookies",
             Self::Gateway => "gateway",
+            Self::Scrape => "scrape",
+            Self::Soak => "soak",
         })
     }
 }
@@ -171,8 +190,10 @@ fn main() -> Result<()> {
     let mut rows: Vec<Value> = Vec::new();
     let mut parts: Vec<Part> =
         Part::ALL.into_iter().filter(|part| arguments.section.contains(part)).collect();
-    if arguments.section.contains(&Part::Gateway) && !parts.contains(&Part::Steps) {
-        parts.push(Part::Gateway);
+    for part in Part::MORE.into_iter().filter(|part| arguments.section.contains(part)) {
+        if part != Part::Gateway || !parts.contains(&Part::Steps) {
+            parts.push(part);
+        }
     }
     for part in parts {
         let section = arguments.measure(part).with_context(|| format!("section {part}"))?;
@@ -232,6 +253,8 @@ impl Arguments {
                 Ok(section)
             }
             Part::Gateway => gateway::run(&on_one_cpu()?, &plan),
+            Part::Scrape => scrape::run(plan.rounds),
+            Part::Soak => soak::run(Duration::from_secs(self.seconds)),
             Part::Cookies => {
                 let feed = on_one_cpu()?;
                 cookies::run(|| self.load(&LEFT_OUT, &feed), &feed, &plan)
@@ -261,6 +284,7 @@ fn check(arguments: &Arguments) -> Result<()> {
     );
     ensure!(arguments.rounds != Some(0), "--rounds wants 1 at least");
     ensure!(arguments.repeat.is_none_or(|repeat| repeat >= 1000), "--repeat wants 1000 at least");
+    ensure!(arguments.seconds >= 60, "--seconds wants 60 at least: for half of that caches fill");
     ensure!(arguments.lines.is_power_of_two(), "--lines wants a power of two");
     if arguments.without.contains(&Program::Empty) {
         bail!("without {} there is nothing to compare with", Program::Empty);

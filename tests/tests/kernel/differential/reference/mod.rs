@@ -77,7 +77,8 @@ impl Judged<'_> {
 impl Reference {
     /// Judges a frame that comes in at `now`.
     pub(super) fn judge(&mut self, world: &World, frame: &[u8], now: u64) -> Judgement {
-        let mut judged = Judged { world, observed: None, observed_outside: None, class: CLASS_NONE, within: None };
+        let mut judged =
+            Judged { world, observed: None, observed_outside: None, class: CLASS_NONE, within: None };
         let reason = self.reason(&mut judged, frame, now);
         let passes = passes(reason);
         Judgement {
