@@ -12,10 +12,10 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, Config},
-    control::{Control as _, server},
+    config::{self, Config, History},
+    control::{Control as _, configuration::ChangeRequest, server},
     datapath::Datapath,
-    engine::{Engine, Origin, Start},
+    engine::{self, Engine, Origin, Start},
     events,
     failure::{Code, Failure},
     lock::{AgentLock, LockError},
@@ -49,6 +49,8 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
     check_privileges()?;
     let agent = start.config.agent.clone();
     let mut lock = AgentLock::take(&agent.socket, &agent.pin_dir).map_err(|error| explain_lock(&error))?;
+    let start = engine::resume(start)?;
+    let agent = start.config.agent.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -82,16 +84,18 @@ fn configure(options: &RunOptions) -> Result<Start, Failure> {
         None => (PathBuf::from(config::DEFAULT_PATH), false),
     };
     // Where no file was named and none is in the usual place, what is built in holds; it names no interface, though.
-    let text = if named || file.exists() { config::read_text(&file)? } else { String::new() };
-    let mut config = config::parse(&file.display().to_string(), &text)?;
+    let sources = if named { config::read_sources(&file)? } else { config::read_sources_if_any(&file)? };
+    let mut config = config::parse_sources(&sources)?;
     if config.interfaces.is_empty() {
-        return Err(no_interface(&file, &text));
+        return Err(no_interface(&file, &sources.text));
     }
     if let Some(socket) = &options.socket {
         config.agent.socket.clone_from(socket);
     }
     let origin = Origin { file, socket: options.socket.clone() };
-    Ok(Start { config, text, origin, metrics: None, kernel_log: options.kernel_log })
+    let history = History::default();
+    let kernel_log = options.kernel_log;
+    Ok(Start { config, sources, history, protected: None, origin, metrics: None, kernel_log })
 }
 
 fn no_interface(file: &std::path::Path, text: &str) -> Failure {
@@ -203,6 +207,12 @@ async fn serve(
         ),
         None => "the agent stops; no interface is protected any more".to_owned(),
     };
+    if ended.is_some() {
+        // Nobody would be there to take it back when its time is over. The outcome is logged where it is made.
+        let engine = engine.clone();
+        let taking_back = tokio::task::spawn_blocking(move || engine.take_back(true));
+        let _ = tokio::time::timeout(GRACE, taking_back).await;
+    }
     tracing::info!("{farewell}");
     notify::stopping(&farewell);
     stop.send_replace(true);
@@ -222,7 +232,7 @@ async fn reload(engine: &Arc<Engine>) {
     notify::reloading();
     let reloading = engine.clone();
     // The outcome is logged where it is made.
-    let _ = tokio::task::spawn_blocking(move || reloading.reload()).await;
+    let _ = tokio::task::spawn_blocking(move || reloading.reload(&ChangeRequest::default())).await;
     notify::ready(&summary(engine));
 }
 
@@ -255,7 +265,8 @@ fn background(
     });
     let watching = tokio::spawn(engine.clone().watch_files());
     let keeping = tokio::spawn(engine.clone().keep_files());
-    let mut tasks = vec![reading, expiring, sampling, watching, keeping];
+    let trials = tokio::spawn(engine.clone().watch_trials());
+    let mut tasks = vec![reading, expiring, sampling, watching, keeping, trials];
     if let Some(within) = notify::watchdog() {
         let engine = engine.clone();
         tasks.push(tokio::spawn(watchdog::watch(within, move || engine.probe(), notify::sign_of_life)));
@@ -304,10 +315,11 @@ pub(crate) fn kernel_log(datapath: &mut Datapath) {
 ///
 /// [`Failure`] when a file was named or is in the usual place, and cannot be used.
 pub fn configuration_at(file: Option<&std::path::Path>) -> Result<Config, Failure> {
-    let usual = std::path::Path::new(config::DEFAULT_PATH);
     match file {
         Some(file) => Ok(config::load(file)?),
-        None if usual.exists() => Ok(config::load(usual)?),
-        None => Ok(Config::builtin()),
+        None => {
+            let usual = config::read_sources_if_any(std::path::Path::new(config::DEFAULT_PATH))?;
+            Ok(config::parse_sources(&usual)?)
+        }
     }
 }

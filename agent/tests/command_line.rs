@@ -111,7 +111,14 @@ fn help_teaches() {
         &["ban", "--help"],
         &["allow", "--help"],
         &["mode", "--help"],
+        &["config", "check", "--help"],
         &["config", "show", "--help"],
+        &["config", "diff", "--help"],
+        &["config", "apply", "--help"],
+        &["config", "confirm", "--help"],
+        &["config", "rollback", "--help"],
+        &["config", "schema", "--help"],
+        &["reload", "--help"],
         &["simulate", "--help"],
     ] {
         let ran = scratch.run(arguments);

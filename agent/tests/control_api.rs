@@ -23,6 +23,9 @@ use stopbank::{
             RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
         },
         client::{Client, ClientError},
+        configuration::{
+            Applied, ApplyRequest, Change, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack,
+        },
         lists, server,
     },
     lists::{ListName, Store},
@@ -93,10 +96,30 @@ impl Control for Desk {
         Ok(self.mode())
     }
     fn config(&self) -> ConfigReport {
-        ConfigReport { file: String::new(), text: String::new(), effective: String::new() }
+        ConfigReport {
+            file: String::new(),
+            text: String::new(),
+            drop_ins: Vec::new(),
+            pending: None,
+            effective: String::new(),
+        }
     }
-    fn reload(&self) -> Result<Reloaded, Refused> {
+    fn reload(&self, _: &ChangeRequest) -> Result<Reloaded, Refused> {
         Err(Refused::new(Why::Configuration, "stopbank.toml:1:1: wrong").hint("mend it"))
+    }
+    fn diff(&self, request: &DiffRequest) -> Result<DiffReport, Refused> {
+        let after = request.text.clone();
+        let change = Change { key: "text".to_owned(), before: None, after, needs_restart: false };
+        Ok(DiffReport { changes: vec![change] })
+    }
+    fn apply(&self, _: &ApplyRequest) -> Result<Applied, Refused> {
+        absent()
+    }
+    fn confirm(&self) -> Result<Confirmed, Refused> {
+        absent()
+    }
+    fn roll_back(&self, _: &ChangeRequest) -> Result<RolledBack, Refused> {
+        absent()
     }
     fn detach(&self, _: &DetachRequest) -> Result<Detached, Refused> {
         absent()
@@ -288,6 +311,22 @@ fn every_wrong_turn_gets_json_that_says_so() {
     );
     assert_eq!(why(served.send(Method::PUT, "/v1/mode", &json!({ "mode": "panic" }))), Why::BadRequest);
     assert_eq!(why(served.send(Method::POST, "/v1/reload", &json!({}))), Why::Configuration);
+    for path in ["reload", "config/diff", "config/apply", "config/rollback"] {
+        let path = format!("/v1/{path}");
+        for wrong in
+            [json!({ "texts": "" }), json!({ "text": 1 }), json!({ "operator": "nobody", "force": 1 })]
+        {
+            assert_eq!(why(served.send(Method::POST, &path, &wrong)), Why::BadRequest, "{path} {wrong}");
+        }
+        assert_eq!(
+            why(served.send(Method::POST, &path, &json!({ "text": "#".repeat(7 << 20) }))),
+            Why::TooLarge
+        );
+    }
+    // The largest configuration that there can be, of characters that are written as six.
+    let text = "\u{1}".repeat(1 << 20);
+    let answered = served.send(Method::POST, "/v1/config/diff", &json!({ "text": text })).unwrap();
+    assert_eq!(answered["changes"][0]["after"], text);
     // A handler that panics takes neither the server nor the answer with it.
     let refused = served.get("/v1/drops").unwrap_err();
     assert!(refused.body.error.contains("unexpectedly"));

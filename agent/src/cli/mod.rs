@@ -1,6 +1,7 @@
 //! The command line. Every command but `run`, `simulate`, `config check`, `doctor`, `completions`, `man` and (without an agent) `detach` is a client of the
 //! control API; with `-o json` it prints the API's own objects.
 
+mod change;
 mod completions;
 mod config;
 mod detach;
@@ -113,7 +114,7 @@ enum Command {
     /// Whether what is judged bad is dropped (`enforce`) or only counted (`observe`)
     #[command(subcommand, after_help = mode::EXAMPLES)]
     Mode(mode::ModeCommand),
-    /// Check and show configurations
+    /// Check, show, compare and change configurations
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Reload(config::Reload),

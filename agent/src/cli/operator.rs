@@ -1,16 +1,23 @@
-//! The address that the operator is logged in from, so that nobody bans it by accident.
+//! Where the operator is logged in from, so that nobody shuts it out by accident.
 
 use std::{fs, net::IpAddr, process};
+
+use crate::control::configuration::Session;
 
 /// Processes between this one and the login shell that are looked at.
 const GENERATIONS: usize = 32;
 
-/// The remote address of the SSH session that this command runs in, if it runs in one. sudo clears the environment, so
-/// that those of the processes above are looked at too (root may read them).
+/// The remote address of the SSH session that this command runs in, if it runs in one.
 pub(super) fn operator_address() -> Option<IpAddr> {
+    session().map(|session| session.address)
+}
+
+/// The SSH session that this command runs in. sudo clears the environment, so that those of the processes above are looked
+/// at too (root may read them).
+pub(super) fn session() -> Option<Session> {
     let own = ["SSH_CONNECTION", "SSH_CLIENT"].iter().find_map(|name| std::env::var(name).ok());
-    if let Some(address) = own.as_deref().and_then(first_address) {
-        return Some(address);
+    if let Some(session) = own.as_deref().and_then(read) {
+        return Some(session);
     }
     let mut pid = process::id();
     for _ in 0..GENERATIONS {
@@ -21,20 +28,19 @@ pub(super) fn operator_address() -> Option<IpAddr> {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let connection =
             environment.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(b"SSH_CONNECTION="));
-        if let Some(address) =
-            connection.and_then(|text| std::str::from_utf8(text).ok()).and_then(first_address)
-        {
-            return Some(address);
+        if let Some(session) = connection.and_then(|text| std::str::from_utf8(text).ok()).and_then(read) {
+            return Some(session);
         }
     }
     None
 }
 
-/// `SSH_CONNECTION` is "client address, client port, server address, server port".
-fn first_address(text: &str) -> Option<IpAddr> {
-    let address = text.split_whitespace().next()?;
-    let address = address.split('%').next()?;
-    address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+/// `SSH_CONNECTION` is "client address, client port, server address, server port", `SSH_CLIENT` the same without the third.
+fn read(text: &str) -> Option<Session> {
+    let address = text.split_whitespace().next()?.split('%').next()?;
+    let address = address.parse::<IpAddr>().ok()?.to_canonical();
+    let port = text.split_whitespace().skip(2).last().and_then(|port| port.parse().ok());
+    Some(Session { address, port: port.unwrap_or(22) })
 }
 
 /// The parent of a process: the fourth field of /proc/PID/stat, counted from the end of the command's name, which may
@@ -50,11 +56,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_client_is_the_first_address() {
-        let first = |text: &str| first_address(text).map(|address| address.to_string());
-        assert_eq!(first("203.0.113.9 50022 192.0.2.1 22").as_deref(), Some("203.0.113.9"));
-        assert_eq!(first("fe80::1%eth0 50022 fe80::2%eth0 22").as_deref(), Some("fe80::1"));
-        assert_eq!(first("::ffff:203.0.113.9 1 ::1 22").as_deref(), Some("203.0.113.9"));
+    fn the_client_is_the_first_address_and_this_hosts_port_the_last_word() {
+        let first = |text: &str| read(text).map(|session| (session.address.to_string(), session.port));
+        let is = |address: &str, port| Some((address.to_owned(), port));
+        assert_eq!(first("203.0.113.9 50022 192.0.2.1 2222"), is("203.0.113.9", 2222));
+        assert_eq!(first("203.0.113.9 50022 2222"), is("203.0.113.9", 2222));
+        assert_eq!(first("fe80::1%eth0 50022 fe80::2%eth0 22"), is("fe80::1", 22));
+        assert_eq!(first("::ffff:203.0.113.9 1 ::1 22"), is("203.0.113.9", 22));
+        assert_eq!(first("203.0.113.9"), is("203.0.113.9", 22));
         assert_eq!(first(""), None);
     }
 

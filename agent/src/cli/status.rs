@@ -99,6 +99,13 @@ fn table(status: &api::Status) -> String {
             .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics")),
     );
     line("configuration", format!("{}, read {}", status.configuration.file, status.configuration.loaded));
+    if let Some(pending) = &status.configuration.pending {
+        let left = span(pending.seconds_left);
+        line("on trial", format!("taken back in {left}, unless `stopbank config confirm` comes first"));
+    }
+    if status.configuration.rejected_on_disk {
+        line("taken back", "the file says what was taken back still, and what is above does not".to_owned());
+    }
     if let Some(error) = &status.configuration.reload_error {
         let first = error.lines().next().unwrap_or_default();
         line("reload failed", printable(first, 200));

@@ -17,6 +17,10 @@ pub(super) const MOST_CLASSES: usize = MAX_CLASSES - 2;
 /// Longest name, in bytes: it is a metric's label and a table's column.
 const LONGEST_NAME: usize = 32;
 
+/// Keys that say what a class claims.
+pub(super) const CLAIM_KEYS: [&str; 3] = ["name", "protocol", "ports"];
+/// Protocols that have a name.
+pub(super) const PROTOCOLS: [&str; 5] = ["tcp", "udp", "icmp", "fragments", "amplifiers"];
 const PROTOCOL_HELP: &str = "allowed: \"tcp\", \"udp\", \"icmp\" (ICMP and ICMPv6), \"fragments\" (later fragments, which carry no ports), \"amplifiers\" (UDP from amplifiers to ports that no class names), or the number of another IP protocol, such as 47 for GRE";
 
 /// Reads every `[[class]]`.
@@ -47,7 +51,7 @@ fn class(
     claims: &mut Claims,
     diagnostics: &mut Diagnostics,
 ) -> Option<Class> {
-    let keys: Vec<&str> = ["name", "protocol", "ports"].into_iter().chain(limits::CLASS_KEYS).collect();
+    let keys: Vec<&str> = CLAIM_KEYS.into_iter().chain(limits::CLASS_KEYS).collect();
     let table = Table::of("[[class]]", item, &keys, diagnostics)?;
     let name = match table.get("name") {
         Some(value) => names.read(value, diagnostics),
@@ -181,7 +185,7 @@ fn claim(
             other => {
                 let mut help = vec![PROTOCOL_HELP.to_owned()];
                 help.extend(
-                    did_you_mean(other, ["tcp", "udp", "icmp", "fragments", "amplifiers"].into_iter())
+                    did_you_mean(other, PROTOCOLS.into_iter())
                         .map(|meant| format!("did you mean \"{meant}\"?")),
                 );
                 diagnostics.push_all(

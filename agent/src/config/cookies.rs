@@ -17,7 +17,8 @@ use super::{
 };
 use crate::lists::printable;
 
-const MODES: [(&str, CookieMode); 3] =
+pub(super) const KEYS: [&str; 3] = ["mode", "above", "hold"];
+pub(super) const MODES: [(&str, CookieMode); 3] =
     [("off", CookieMode::Off), ("auto", CookieMode::Auto), ("always", CookieMode::Always)];
 const HOLD_HELP: &str = "allowed: a time from \"1s\" to \"1h\"";
 
@@ -30,7 +31,7 @@ pub(super) fn read(
 ) -> Option<SynCookies> {
     let mut cookies = SynCookies::default();
     if let DeValue::Table(_) = value.get_ref() {
-        let table = Table::of("`syn_cookies`", value, &["mode", "above", "hold"], diagnostics)?;
+        let table = Table::of("`syn_cookies`", value, &KEYS, diagnostics)?;
         cookies.mode = CookieMode::Auto;
         if let Some(value) = table.get("mode") {
             cookies.mode = diagnostics.choice("mode", value, &MODES)?;

@@ -9,12 +9,13 @@ use std::{
 
 use unicode_width::UnicodeWidthChar as _;
 
+use super::sources::{DROP_INS, Sources};
 use crate::lists::printable;
 
-/// One thing that is wrong with a configuration file.
+/// One thing that is wrong with a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostic {
-    /// Bytes of the file that it is about.
+    /// Bytes that it is about, counted through all files ([`Invalid::located`] tells which).
     pub span: Range<usize>,
     /// What is wrong.
     pub message: String,
@@ -43,14 +44,12 @@ pub enum ConfigError {
     Invalid(Box<Invalid>),
 }
 
-/// The errors of one file.
+/// The errors of a configuration.
 #[derive(Debug)]
 pub struct Invalid {
-    /// Name of the file, as messages show it.
-    pub file: String,
-    /// Its text.
-    pub text: String,
-    /// At least one.
+    /// Its files.
+    pub sources: Sources,
+    /// At least one, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -100,30 +99,46 @@ impl fmt::Display for Invalid {
             }
             self.show(f, diagnostic)?;
         }
+        let file = self.files();
         match self.diagnostics.len() {
-            1 => write!(f, "\n\n{}: 1 error", self.file),
-            all if all <= SHOWN => write!(f, "\n\n{}: {all} errors", self.file),
-            all => write!(f, "\n\n{}: {all} errors, the first {SHOWN} shown", self.file),
+            1 => write!(f, "\n\n{file}: 1 error"),
+            all if all <= SHOWN => write!(f, "\n\n{file}: {all} errors"),
+            all => write!(f, "\n\n{file}: {all} errors, the first {SHOWN} shown"),
         }
     }
 }
 
 impl Invalid {
-    /// The errors with their lines and columns, both from 1.
-    pub fn located(&self) -> impl Iterator<Item = (usize, usize, &Diagnostic)> {
+    /// The errors, each with its file, line and column, both from 1.
+    pub fn located(&self) -> impl Iterator<Item = Located<'_>> {
         self.diagnostics.iter().map(|diagnostic| {
-            let place = Place::of(&self.text, &diagnostic.span);
-            (place.line, place.column, diagnostic)
+            let (index, span) = self.sources.locate(&diagnostic.span);
+            let (file, text) = self.sources.get(index);
+            let (line, column) = place(text, &span);
+            Located { file: printable(&file, 4096), line, column, span, diagnostic }
         })
+    }
+
+    /// What the errors are in: a file, or several.
+    fn files(&self) -> String {
+        let mut indices: Vec<usize> =
+            self.diagnostics.iter().map(|diagnostic| self.sources.locate(&diagnostic.span).0).collect();
+        indices.dedup();
+        match indices.as_slice() {
+            [one] => printable(&self.sources.get(*one).0, 4096),
+            _ => format!("{} and {DROP_INS}", printable(&self.sources.get(0).0, 4096)),
+        }
     }
 
     /// `file:line:column: message`, the line, a caret below, and the help.
     fn show(&self, f: &mut fmt::Formatter<'_>, diagnostic: &Diagnostic) -> fmt::Result {
-        let place = Place::of(&self.text, &diagnostic.span);
-        writeln!(f, "{}:{}:{}: {}", self.file, place.line, place.column, diagnostic.message)?;
+        let (index, span) = self.sources.locate(&diagnostic.span);
+        let (file, text) = self.sources.get(index);
+        let place = Place::of(text, &span);
+        writeln!(f, "{}:{}:{}: {}", printable(&file, 4096), place.line, place.column, diagnostic.message)?;
         let number = place.line.to_string();
         let margin = " ".repeat(number.len());
-        let (shown, carets) = place.excerpt(&self.text);
+        let (shown, carets) = place.excerpt(text);
         writeln!(f, " {number} | {shown}")?;
         write!(f, " {margin} | {carets}")?;
         for help in &diagnostic.help {
@@ -131,6 +146,27 @@ impl Invalid {
         }
         Ok(())
     }
+}
+
+/// An error and where it is.
+#[derive(Debug)]
+pub struct Located<'d> {
+    /// The file.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its character, from 1.
+    pub column: usize,
+    /// The bytes of that file that it is about.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub diagnostic: &'d Diagnostic,
+}
+
+/// Line and column of a span, both from 1.
+pub(super) fn place(text: &str, span: &Range<usize>) -> (usize, usize) {
+    let Place { line, column, .. } = Place::of(text, span);
+    (line, column)
 }
 
 /// Line and column of a span, both from 1, and the line's bytes.
@@ -203,7 +239,7 @@ mod tests {
     fn shown(text: &str, span: Range<usize>) -> String {
         let diagnostics =
             vec![Diagnostic { span, message: "wrong".to_owned(), help: vec!["allowed: right".to_owned()] }];
-        Invalid { file: "f".to_owned(), text: text.to_owned(), diagnostics }.to_string()
+        Invalid { sources: Sources::single("f", text), diagnostics }.to_string()
     }
 
     #[test]

@@ -7,8 +7,10 @@ use super::{
     model::Flows,
 };
 
+pub(super) const KEYS: [&str; 2] = ["lines", "learn"];
+
 pub(super) fn read(value: &Value<'_>, flows: &mut Flows, diagnostics: &mut Diagnostics) {
-    let Some(table) = Table::of("[flows]", value, &["lines", "learn"], diagnostics) else { return };
+    let Some(table) = Table::of("[flows]", value, &KEYS, diagnostics) else { return };
     if let Some(value) = table.get("lines") {
         let help = "allowed: a power of two from 1024 (64 KiB) to 16777216 (1 GiB); a line holds eight flows";
         if let Some(lines) = diagnostics.integer("lines", value, 1 << 10..=1 << 24, help) {

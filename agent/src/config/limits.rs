@@ -15,6 +15,17 @@ use crate::lists::printable;
 pub(super) const CLASS_KEYS: [&str; 7] =
     ["closed", "observe", "signatures", "per_source", "per_prefix", "total", "syn_cookies"];
 
+/// Keys of limits beside what they count.
+pub(super) const TOTAL_KEYS: [&str; 1] = ["proven"];
+pub(super) const PREFIX_KEYS: [&str; 2] = ["ipv4", "ipv6"];
+/// Keys of one limit.
+pub(super) const LIMIT_KEYS: [&str; 2] = ["rate", "burst"];
+
+/// What limits count, by name.
+pub(super) fn dimensions() -> [&'static str; 3] {
+    Dimension::ALL.map(dimension_name)
+}
+
 /// Reads what a class does with its packets.
 pub(super) fn of_class(table: &Table<'_, '_>, name: &str, class: &mut Class, diagnostics: &mut Diagnostics) {
     if let Some(value) = table.get("closed") {
@@ -41,7 +52,7 @@ pub(super) fn of_class(table: &Table<'_, '_>, name: &str, class: &mut Class, dia
             );
             continue;
         }
-        let more: &[&str] = if per_source { &[] } else { &["proven"] };
+        let more: &[&str] = if per_source { &[] } else { &TOTAL_KEYS };
         let Some((table, set)) = set(&place, value, more, &class.claim, diagnostics) else { continue };
         *(if per_source { &mut class.per_source } else { &mut class.total }) = set;
         if let Some(value) = table.get("proven")
@@ -70,7 +81,7 @@ fn per_prefix(value: &Value<'_>, claim: &Claim, diagnostics: &mut Diagnostics) -
     let mut found: Vec<PrefixLimits> = Vec::new();
     for item in diagnostics.array("per_prefix", value, help) {
         let place = "[[class.per_prefix]]";
-        let Some((table, limits)) = set(place, item, &["ipv4", "ipv6"], claim, diagnostics) else { continue };
+        let Some((table, limits)) = set(place, item, &PREFIX_KEYS, claim, diagnostics) else { continue };
         let mut bits = |key, allowed: std::ops::RangeInclusive<u64>| {
             let help = format!("allowed: {} to {} (bits of the address)", allowed.start(), allowed.end());
             let bits = diagnostics.integer(key, table.get(key)?, allowed, &help)?;
@@ -99,8 +110,7 @@ fn set<'v, 'i>(
     diagnostics: &mut Diagnostics,
 ) -> Option<(Table<'v, 'i>, LimitSet)> {
     let mut set = LimitSet::default();
-    let keys: Vec<&str> =
-        Dimension::ALL.map(dimension_name).into_iter().chain(more.iter().copied()).collect();
+    let keys: Vec<&str> = dimensions().into_iter().chain(more.iter().copied()).collect();
     let table = Table::of(place, value, &keys, diagnostics)?;
     for dimension in Dimension::ALL {
         let key = dimension_name(dimension);
@@ -128,7 +138,7 @@ fn limit(
     let quantity = Quantity::from(dimension);
     let (rate_value, burst_value) = match value.get_ref() {
         DeValue::Table(_) => {
-            let table = Table::of(&format!("`{key}`"), value, &["rate", "burst"], diagnostics)?;
+            let table = Table::of(&format!("`{key}`"), value, &LIMIT_KEYS, diagnostics)?;
             let burst = table.get("burst");
             let Some(rate) = table.get("rate") else {
                 diagnostics.push(value.span(), format!("`{key}` has no `rate`"), quantity.rate_help());

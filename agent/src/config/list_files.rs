@@ -8,10 +8,13 @@ use super::{
 use crate::lists::{feeds::Format, printable};
 
 /// Files that a configuration may name.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 /// Countries or autonomous systems of one list.
 const MOST_CHOSEN: usize = 4096;
-const KEYS: [&str; 6] = ["name", "path", "format", "action", "countries", "asns"];
+pub(super) const KEYS: [&str; 6] = ["name", "path", "format", "action", "countries", "asns"];
+
+pub(super) const ACTIONS: [(&str, ListAction); 2] =
+    [("deny", ListAction::Deny), ("allow", ListAction::Allow)];
 
 /// Reads all blocks.
 pub(super) fn read(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<ListFile> {
@@ -57,8 +60,7 @@ fn one(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<ListFile>
     );
     let name = values.0.and_then(|value| name(value, diagnostics));
     let file = values.1.and_then(|value| path("path", value, "the absolute path of a file", diagnostics));
-    let actions = [("deny", ListAction::Deny), ("allow", ListAction::Allow)];
-    let action = values.2.and_then(|value| diagnostics.choice("action", value, &actions));
+    let action = values.2.and_then(|value| diagnostics.choice("action", value, &ACTIONS));
     let format = match table.get("format") {
         Some(value) => diagnostics.choice("format", value, &Format::NAMES).unwrap_or(Format::Auto),
         None => Format::Auto,

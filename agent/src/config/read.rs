@@ -34,7 +34,20 @@ const LONGEST_SOCKET: usize = 107;
 /// Most events a second: they are read and counted one by one.
 const MOST_EVENTS: u64 = 10_000;
 
-const ROOT_KEYS: [&str; 18] = [
+/// Choices.
+pub(super) const MODES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("enforce", Mode::Enforce)];
+pub(super) const FRAGMENTS: [(&str, Fragments); 2] = [("judge", Fragments::Judge), ("drop", Fragments::Drop)];
+pub(super) const ROLES: [(&str, Role); 4] =
+    [("auto", Role::Auto), ("host", Role::Host), ("any", Role::Any), ("gateway", Role::Gateway)];
+pub(super) const ATTACH: [(&str, Attach); 2] = [("native", Attach::Native), ("generic", Attach::Generic)];
+
+/// Keys of tables.
+pub(super) const AGENT_KEYS: [&str; 4] = ["pin_dir", "state_dir", "socket", "metrics"];
+pub(super) const INTERFACE_KEYS: [&str; 2] = ["name", "attach"];
+pub(super) const SOURCE_KEYS: [&str; 3] = ["ipv4_prefix", "ipv6_prefix", "lines"];
+pub(super) const EVENTS_KEYS: [&str; 1] = ["rate"];
+pub(super) const LISTS_KEYS: [&str; 2] = ["allow", "deny"];
+pub(super) const ROOT_KEYS: [&str; 18] = [
     "mode",
     "role",
     "fragments",
@@ -60,17 +73,13 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     let root = Table::root(document, &ROOT_KEYS, diagnostics);
     let mut config = Config::builtin();
     if let Some(value) = root.get("mode") {
-        let choices = [("observe", Mode::Observe), ("enforce", Mode::Enforce)];
-        config.mode = diagnostics.choice("mode", value, &choices).unwrap_or(config.mode);
+        config.mode = diagnostics.choice("mode", value, &MODES).unwrap_or(config.mode);
     }
     if let Some(value) = root.get("fragments") {
-        let choices = [("judge", Fragments::Judge), ("drop", Fragments::Drop)];
-        config.fragments = diagnostics.choice("fragments", value, &choices).unwrap_or(config.fragments);
+        config.fragments = diagnostics.choice("fragments", value, &FRAGMENTS).unwrap_or(config.fragments);
     }
     if let Some(value) = root.get("role") {
-        let choices =
-            [("auto", Role::Auto), ("host", Role::Host), ("any", Role::Any), ("gateway", Role::Gateway)];
-        config.role = diagnostics.choice("role", value, &choices).unwrap_or(config.role);
+        config.role = diagnostics.choice("role", value, &ROLES).unwrap_or(config.role);
     }
     if let Some(value) = root.get("udp_needs_socket") {
         config.udp_needs_socket = diagnostics.boolean("udp_needs_socket", value).unwrap_or(false);
@@ -129,14 +138,14 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
     config
 }
 
+/// Reasons of rules that may be told to observe only.
+pub(super) fn observable() -> impl Iterator<Item = Reason> {
+    Reason::ALL.iter().copied().filter(|reason| reason.kind() == Kind::Drop && !reason.is_malformed())
+}
+
 /// Rules, by the names of their reasons.
 fn observed(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Reason> {
-    let rules: Vec<Reason> = Reason::ALL
-        .iter()
-        .copied()
-        .filter(|reason| reason.kind() == Kind::Drop && !reason.is_malformed())
-        .collect();
-    let choices: Vec<(&str, Reason)> = rules.iter().map(|reason| (reason.name(), *reason)).collect();
+    let choices: Vec<(&str, Reason)> = observable().map(|reason| (reason.name(), reason)).collect();
     let help = "an array of reasons: observe = [\"amplification\", \"no-connection\"]";
     let mut found = Vec::new();
     for item in diagnostics.array("observe", value, help) {
@@ -175,9 +184,7 @@ fn prefix_lengths(config: &Config, value: &Value<'_>, diagnostics: &mut Diagnost
 }
 
 fn agent(value: &Value<'_>, agent: &mut Agent, diagnostics: &mut Diagnostics) {
-    let Some(table) =
-        Table::of("[agent]", value, &["pin_dir", "state_dir", "socket", "metrics"], diagnostics)
-    else {
+    let Some(table) = Table::of("[agent]", value, &AGENT_KEYS, diagnostics) else {
         return;
     };
     if let Some(value) = table.get("pin_dir")
@@ -284,13 +291,10 @@ fn interfaces(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Interface
             );
             break;
         }
-        let Some(table) = Table::of("[[interface]]", item, &["name", "attach"], diagnostics) else {
+        let Some(table) = Table::of("[[interface]]", item, &INTERFACE_KEYS, diagnostics) else {
             continue;
         };
-        let attach = table.get("attach").and_then(|value| {
-            let choices = [("native", Attach::Native), ("generic", Attach::Generic)];
-            diagnostics.choice("attach", value, &choices)
-        });
+        let attach = table.get("attach").and_then(|value| diagnostics.choice("attach", value, &ATTACH));
         let Some(value) = table.get("name") else {
             diagnostics.push(table.span(), "this [[interface]] has no `name`", "add one: name = \"eth0\"");
             continue;
@@ -326,8 +330,7 @@ fn interface_name(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<St
 }
 
 fn source(value: &Value<'_>, source: &mut Source, diagnostics: &mut Diagnostics) {
-    let keys = ["ipv4_prefix", "ipv6_prefix", "lines"];
-    let Some(table) = Table::of("[source]", value, &keys, diagnostics) else { return };
+    let Some(table) = Table::of("[source]", value, &SOURCE_KEYS, diagnostics) else { return };
     let mut prefix = |key, allowed: std::ops::RangeInclusive<u64>, place: &mut u8| {
         let help = format!(
             "allowed: {} to {} (bits of the address that make one source)",
@@ -361,7 +364,7 @@ fn source(value: &Value<'_>, source: &mut Source, diagnostics: &mut Diagnostics)
 }
 
 fn events(value: &Value<'_>, rate: &mut Rate, diagnostics: &mut Diagnostics) {
-    let Some(table) = Table::of("[events]", value, &["rate"], diagnostics) else { return };
+    let Some(table) = Table::of("[events]", value, &EVENTS_KEYS, diagnostics) else { return };
     let Some(value) = table.get("rate") else { return };
     let Some(read) = limits::rate("rate", value, Quantity::Count, diagnostics) else { return };
     if read.period != Period::Second || read.count > MOST_EVENTS {
@@ -378,7 +381,7 @@ fn events(value: &Value<'_>, rate: &mut Rate, diagnostics: &mut Diagnostics) {
 }
 
 fn lists(value: &Value<'_>, diagnostics: &mut Diagnostics) -> ConfiguredLists {
-    let Some(table) = Table::of("[lists]", value, &["allow", "deny"], diagnostics) else {
+    let Some(table) = Table::of("[lists]", value, &LISTS_KEYS, diagnostics) else {
         return ConfiguredLists::default();
     };
     let mut seen: BTreeMap<IpNet, &str> = BTreeMap::new();

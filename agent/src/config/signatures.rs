@@ -20,9 +20,10 @@ use super::{
 use crate::lists::printable;
 pub use counters::SignatureCounters;
 pub(super) use counters::number;
+pub(super) use pattern::{FROM as PAYLOAD_FROM, KEYS as PAYLOAD_KEYS};
 pub(super) use show::show;
 
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 12] = [
     "name",
     "observe",
     "payload",

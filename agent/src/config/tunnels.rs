@@ -16,7 +16,9 @@ use super::{
 const VXLAN_PORT: u16 = 4789;
 const NO_PORT: u16 = 0;
 
-const KINDS: [(&str, Tunnel); 3] = [("gre", Tunnel::Gre), ("ipip", Tunnel::Ipip), ("vxlan", Tunnel::Vxlan)];
+pub(super) const KEYS: [&str; 2] = ["inspect", "vxlan_ports"];
+pub(super) const KINDS: [(&str, Tunnel); 3] =
+    [("gre", Tunnel::Gre), ("ipip", Tunnel::Ipip), ("vxlan", Tunnel::Vxlan)];
 
 impl Default for Tunnels {
     fn default() -> Self {
@@ -34,8 +36,7 @@ pub const fn tunnel_name(tunnel: Tunnel) -> &'static str {
 }
 
 pub(super) fn read(value: &Value<'_>, tunnels: &mut Tunnels, diagnostics: &mut Diagnostics) {
-    let keys = ["inspect", "vxlan_ports"];
-    let Some(table) = Table::of("[tunnels]", value, &keys, diagnostics) else { return };
+    let Some(table) = Table::of("[tunnels]", value, &KEYS, diagnostics) else { return };
     if let Some(value) = table.get("inspect") {
         let help = "an array of kinds of tunnels: inspect = [\"gre\", \"ipip\", \"vxlan\"]";
         let mut kinds = Vec::new();

@@ -9,8 +9,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::configuration::Pending;
 use crate::{
-    config::{Attach, ListAction, Mode},
+    config::{Attach, DropIn, ListAction, Mode},
     datapath::FlowUsage,
     lists::Origin,
 };
@@ -225,6 +226,12 @@ pub struct ConfigurationStatus {
     /// Why the last reload failed; the configuration before is in force then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_error: Option<String>,
+    /// Until when it has to be confirmed, if it is on trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// The files on the disk say what was taken back; an agent that starts goes by the one in force as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejected_on_disk: bool,
 }
 
 /// How `GET /v1/drops` adds up.
@@ -586,6 +593,12 @@ pub struct ConfigReport {
     pub file: String,
     /// Its text, as it was read.
     pub text: String,
+    /// The files in `conf.d` beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drop_ins: Vec<DropIn>,
+    /// Until when it has to be confirmed, if it is on trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
     /// The configuration in force, with every key written out.
     pub effective: String,
 }

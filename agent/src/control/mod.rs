@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod client;
+pub mod configuration;
 pub mod lists;
 pub mod server;
 
@@ -12,6 +13,8 @@ use api::{
     FileReport, ItemError, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport,
     Reloaded, RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
 };
+
+use configuration::{Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack};
 
 use crate::{config::Mode, lists::ListName};
 
@@ -107,7 +110,35 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Refused`]; the configuration before stays in force then.
-    fn reload(&self) -> Result<Reloaded, Refused>;
+    fn reload(&self, request: &ChangeRequest) -> Result<Reloaded, Refused>;
+
+    /// What a configuration would change.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when it has errors.
+    fn diff(&self, request: &DiffRequest) -> Result<DiffReport, Refused>;
+
+    /// Puts a configuration in force that is taken back unless it is confirmed in time.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the configuration before stays in force then.
+    fn apply(&self, request: &ApplyRequest) -> Result<Applied, Refused>;
+
+    /// Keeps the configuration on trial, on the disk too.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when none is on trial, or the files cannot be written; it stays on trial then.
+    fn confirm(&self) -> Result<Confirmed, Refused>;
+
+    /// Goes back to the configuration before.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when there is none; the one in force stays so then.
+    fn roll_back(&self, request: &ChangeRequest) -> Result<RolledBack, Refused>;
 
     /// Ends protection.
     ///

@@ -28,6 +28,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::{
     Control, Refused, Why,
     api::{DetachRequest, DropsBy, SetMode},
+    configuration,
 };
 use crate::lists::ListName;
 
@@ -38,7 +39,7 @@ const LARGEST: usize = 64 << 10;
 /// Entries that `top` and `events` give when not asked for another number.
 const DEFAULT_LIMIT: usize = 20;
 
-type Agent = Arc<dyn Control>;
+pub(super) type Agent = Arc<dyn Control>;
 
 /// Makes the socket at `path`, with the directory it lies in (0755) where that does not exist, open to its owner alone
 /// (0600). A socket that a dead agent left is replaced; the caller holds the lock that says it is dead.
@@ -96,10 +97,10 @@ fn router(agent: Agent) -> Router {
         .route("/v1/limits", get(limits))
         .route("/v1/mode", get(mode).put(set_mode))
         .route("/v1/config", get(config))
-        .route("/v1/reload", post(reload))
         .route("/v1/detach", post(detach))
         .layer(DefaultBodyLimit::max(LARGEST))
         .merge(lists)
+        .merge(configuration::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(only_owners))
@@ -174,7 +175,7 @@ async fn events(State(agent): State<Agent>, query: Result<Query<Limit>, QueryRej
 }
 
 type ListPath = Result<UrlPath<ListName>, PathRejection>;
-type Body = Result<Bytes, BytesRejection>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
 
 async fn list(State(agent): State<Agent>, list: ListPath) -> Response {
     match list {
@@ -225,10 +226,6 @@ async fn config(State(agent): State<Agent>) -> Response {
     answer(move || Ok(agent.config())).await
 }
 
-async fn reload(State(agent): State<Agent>) -> Response {
-    answer(move || agent.reload()).await
-}
-
 async fn detach(State(agent): State<Agent>, body: Body) -> Response {
     answer(move || agent.detach(&read::<DetachRequest>(body)?)).await
 }
@@ -264,7 +261,7 @@ fn writable(list: ListName) -> Result<ListName, Refused> {
 }
 
 /// A request's body; an empty one counts as `{}`.
-fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refused> {
+pub(super) fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refused> {
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             Refused::new(Why::TooLarge, "the request is too large").hint("send it in parts")
@@ -278,7 +275,7 @@ fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refused> {
 }
 
 /// Runs what may have to wait for the kernel off the reactor, and turns what it gives into an answer.
-async fn answer<T: Serialize + Send + 'static>(
+pub(super) async fn answer<T: Serialize + Send + 'static>(
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Response {
     match tokio::task::spawn_blocking(work).await {

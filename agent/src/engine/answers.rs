@@ -10,6 +10,9 @@ use crate::{
             FileReport, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport, Reloaded,
             RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
         },
+        configuration::{
+            Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack,
+        },
         lists::list_entry,
     },
     datapath::monotonic_ns,
@@ -85,13 +88,31 @@ impl Control for Engine {
         let config = Config { mode: state.mode, ..state.config.clone() };
         ConfigReport {
             file: printable(&self.origin.file.display().to_string(), 4096),
-            text: state.text.clone(),
+            text: state.sources.text.clone(),
+            drop_ins: state.sources.drop_ins.clone(),
+            pending: state.pending(),
             effective: report::effective(&config),
         }
     }
 
-    fn reload(&self) -> Result<Reloaded, Refused> {
-        self.reload_file()
+    fn reload(&self, request: &ChangeRequest) -> Result<Reloaded, Refused> {
+        self.reload_file(request)
+    }
+
+    fn diff(&self, request: &DiffRequest) -> Result<DiffReport, Refused> {
+        self.diff_configuration(request)
+    }
+
+    fn apply(&self, request: &ApplyRequest) -> Result<Applied, Refused> {
+        self.apply_configuration(request)
+    }
+
+    fn confirm(&self) -> Result<Confirmed, Refused> {
+        self.confirm_configuration()
+    }
+
+    fn roll_back(&self, request: &ChangeRequest) -> Result<RolledBack, Refused> {
+        self.roll_back_configuration(request)
     }
 
     fn detach(&self, request: &DetachRequest) -> Result<Detached, Refused> {

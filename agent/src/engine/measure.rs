@@ -50,6 +50,10 @@ pub struct Measured {
     pub loaded: SystemTime,
     /// Whether the last reload succeeded.
     pub reload_succeeded: bool,
+    /// Time left until the configuration in force is taken back, if it is on trial.
+    pub pending_seconds: Option<f64>,
+    /// Configurations that were taken back.
+    pub rollbacks: u64,
     /// SYN cookies.
     pub syn_cookies: CookieStatus,
     /// Maps that can fill up.
@@ -134,6 +138,8 @@ impl Engine {
             started,
             loaded: state.loaded,
             reload_succeeded: state.reload_error.is_none(),
+            pending_seconds: state.pending().map(|pending| pending.seconds_left),
+            rollbacks: state.rollbacks,
             syn_cookies: state.cookie_status()?,
             maps: state.datapath.map_use(state.proofs.count(), flows),
             map_memory: state.datapath.map_memory(),

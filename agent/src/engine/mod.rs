@@ -7,12 +7,14 @@ mod answers;
 mod changes;
 mod cookies;
 mod files;
+mod lockout;
 mod measure;
 mod proofs;
 mod reload;
 mod report;
 mod signatures;
 mod start;
+mod trial;
 
 use std::{
     path::PathBuf,
@@ -23,7 +25,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    config::{Attach, ClassNumbers, Config, Host, Mode, SignatureCounters},
+    config::{Attach, ClassNumbers, Config, History, Host, Mode, SignatureCounters, Sources},
     control::Refused,
     datapath::{AttachMode, Datapath, monotonic_ns},
     events::EventLog,
@@ -36,11 +38,13 @@ use stopbank_common::policy::Policy;
 
 pub use measure::{Measured, MeasuredFile, MeasuredInterface};
 pub use start::Start;
+pub use trial::resume;
 
 /// A running agent.
 pub struct Engine {
     state: Mutex<State>,
-    /// Held while list files are read, which takes longer than anybody should wait for the state.
+    /// Held while list files are read and while configurations change, which takes longer than anybody should wait for the
+    /// state.
     reading: Mutex<()>,
     /// Held while copies of them are written.
     keeping: Mutex<()>,
@@ -50,6 +54,8 @@ pub struct Engine {
     started: (Instant, SystemTime),
     /// The lists' next expiry may have changed.
     expiry: Notify,
+    /// A configuration on trial has come or gone.
+    trials: Notify,
     /// Set when protection has been ended and the agent is to stop.
     stop: watch::Sender<bool>,
 }
@@ -67,7 +73,10 @@ pub struct Origin {
 struct State {
     datapath: Datapath,
     config: Config,
-    text: String,
+    sources: Sources,
+    history: History,
+    trial: Option<trial::OnTrial>,
+    rollbacks: u64,
     loaded: SystemTime,
     reload_error: Option<String>,
     policy: Box<Policy>,

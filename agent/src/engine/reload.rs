@@ -6,40 +6,56 @@ use stopbank_common::policy::MAX_INTERFACES;
 
 use super::{Engine, Protected, State, cookies, files::Prepared, host, start};
 use crate::{
-    config::{self, Attach, Compiled, Config, ConfiguredLists, Role, compile},
-    control::{Refused, Why, api::Reloaded},
+    config::{self, Attach, Compiled, Config, ConfiguredLists, Mode, Role, Sources, compile},
+    control::{Refused, Why, api::Reloaded, configuration::ChangeRequest},
     lists::feeds::Copies,
 };
 
+/// A configuration that could be put in force, with its list files read.
+pub(super) struct Candidate {
+    pub(super) sources: Sources,
+    pub(super) config: Config,
+    pub(super) prepared: Prepared,
+}
+
 impl Engine {
     /// Reads the file again. What cannot change while the agent runs stays as it is, and is named in the answer.
-    pub(super) fn reload_file(&self) -> Result<Reloaded, Refused> {
+    pub(super) fn reload_file(&self, request: &ChangeRequest) -> Result<Reloaded, Refused> {
         let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let prepared = self.prepare();
+        // Nobody hears of it where the signal asked.
+        self.refuse_during_trial()
+            .inspect_err(|refused| tracing::error!("no reload: {}", refused.body.error))?;
+        let prepared = config::read_sources(&self.origin.file)
+            .map_err(|error| refuse(&error))
+            .and_then(|sources| self.prepare(sources))
+            .and_then(|candidate| self.refuse_lockout(request.session(), &candidate).map(|()| candidate));
         let mut state = self.lock();
-        let outcome = prepared.and_then(|prepared| self.reload_into(&mut state, prepared));
+        let outcome = prepared.and_then(|candidate| {
+            let before = state.sources.clone();
+            self.reload_into(&mut state, candidate, None).map(|reloaded| (reloaded, before))
+        });
         state.reload_error = outcome.as_ref().err().map(|refused| refused.body.error.clone());
-        match &outcome {
-            Ok(reloaded) => {
+        drop(state);
+        self.expiry.notify_one();
+        match outcome {
+            Ok((reloaded, before)) => {
                 tracing::info!("configuration reloaded from {}", self.origin.file.display());
                 for note in &reloaded.notes {
                     tracing::warn!("{note}");
                 }
+                self.note_reload(before);
+                Ok(reloaded)
             }
             Err(refused) => {
                 tracing::error!("the configuration before stays in force: {}", refused.body.error);
+                Err(refused)
             }
         }
-        drop(state);
-        self.expiry.notify_one();
-        outcome
     }
 
-    /// Reads the configuration and its list files, which may take a second: nobody waits for it but who asked.
-    fn prepare(&self) -> Result<(String, Config, Prepared), Refused> {
-        let text = config::read_text(&self.origin.file).map_err(|error| refuse(&error))?;
-        let mut config =
-            config::parse(&self.origin.file.display().to_string(), &text).map_err(|error| refuse(&error))?;
+    /// Checks a configuration and reads its list files, which may take a second: nobody waits for it but who asked.
+    pub(super) fn prepare(&self, sources: Sources) -> Result<Candidate, Refused> {
+        let mut config = config::parse_sources(&sources).map_err(|error| refuse(&error))?;
         if config.interfaces.is_empty() {
             return Err(Refused::new(Why::Configuration, "the configuration names no interface")
                 .hint("name at least one in an [[interface]] block; `stopbank detach` ends protection"));
@@ -52,23 +68,30 @@ impl Engine {
             (state.files.clone(), Copies::below(&state.config.agent.state_dir))
         };
         let prepared = Prepared::read(&config, Some(&before), &copies)?;
-        Ok((text, config, prepared))
+        // Whatever it came from, it stands for the file from here on.
+        Ok(Candidate { sources: Sources { shown: None, ..sources }, config, prepared })
     }
 
-    fn reload_into(
+    /// Puts a configuration in force, as a whole or not at all; with another mode than it says, if one is given.
+    pub(super) fn reload_into(
         &self,
         state: &mut State,
-        (text, mut config, prepared): (String, Config, Prepared),
+        candidate: Candidate,
+        mode: Option<Mode>,
     ) -> Result<Reloaded, Refused> {
+        let Candidate { sources, mut config, prepared } = candidate;
         let mut notes = keep_what_needs_a_restart(&mut config, &state.config);
         let found = start::resolve(&config.interfaces)?;
         let interfaces = state.merge(&config, &found, &mut notes);
         let kept = state.datapath.kept()?;
         cookies::manage(&config);
-        let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
+        let mut compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Refused::new(Why::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
-        state.swap(config, text, interfaces, compiled, prepared)?;
+        let mode = mode.unwrap_or(config.mode);
+        compiled.policy.mode = config::mode_number(mode);
+        state.swap(config, sources, interfaces, compiled, prepared)?;
+        state.mode = mode;
         cookies::warn(state);
         Ok(Reloaded { notes })
     }
@@ -122,7 +145,7 @@ impl State {
     fn swap(
         &mut self,
         config: Config,
-        text: String,
+        sources: Sources,
         interfaces: Vec<Protected>,
         compiled: Compiled,
         prepared: Prepared,
@@ -154,9 +177,8 @@ impl State {
         }
         self.settle_lists();
         self.files = prepared.files;
-        self.mode = config.mode;
         self.config = config;
-        self.text = text;
+        self.sources = sources;
         self.numbers = numbers;
         self.counters = counters;
         self.interfaces = interfaces;
@@ -219,7 +241,7 @@ struct Reattached {
 }
 
 /// Puts back what a running agent cannot change, and says so.
-fn keep_what_needs_a_restart(new: &mut Config, old: &Config) -> Vec<String> {
+pub(super) fn keep_what_needs_a_restart(new: &mut Config, old: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     let mut keep = |differs: bool, what: &str| {
         if differs {
@@ -242,7 +264,7 @@ fn keep_what_needs_a_restart(new: &mut Config, old: &Config) -> Vec<String> {
     notes
 }
 
-fn refuse(error: &config::ConfigError) -> Refused {
+pub(super) fn refuse(error: &config::ConfigError) -> Refused {
     Refused::new(Why::Configuration, error.to_string())
         .hint("`stopbank config check FILE` checks a file before it is used")
 }

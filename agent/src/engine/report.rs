@@ -69,6 +69,8 @@ impl Engine {
                 file: printable(&self.origin.file.display().to_string(), 4096),
                 loaded: time(state.loaded),
                 reload_error: state.reload_error.clone(),
+                pending: state.pending(),
+                rejected_on_disk: state.history.rejected.is_some(),
             },
             metrics: self.metrics.map(|address| address.to_string()),
         })

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Engine, Origin, Protected, State, cookies, files::Prepared, host};
 use crate::{
-    config::{Attach, Config, Interface, Role, compile},
+    config::{Attach, Config, History, Interface, Role, Sources, compile},
     datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, link, monotonic_ns},
     failure::{Code, Failure},
     lists::{Change, ListName, Store, feeds::Copies},
@@ -28,8 +28,13 @@ use crate::{
 pub struct Start {
     /// The configuration.
     pub config: Config,
-    /// Its text.
-    pub text: String,
+    /// Its files.
+    pub sources: Sources,
+    /// What earlier agents had in force.
+    pub history: History,
+    /// Interfaces that were protected before a configuration that was not confirmed: others that are not configured are not to be
+    /// protected any more.
+    pub protected: Option<Vec<String>>,
     /// Where it came from.
     pub origin: Origin,
     /// Where metrics are served.
@@ -49,7 +54,7 @@ impl Engine {
     /// [`Failure`]. Interfaces that this start attached are not attached any more then; those that an earlier agent
     /// protected still are.
     pub fn start(start: Start) -> Result<(Self, EventReader), Failure> {
-        let Start { config, text, origin, metrics, kernel_log } = start;
+        let Start { config, sources, history, protected: before, origin, metrics, kernel_log } = start;
         let found = resolve(&config.interfaces)?;
         let options = Options {
             source_lines: config.source.lines,
@@ -87,7 +92,10 @@ impl Engine {
             datapath,
             mode: config.mode,
             config,
-            text,
+            sources,
+            history,
+            trial: None,
+            rollbacks: u64::from(before.is_some()),
             loaded: SystemTime::now(),
             reload_error: None,
             policy: compiled.policy,
@@ -124,8 +132,13 @@ impl Engine {
             metrics,
             started: (Instant::now(), SystemTime::now()),
             expiry: Notify::new(),
+            trials: Notify::new(),
             stop: watch::Sender::new(false),
         };
+        if let Some(before) = before {
+            engine.detach_others(&before);
+        }
+        engine.keep_history();
         Ok((engine, events))
     }
 }

@@ -186,6 +186,16 @@ fn agent(measured: &Measured) -> Vec<MetricFamily> {
             "When the configuration in force was read.",
             seconds(measured.loaded),
         ),
+        gauge(
+            "config_pending_seconds",
+            "Time until the configuration in force is taken back unless it is confirmed; 0 if none is on trial.",
+            measured.pending_seconds.unwrap_or(0.0),
+        ),
+        counter(
+            "config_rollbacks_total",
+            "Configurations taken back since the agent started.",
+            measured.rollbacks,
+        ),
         gauges(
             "build_info",
             "1, with the agent's version, and that of the layout of its maps (abi).",

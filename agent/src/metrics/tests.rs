@@ -56,6 +56,8 @@ fn measured() -> Measured {
         started: UNIX_EPOCH + Duration::from_secs(1_600_000_000),
         loaded: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         reload_succeeded: true,
+        pending_seconds: Some(7.5),
+        rollbacks: 2,
         syn_cookies: CookieStatus {
             configured: vec!["web".to_owned(), "ssh".to_owned()],
             active: vec!["web".to_owned()],
@@ -102,6 +104,8 @@ fn the_text_is_what_prometheus_expects() {
         "stopbank_events_lost_total 0",
         "stopbank_events_buffer_bytes 262144",
         "stopbank_config_last_reload_success_timestamp_seconds 1700000000",
+        "stopbank_config_pending_seconds 7.5",
+        "stopbank_config_rollbacks_total 2",
         "stopbank_map_entries{map=\"proven\"} 3",
         "stopbank_map_capacity{map=\"proven\"} 65536",
         "stopbank_map_memory_bytes{map=\"sources\"} 1048576",

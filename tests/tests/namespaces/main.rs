@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod clients;
+mod configuration;
 mod cookies;
 mod copies;
 mod demo;
@@ -32,6 +33,7 @@ fn main() {
     trials.extend(copies::trials());
     trials.extend(swaps::trials());
     trials.extend(signatures::trials());
+    trials.extend(configuration::trials());
     trials.extend(lifecycle::trials());
     trials.extend(failures::trials());
     trials.extend(metrics::trials());

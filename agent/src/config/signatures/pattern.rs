@@ -6,14 +6,14 @@ use super::super::document::{Diagnostics, Table, Value};
 use crate::lists::printable;
 
 const BYTES_HELP: &str = "one to sixteen bytes in hexadecimal: \"17 00 03 2a\"";
+pub(in super::super) const KEYS: [&str; 5] = ["offset", "from", "bytes", "text", "mask"];
 /// Where offsets are counted from.
-pub(super) const FROM: [(&str, u32); 3] =
+pub(in super::super) const FROM: [(&str, u32); 3] =
     [("start", field::PAYLOAD), ("end", field::PAYLOAD_END), ("header", field::HEADER)];
 
 /// Reads the table.
 pub(super) fn read(value: &Value<'_>, signature: &mut Signature, diagnostics: &mut Diagnostics) {
-    let keys = ["offset", "from", "bytes", "text", "mask"];
-    let Some(table) = Table::of("payload", value, &keys, diagnostics) else { return };
+    let Some(table) = Table::of("payload", value, &KEYS, diagnostics) else { return };
     let from = table.get("from").map_or(Some(field::PAYLOAD), |from| diagnostics.choice("from", from, &FROM));
     let Some(bytes) = bytes(&table, diagnostics) else { return };
     let offset = match table.get("offset") {
