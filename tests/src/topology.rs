@@ -23,6 +23,7 @@
 //! the flood and turns it away.
 
 use std::{
+    fs,
     io::{self, ErrorKind},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket},
     os::fd::AsRawFd,
@@ -200,6 +201,30 @@ impl Topology {
     /// When it is gone.
     pub fn to_server(&self) -> Result<u32> {
         self.switch.interface_index(TO_SERVER)
+    }
+
+    /// UDP datagrams that came through to the server's own stack, where nobody waits for them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub fn unheard_datagrams(&self, v6: bool) -> Result<u64> {
+        let (file, key) = if v6 { ("snmp6", "Udp6NoPorts") } else { ("snmp", "Udp:") };
+        let text = self.server.run(|| fs::read_to_string(format!("/proc/thread-self/net/{file}")))??;
+        let mut lines = text.lines().filter(|line| line.starts_with(key)).map(str::split_whitespace);
+        let (Some(first), second) = (lines.next(), lines.next()) else { bail!("{file} has no {key}") };
+        // IPv6: one line each, a name and a value. IPv4: a line of names, then a line of values.
+        let value = match second {
+            Some(values) => first.zip(values).find(|(name, _)| *name == "NoPorts").map(|(_, value)| value),
+            None => {
+                let mut words = first;
+                words.nth(1)
+            }
+        };
+        value
+            .with_context(|| format!("{file} has no count of datagrams without port"))?
+            .parse()
+            .context("no number")
     }
 
     /// Lets what the server's program itself sends back (`XDP_TX`) come in at the switch, until the result is dropped.

@@ -8,7 +8,9 @@ mod command;
 mod demo;
 mod kernels;
 mod llvm;
+mod package;
 mod packages;
+mod rootfs;
 mod run;
 mod setup;
 mod test;
@@ -41,13 +43,16 @@ Start here:
   cargo xtask test gcra          only the tests whose name contains `gcra`
   cargo xtask kernels            the packet tests on Linux 6.1 and 6.12, in virtual machines
   cargo xtask run -- --help      the agent from this tree
+  cargo xtask package            a .deb and an .rpm
 
 Where things end up:
   target/ebpf/bpfel-unknown-none/bpf/   the BPF objects, which the agent embeds
   target/release/                       stopbank, demo, bench
-  target/tools/                         bpf-linker, cargo-deny; toolchain.json: what setup picked
+  target/package/                       the .deb and the .rpm that `package` makes
+  target/tools/                         bpf-linker, cargo-deny, cargo-deb, …; toolchain.json: what setup picked
   ~/.cache/stopbank/tools/              the same tools, kept for the next clone
-  ~/.cache/stopbank/kernels/            kernels that `kernels` boots";
+  ~/.cache/stopbank/kernels/            kernels that `kernels` boots
+  ~/.cache/stopbank/rootfs/             a Debian that tests boot in a container";
 
 #[derive(Subcommand)]
 enum Task {
@@ -95,6 +100,11 @@ enum Task {
     /// there are taken. KVM is used where it works, otherwise the processor is emulated, at some minutes a kernel. Needs no root.
     Kernels(kernels::Options),
 
+    /// Makes a .deb and an .rpm of the agent, and has lintian look the .deb over
+    ///
+    /// They end up in target/package, and their paths on stdout. Needs no root, but to install lintian and rpm where they are missing.
+    Package(package::Options),
+
     /// Checks format, lints (of the BPF programs too), dependencies, documentation, and the build without BPF tools
     Check(check::Options),
 }
@@ -110,6 +120,7 @@ fn main() -> ExitCode {
         Task::Bench { arguments } => bench::run(&arguments),
         Task::Test(options) => test::run(&options),
         Task::Kernels(options) => kernels::run(&options),
+        Task::Package(options) => package::run(&options),
         Task::Check(options) => check::run(&options),
     };
     match outcome {

@@ -9,8 +9,8 @@ use clap::Args;
 
 use crate::build::{self, Profile};
 use crate::command::{self, cargo, say};
-use crate::packages;
 use crate::totals::{Summary, Totals};
+use crate::{package, packages, rootfs};
 
 /// What the user asks of a run.
 #[derive(Args)]
@@ -34,8 +34,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     packages::wish(&packages::CLIENTS)?;
     packages::wish(&packages::MONITORS)?;
     build::run(Profile::Release)?;
+    let mut tests = tests(options)?;
+    let wanted = |filter: &str| PACKAGES.contains(filter) || filter.contains(PACKAGES);
+    if options.filter.as_deref().is_none_or(wanted) {
+        for_packages(&mut tests);
+    }
 
-    let (summary, succeeded) = stream(&mut tests(options)?, &mut std::io::stdout())?;
+    let (summary, succeeded) = stream(&mut tests, &mut std::io::stdout())?;
     let totals = summary.totals(succeeded);
     let verdict = judge(totals, options.deny_skips);
     if let Err(error) = &verdict {
@@ -52,6 +57,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// How the names of the tests of packages begin, which want more than a build.
+const PACKAGES: &str = "packages";
+
+/// Makes what those tests install, and what they boot. Where that fails they are skipped, and say what is missing.
+fn for_packages(tests: &mut Command) {
+    let made = packages::wish(&package::JUDGES).and_then(|()| package::for_tests());
+    if let Err(error) = made {
+        say(&format!("no packages for the tests of packages: {error:#}"));
+    }
+    match rootfs::wish() {
+        Ok(root) => {
+            tests.env("STOPBANK_ROOTFS", root);
+        }
+        Err(error) => say(&format!("no Debian to boot for the tests of packages: {error:#}")),
+    }
 }
 
 /// Whether a run with these totals is a success.

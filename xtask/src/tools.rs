@@ -14,6 +14,10 @@ pub(crate) const LINKER_VERSION: &str = "0.13.0";
 
 const DENY_VERSION: &str = "0.20.2";
 
+const DEB_VERSION: &str = "3.8.0";
+
+const RPM_VERSION: &str = "0.21.1";
+
 /// A program from crates.io.
 struct Tool {
     /// Of the crate and of the program.
@@ -68,9 +72,24 @@ fn release(version: &str) -> Option<(u32, u32)> {
 
 /// cargo-deny, installed when it is not here yet.
 pub(crate) fn deny() -> Result<PathBuf> {
+    plain("cargo-deny", DENY_VERSION)
+}
+
+/// cargo-deb, installed when it is not here yet.
+pub(crate) fn deb() -> Result<PathBuf> {
+    plain("cargo-deb", DEB_VERSION)
+}
+
+/// cargo-generate-rpm, installed when it is not here yet.
+pub(crate) fn rpm() -> Result<PathBuf> {
+    plain("cargo-generate-rpm", RPM_VERSION)
+}
+
+/// A tool that is built as it comes.
+fn plain(name: &'static str, version: &'static str) -> Result<PathBuf> {
     let tool = Tool {
-        name: "cargo-deny",
-        version: DENY_VERSION,
+        name,
+        version,
         variant: String::new(),
         arguments: Vec::new(),
         environment: Vec::new(),
