@@ -16,6 +16,7 @@ pub mod datapath;
 pub mod doctor;
 pub mod engine;
 pub mod events;
+pub mod explain;
 pub mod failure;
 mod handshake;
 pub mod listener;

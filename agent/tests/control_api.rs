@@ -26,6 +26,8 @@ use stopbank::{
         configuration::{
             Applied, ApplyRequest, Change, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack,
         },
+        explain::{ExplainQuery, Explanation},
+        limits::SetLimits,
         lists, server,
     },
     lists::{ListName, Store},
@@ -87,6 +89,15 @@ impl Control for Desk {
 
     fn limits(&self) -> LimitsReport {
         LimitsReport { classes: Vec::new() }
+    }
+    fn set_limits(&self, _: &str, _: &SetLimits) -> Result<LimitsReport, Refused> {
+        absent()
+    }
+    fn reset_limits(&self, _: Option<&str>) -> Result<LimitsReport, Refused> {
+        absent()
+    }
+    fn explain(&self, _: &ExplainQuery) -> Result<Explanation, Refused> {
+        absent()
     }
     fn mode(&self) -> ModeReport {
         ModeReport { mode: *self.mode.lock().unwrap(), configured: Mode::Enforce }

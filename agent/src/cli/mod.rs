@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod detach;
 mod doctor;
+mod explain;
 mod limits;
 mod list_files;
 mod lists;
@@ -48,6 +49,7 @@ Examples:
   stopbank status                                      what is protected, and how
   stopbank drops                                       what is dropped, and why
   stopbank ban add 198.51.100.7 --for 10m              drop a source for ten minutes
+  stopbank explain 198.51.100.7 --port 443             what becomes of a source's next packet, and why
   stopbank simulate --pcap attack.pcap                 what would be dropped of a capture
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 no agent answers, 77 not permitted, 78 configuration.")]
@@ -93,6 +95,7 @@ enum Command {
     Signatures(signatures::Signatures),
     Top(top::Top),
     Events(traffic::Events),
+    Explain(explain::Explain),
     /// Sources that always pass
     #[command(subcommand, after_help = lists::ALLOW_EXAMPLES)]
     Allow(lists::ListCommand),
@@ -109,7 +112,7 @@ enum Command {
     #[command(subcommand)]
     List(list_files::ListFilesCommand),
     /// Limits of the classes
-    #[command(subcommand)]
+    #[command(subcommand, after_help = limits::EXAMPLES)]
     Limit(limits::LimitCommand),
     /// Whether what is judged bad is dropped (`enforce`) or only counted (`observe`)
     #[command(subcommand, after_help = mode::EXAMPLES)]
@@ -170,6 +173,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Signatures(signatures) => signatures.run(&client, output).await,
             Command::Top(top) => top.run(&client, output).await,
             Command::Events(events) => events.run(&client, output).await,
+            Command::Explain(explain) => explain.run(&client, output).await,
             Command::Allow(command) => command.run(ListName::Allow, &client, output).await,
             Command::Ban(command) => command.run(ListName::Ban, &client, output).await,
             Command::Deny(command) => command.run(ListName::Deny, &client, output).await,

@@ -64,7 +64,7 @@ pub(super) fn of_class(table: &Table<'_, '_>, name: &str, class: &mut Class, dia
 }
 
 /// `"50%"`.
-fn percent(key: &str, value: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<u8> {
+pub(super) fn percent(key: &str, value: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<u8> {
     const HELP: &str = "allowed: \"0%\" to \"90%\": the part of the total that proven sources have first";
     let text = diagnostics.string(key, value, HELP)?;
     let number = text.strip_suffix('%').and_then(|digits| digits.trim().parse().ok()).filter(|n| *n <= 90);
@@ -102,7 +102,7 @@ fn per_prefix(value: &Value<'_>, claim: &Claim, diagnostics: &mut Diagnostics) -
 }
 
 /// A table of limits, and what they are.
-fn set<'v, 'i>(
+pub(super) fn set<'v, 'i>(
     place: &str,
     value: &'v Value<'i>,
     more: &[&str],

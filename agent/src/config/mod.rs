@@ -7,6 +7,7 @@
 
 mod amplifiers;
 mod builtin;
+mod change;
 mod classes;
 mod compile;
 mod cookies;
@@ -31,6 +32,7 @@ mod tunnels;
 use std::path::Path;
 
 pub use amplifiers::AMPLIFIERS;
+pub use change::change_limits;
 pub(crate) use compile::mode as mode_number;
 pub use compile::{ClassNumbers, Compiled, Host, compile, source_lines};
 pub use cookies::arm as arm_cookies;

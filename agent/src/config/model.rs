@@ -446,6 +446,16 @@ impl Config {
         std::iter::once(&self.default).chain(&self.classes)
     }
 
+    /// The class with a name.
+    pub fn class(&self, name: &str) -> Option<&Class> {
+        self.all_classes().find(|class| class.name == name)
+    }
+
+    /// The same, to be changed.
+    pub fn class_mut(&mut self, name: &str) -> Option<&mut Class> {
+        std::iter::once(&mut self.default).chain(&mut self.classes).find(|class| class.name == name)
+    }
+
     /// What is no error but worth telling whoever checks the file.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();

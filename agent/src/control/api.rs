@@ -550,15 +550,24 @@ pub struct ClassLimits {
     pub claims: String,
     /// Whether everything of it is dropped.
     pub closed: bool,
-    /// Its limits.
+    /// Its limits in force.
     pub limits: Vec<LimitRow>,
+    /// Its limits as the configuration has them, where an operator has changed them since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured: Option<Vec<LimitRow>>,
 }
 
 /// One limit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LimitRow {
-    /// `per_source` or `total`.
+    /// `per_source`, `per_prefix` or `total`.
     pub scope: String,
+    /// Bits of an IPv4 address that make a prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4_prefix: Option<u8>,
+    /// Bits of an IPv6 address that make a prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefix: Option<u8>,
     /// `packets`, `bytes` or `connections`.
     pub counts: String,
     /// As the configuration writes it.
@@ -567,6 +576,9 @@ pub struct LimitRow {
     pub per_second: f64,
     /// Units at once.
     pub burst: u64,
+    /// Of a total: the part that is for proven sources first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_percent: Option<u8>,
 }
 
 /// `GET /v1/mode`, and the answer to `PUT /v1/mode`.

@@ -5,6 +5,8 @@
 pub mod api;
 pub mod client;
 pub mod configuration;
+pub mod explain;
+pub mod limits;
 pub mod lists;
 pub mod server;
 
@@ -13,6 +15,8 @@ use api::{
     FileReport, ItemError, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport,
     Reloaded, RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
 };
+use explain::{ExplainQuery, Explanation};
+use limits::SetLimits;
 
 use configuration::{Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack};
 
@@ -91,6 +95,27 @@ pub trait Control: Send + Sync + 'static {
 
     /// The classes and their limits.
     fn limits(&self) -> LimitsReport;
+
+    /// Changes limits of a class until the next reload.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with what is wrong with the limits, or when the kernel does not take the policy.
+    fn set_limits(&self, class: &str, request: &SetLimits) -> Result<LimitsReport, Refused>;
+
+    /// Goes back to the configuration's limits, of one class or of all.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when there is no such class, or the kernel does not take the policy.
+    fn reset_limits(&self, class: Option<&str>) -> Result<LimitsReport, Refused>;
+
+    /// What becomes of an address or a prefix, and why.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when what is asked makes no sense, or the kernel's state cannot be read.
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Refused>;
 
     /// The mode in force.
     fn mode(&self) -> ModeReport;

@@ -19,7 +19,7 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
     serve::IncomingStream,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -29,6 +29,8 @@ use super::{
     Control, Refused, Why,
     api::{DetachRequest, DropsBy, SetMode},
     configuration,
+    explain::ExplainQuery,
+    limits::SetLimits,
 };
 use crate::lists::ListName;
 
@@ -94,7 +96,9 @@ fn router(agent: Agent) -> Router {
         .route("/v1/top", get(top))
         .route("/v1/events", get(events))
         .route("/v1/list-files", get(list_files))
-        .route("/v1/limits", get(limits))
+        .route("/v1/limits", get(limits).delete(reset_limits))
+        .route("/v1/limits/{class}", put(set_limits).delete(reset_class_limits))
+        .route("/v1/explain", get(explain))
         .route("/v1/mode", get(mode).put(set_mode))
         .route("/v1/config", get(config))
         .route("/v1/detach", post(detach))
@@ -212,6 +216,31 @@ async fn unprove(State(agent): State<Agent>, body: Body) -> Response {
 
 async fn limits(State(agent): State<Agent>) -> Response {
     answer(move || Ok(agent.limits())).await
+}
+
+type ClassPath = Result<UrlPath<String>, PathRejection>;
+
+async fn set_limits(State(agent): State<Agent>, class: ClassPath, body: Body) -> Response {
+    let Ok(UrlPath(class)) = class else { return no_such_path().await };
+    answer(move || agent.set_limits(&class, &read::<SetLimits>(body)?)).await
+}
+
+async fn reset_limits(State(agent): State<Agent>) -> Response {
+    answer(move || agent.reset_limits(None)).await
+}
+
+async fn reset_class_limits(State(agent): State<Agent>, class: ClassPath) -> Response {
+    let Ok(UrlPath(class)) = class else { return no_such_path().await };
+    answer(move || agent.reset_limits(Some(&class))).await
+}
+
+async fn explain(State(agent): State<Agent>, query: Result<Query<ExplainQuery>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(query)) => answer(move || agent.explain(&query)).await,
+        Err(_) => bad_query(
+            "subject=ADDRESS or PREFIX; of an address also protocol=tcp, udp or icmp, port=N, from_port=N and to=ADDRESS",
+        ),
+    }
 }
 
 async fn mode(State(agent): State<Agent>) -> Response {

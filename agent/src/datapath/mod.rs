@@ -20,7 +20,7 @@ use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{Array, ArrayOfMaps, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
     programs::{Program, TestRun as _, TestRunOptions, Xdp},
 };
 use ipnet::IpNet;
@@ -249,6 +249,19 @@ impl Datapath {
         }
     }
 
+    /// Until when a source (cut to the first level's prefix) is proven, if it is; 0: until it is taken back.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn proof(&self, source: Address) -> Result<Option<u64>, DatapathError> {
+        match self.proven.get(&source.to_bytes(), 0) {
+            Ok(until) => Ok(Some(until)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(DatapathError::kernel("look for a proof", &error)),
+        }
+    }
+
     /// The proven sources, and until when.
     ///
     /// # Errors
@@ -268,11 +281,7 @@ impl Datapath {
     ///
     /// [`DatapathError`].
     pub fn guarded(&self, class: u8, guard: u32) -> Result<bool, DatapathError> {
-        let line = self
-            .totals
-            .get(&class.into(), 0)
-            .map_err(|error| DatapathError::kernel("read TOTALS", &error))?;
-        let until = line.0.cells[GUARD_UNTIL_CELL];
+        let until = self.total_line(class)?.cells[GUARD_UNTIL_CELL];
         Ok(guard == GUARD_ALWAYS || until > monotonic_ns() * TICKS_PER_NS)
     }
 
@@ -435,6 +444,19 @@ impl Datapath {
     /// [`DatapathError`].
     pub fn source_line(&self, index: u32) -> Result<Line, DatapathError> {
         self.reader().source_line(index)
+    }
+
+    /// The line of a class's totals.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn total_line(&self, class: u8) -> Result<Line, DatapathError> {
+        let line = self
+            .totals
+            .get(&class.into(), 0)
+            .map_err(|error| DatapathError::kernel("read TOTALS", &error))?;
+        Ok(line.0)
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{
         configuration::{
             Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack,
         },
+        explain::{ExplainQuery, Explanation},
+        limits::SetLimits,
         lists::list_entry,
     },
     datapath::monotonic_ns,
@@ -71,6 +73,18 @@ impl Control for Engine {
 
     fn limits(&self) -> LimitsReport {
         self.report_limits()
+    }
+
+    fn set_limits(&self, class: &str, request: &SetLimits) -> Result<LimitsReport, Refused> {
+        self.set_class_limits(class, request)
+    }
+
+    fn reset_limits(&self, class: Option<&str>) -> Result<LimitsReport, Refused> {
+        self.reset_class_limits(class)
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Refused> {
+        self.explain_subject(query)
     }
 
     fn mode(&self) -> ModeReport {

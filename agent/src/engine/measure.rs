@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use stopbank_common::gcra::Dimension;
 
-use super::{Engine, Protected, State, report::class_limits};
+use super::{Engine, Protected, State, limits::class_limits};
 use crate::{
     config::Mode,
     control::{

@@ -6,7 +6,9 @@
 mod answers;
 mod changes;
 mod cookies;
+mod explain;
 mod files;
+mod limits;
 mod lockout;
 mod measure;
 mod proofs;
@@ -17,6 +19,7 @@ mod start;
 mod trial;
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -25,7 +28,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    config::{Attach, ClassNumbers, Config, History, Host, Mode, SignatureCounters, Sources},
+    config::{Attach, Class, ClassNumbers, Config, History, Host, Mode, SignatureCounters, Sources},
     control::Refused,
     datapath::{AttachMode, Datapath, monotonic_ns},
     events::EventLog,
@@ -72,7 +75,10 @@ pub struct Origin {
 /// What the lock guards.
 struct State {
     datapath: Datapath,
+    /// In force; its limits may be others than those of the file.
     config: Config,
+    /// Classes whose limits an operator has changed since it was read, as they stand in the file.
+    configured: BTreeMap<String, Class>,
     sources: Sources,
     history: History,
     trial: Option<trial::OnTrial>,

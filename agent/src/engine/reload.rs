@@ -178,6 +178,7 @@ impl State {
         self.settle_lists();
         self.files = prepared.files;
         self.config = config;
+        self.configured.clear();
         self.sources = sources;
         self.numbers = numbers;
         self.counters = counters;

@@ -5,17 +5,16 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use stopbank_common::{Reason, event::Event, gcra::Dimension};
+use stopbank_common::{Reason, event::Event};
 
 use super::{Engine, State};
 use crate::{
-    config::{self, Config, LimitSet, Quantity, dimension_name},
+    config::{self, Config},
     control::{
         Refused,
         api::{
-            ClassLimits, ConfigurationStatus, DropsBy, DropsReport, DropsRow, EventStatus, EventsReport,
-            InterfaceStatus, LimitRow, LimitsReport, ListSizes, PolicyStatus, SampledDrop, Status, TopReport,
-            TopSource, Verdict,
+            ConfigurationStatus, DropsBy, DropsReport, DropsRow, EventStatus, EventsReport, InterfaceStatus,
+            ListSizes, PolicyStatus, SampledDrop, Status, TopReport, TopSource, Verdict,
         },
     },
     datapath::monotonic_ns,
@@ -132,44 +131,10 @@ impl Engine {
         let events = events.into_iter().map(|event| state.sampled(&event, clock, now));
         EventsReport { events: events.collect() }
     }
-
-    pub(super) fn report_limits(&self) -> LimitsReport {
-        let state = self.lock();
-        LimitsReport { classes: class_limits(&state.config) }
-    }
-}
-
-/// The classes of a configuration and their limits.
-pub(crate) fn class_limits(config: &Config) -> Vec<ClassLimits> {
-    config
-        .all_classes()
-        .map(|class| ClassLimits {
-            name: class.name.clone(),
-            claims: class.claim.show(),
-            closed: class.closed,
-            limits: [("per_source", &class.per_source), ("total", &class.total)]
-                .into_iter()
-                .flat_map(|(scope, set)| limit_rows(scope, set))
-                .collect(),
-        })
-        .collect()
-}
-
-fn limit_rows(scope: &'static str, set: &LimitSet) -> impl Iterator<Item = LimitRow> {
-    Dimension::ALL.into_iter().filter_map(move |dimension| {
-        let limit = set.get(dimension)?;
-        Some(LimitRow {
-            scope: scope.to_owned(),
-            counts: dimension_name(dimension).to_owned(),
-            rate: limit.rate.show(Quantity::from(dimension)),
-            per_second: limit.rate.count as f64 / limit.rate.period.seconds() as f64,
-            burst: limit.burst,
-        })
-    })
 }
 
 impl State {
-    fn sampled(&self, event: &Event, clock: SystemTime, now_ns: u64) -> SampledDrop {
+    pub(super) fn sampled(&self, event: &Event, clock: SystemTime, now_ns: u64) -> SampledDrop {
         let age = Duration::from_nanos(now_ns.saturating_sub(event.time_ns));
         SampledDrop {
             time: time(clock - age),

@@ -2,6 +2,7 @@
 //! is taken off again when it fails.
 
 use std::{
+    collections::BTreeMap,
     fs,
     sync::{Arc, Mutex},
     time::{Instant, SystemTime},
@@ -92,6 +93,7 @@ impl Engine {
             datapath,
             mode: config.mode,
             config,
+            configured: BTreeMap::new(),
             sources,
             history,
             trial: None,

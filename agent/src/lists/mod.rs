@@ -10,7 +10,7 @@ mod store;
 
 use serde::{Deserialize, Serialize};
 
-pub use guard::objection;
+pub use guard::{limit_objection, objection};
 pub use prefix::{PrefixError, parse_prefix, printable};
 pub use store::{Change, Item, Listed, NotRemoved, Store};
 

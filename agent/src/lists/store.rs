@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     time::SystemTime,
 };
 
@@ -261,6 +262,27 @@ impl Store {
             .collect()
     }
 
+    /// What there is for a prefix and for all that contain it: longest first, and of each prefix what holds first. With each
+    /// entry, whether it is what the kernel holds.
+    pub fn around(&self, prefix: IpNet) -> Vec<(ListName, Listed, bool)> {
+        std::iter::successors(Some(prefix), IpNet::supernet)
+            .filter_map(|wider| Some((wider, self.entries.get(&wider)?)))
+            .flat_map(|(wider, layers)| layers.each(wider))
+            .collect()
+    }
+
+    /// What there is inside a prefix, itself left out: of at most `limit` prefixes, and of how many there is more.
+    pub fn inside(&self, prefix: IpNet, limit: usize) -> (Vec<(ListName, Listed, bool)>, usize) {
+        let last = match prefix {
+            IpNet::V4(v4) => ipnet::Ipv4Net::new_assert(v4.broadcast(), 32).into(),
+            IpNet::V6(v6) => ipnet::Ipv6Net::new_assert(v6.broadcast(), 128).into(),
+        };
+        // Of the same address the shorter prefix comes first, so that what is wider comes before.
+        let mut all = self.entries.range((Bound::Excluded(prefix), Bound::Included(last)));
+        let some = all.by_ref().take(limit).flat_map(|(prefix, layers)| layers.each(*prefix)).collect();
+        (some, all.count())
+    }
+
     fn layers(&self, prefix: &IpNet) -> Layers {
         self.entries.get(prefix).cloned().unwrap_or_default()
     }
@@ -317,6 +339,22 @@ impl Layers {
             (None, Some(item)) => entry(VERDICT_BAN, operators(item)),
             (None, None) => self.configured_deny.then_some(Entry { verdict: VERDICT_DENY, expires_ns: 0 }),
         }
+    }
+
+    /// What each list has for the prefix, and whether that is what the kernel holds; what holds comes first.
+    fn each(&self, prefix: IpNet) -> Vec<(ListName, Listed, bool)> {
+        let holds = match self.effective().map(|entry| entry.verdict) {
+            Some(VERDICT_ALLOW) => Some(ListName::Allow),
+            Some(VERDICT_BAN) => Some(ListName::Ban),
+            Some(VERDICT_DENY) => Some(ListName::Deny),
+            _ => None,
+        };
+        let mut each: Vec<_> = ListName::ALL
+            .into_iter()
+            .filter_map(|list| Some((list, self.listed(list, prefix)?, holds == Some(list))))
+            .collect();
+        each.sort_by_key(|(.., holds)| !holds);
+        each
     }
 
     fn listed(&self, list: ListName, prefix: IpNet) -> Option<Listed> {

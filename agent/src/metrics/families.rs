@@ -114,7 +114,8 @@ fn lists(measured: &Measured) -> Vec<MetricFamily> {
 fn limits(measured: &Measured) -> Vec<MetricFamily> {
     let of = |counts: &'static str, help: &str| {
         let rows = measured.limits.iter().flat_map(|class| {
-            let limits = class.limits.iter().filter(|limit| limit.counts == counts);
+            let limits =
+                class.limits.iter().filter(|limit| limit.counts == counts && limit.scope != "per_prefix");
             limits.map(|limit| {
                 gauge_metric(&[("class", &class.name), ("scope", &limit.scope)], limit.per_second)
             })

@@ -24,10 +24,13 @@ fn measured() -> Measured {
     let interface = |name: &str, mode, attached| MeasuredInterface { name: name.to_owned(), mode, attached };
     let limit = |scope: &str, counts: &str, per_second| LimitRow {
         scope: scope.to_owned(),
+        ipv4_prefix: None,
+        ipv6_prefix: None,
         counts: counts.to_owned(),
         rate: String::new(),
         per_second,
         burst: 1,
+        proven_percent: None,
     };
     Measured {
         snapshot,
@@ -49,6 +52,7 @@ fn measured() -> Measured {
             claims: String::new(),
             closed: false,
             limits: vec![limit("per_source", "packets", 0.2), limit("total", "connections", 5000.0)],
+            configured: None,
         }],
         events_received: 5,
         events_lost: 0,

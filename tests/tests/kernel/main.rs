@@ -7,6 +7,7 @@ mod captures;
 mod cookies;
 mod default_configuration;
 mod differential;
+mod explain;
 mod files;
 mod fixtures;
 mod flows;
@@ -31,6 +32,7 @@ fn main() {
     let mut trials = fixtures::trials();
     trials.extend(lists::trials());
     trials.extend(files::trials());
+    trials.extend(explain::trials());
     trials.extend(limits::trials());
     trials.extend(signatures::trials());
     trials.extend(random::trials());

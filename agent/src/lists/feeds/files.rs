@@ -198,6 +198,11 @@ impl Loaded {
         self.kept = Some((read, now));
     }
 
+    /// Whether what is in force is what stands in the file now.
+    pub fn is_current(&self) -> bool {
+        self.error.is_none() && self.seen.is_some() && self.seen == Stamp::of(&self.list.path)
+    }
+
     /// Whether this is of the same version of the file.
     pub fn is_same_version(&self, other: &Self) -> bool {
         self.seen == other.seen && self.read == other.read

@@ -18,6 +18,8 @@ pub trait Bits: Copy + Ord + fmt::Debug {
     fn last(self, bits: u8) -> Self;
     /// The top 32 bits.
     fn top(self) -> u32;
+    /// The first address of a prefix that this one is in.
+    fn first(self, bits: u8) -> Self;
     /// For people.
     fn ip(self) -> IpAddr;
 }
@@ -32,6 +34,10 @@ impl Bits for u32 {
 
     fn top(self) -> u32 {
         self
+    }
+
+    fn first(self, bits: u8) -> Self {
+        self & !Self::MAX.checked_shr(u32::from(bits)).unwrap_or(0)
     }
 
     fn ip(self) -> IpAddr {
@@ -49,6 +55,10 @@ impl Bits for u128 {
 
     fn top(self) -> u32 {
         (self >> 96) as u32
+    }
+
+    fn first(self, bits: u8) -> Self {
+        self & !Self::MAX.checked_shr(u32::from(bits)).unwrap_or(0)
     }
 
     fn ip(self) -> IpAddr {
@@ -71,6 +81,11 @@ impl<A: Bits> Filed<A> {
     /// The last address.
     pub fn last(&self) -> A {
         self.address.last(self.bits)
+    }
+
+    /// As a prefix.
+    pub fn net(&self) -> IpNet {
+        IpNet::new_assert(self.address.ip(), self.bits)
     }
 
     /// Whether all of the other prefix is in this one.
@@ -156,6 +171,22 @@ impl PrefixSet {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
+    /// Those that contain the whole of a prefix, the same one included: longest first, each with its verdict.
+    pub fn around(&self, prefix: IpNet) -> Vec<(IpNet, u8)> {
+        match prefix {
+            IpNet::V4(v4) => around(&self.v4, u32::from(v4.network()), v4.prefix_len()),
+            IpNet::V6(v6) => around(&self.v6, u128::from(v6.network()), v6.prefix_len()),
+        }
+    }
+
+    /// Those inside a prefix, itself left out: at most `limit`, each with its verdict, and how many more there are.
+    pub fn inside(&self, prefix: IpNet, limit: usize) -> (Vec<(IpNet, u8)>, usize) {
+        match prefix {
+            IpNet::V4(v4) => inside(&self.v4, u32::from(v4.network()), v4.prefix_len(), limit),
+            IpNet::V6(v6) => inside(&self.v6, u128::from(v6.network()), v6.prefix_len(), limit),
+        }
+    }
+
     /// Those within a prefix, the same one included, as the kernel's tries hold them.
     pub fn within(&self, prefix: IpNet) -> Box<dyn Iterator<Item = (ListKey, ListEntry)> + '_> {
         match prefix {
@@ -169,6 +200,27 @@ impl PrefixSet {
             }
         }
     }
+}
+
+/// A look-up for each length.
+fn around<A: Bits>(sorted: &[Filed<A>], address: A, bits: u8) -> Vec<(IpNet, u8)> {
+    (0..=bits)
+        .rev()
+        .filter_map(|bits| {
+            let wanted = (address.first(bits), bits);
+            let found = sorted.binary_search_by_key(&wanted, |filed| (filed.address, filed.bits)).ok()?;
+            Some((sorted[found].net(), sorted[found].verdict))
+        })
+        .collect()
+}
+
+fn inside<A: Bits>(sorted: &[Filed<A>], address: A, bits: u8, limit: usize) -> (Vec<(IpNet, u8)>, usize) {
+    let range = range(sorted, &Filed { address, bits, verdict: 0 });
+    // The prefix itself comes first.
+    let inside = sorted[range].iter().skip_while(|filed| filed.bits == bits);
+    let mut inside = inside.filter(|filed| filed.bits > bits);
+    let some = inside.by_ref().take(limit).map(|filed| (filed.net(), filed.verdict)).collect();
+    (some, inside.count())
 }
 
 /// What of a sorted slice is within a prefix. (`outer` has the lowest verdict, so it comes before its equals.)
