@@ -27,6 +27,7 @@ pub mod notify;
 pub mod object;
 pub mod proofs;
 pub mod rates;
+pub mod selftest;
 pub mod simulate;
 pub mod top;
 pub mod watchdog;

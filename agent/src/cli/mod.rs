@@ -16,6 +16,7 @@ mod operator;
 mod output;
 mod proven;
 mod run;
+mod selftest;
 mod signatures;
 mod simulate;
 mod status;
@@ -126,6 +127,8 @@ enum Command {
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
+    #[command(name = "selftest")]
+    SelfTest(selftest::SelfTest),
 }
 
 /// Entry point of the binary.
@@ -155,6 +158,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(doctor) => doctor.run(global.output),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
+        Command::SelfTest(test) => test.run(&global),
         command => client(command, &global),
     }
 }
@@ -186,6 +190,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             | Command::Config(_)
             | Command::Simulate(_)
             | Command::List(_)
+            | Command::SelfTest(_)
             | Command::Doctor(_)
             | Command::Completions(_)
             | Command::Man(_) => Ok(()),

@@ -123,6 +123,36 @@ pub fn protected(pins: &Path) -> Result<Vec<String>, DatapathError> {
     Pins::at(pins).linked_interfaces()
 }
 
+/// An interface whose link is pinned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PinnedProgram {
+    /// Its name.
+    pub interface: String,
+    /// The id of the program that the pinned link holds.
+    pub pinned: u32,
+    /// The program that the kernel says is on the interface; `None`: none, or there is no such interface.
+    pub attached: Option<link::AttachedProgram>,
+}
+
+/// For each interface whose link is pinned below `pins`: the program that it holds, and the one that is attached. Changes nothing.
+///
+/// # Errors
+///
+/// [`DatapathError`] when a pin cannot be read.
+pub fn pinned_programs(pins: &Path) -> Result<Vec<PinnedProgram>, DatapathError> {
+    let pins = Pins::at(pins);
+    let look = |interface: String| {
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            DatapathError::kernel(format!("open the pinned link of {interface:?}"), error)
+        };
+        let pinned = PinnedLink::from_pin(pins.link(&interface)).map_err(|error| failed(&error))?;
+        let pinned = FdLink::from(pinned).info().map_err(|error| failed(&error))?.program_id();
+        let attached = index_of(&interface).ok().and_then(|index| link::query(index).ok()?.program);
+        Ok(PinnedProgram { interface, pinned, attached })
+    };
+    pins.linked_interfaces()?.into_iter().map(look).collect()
+}
+
 /// Replaces the program of a pinned link. False if the link is of no use any more and its pin is gone.
 fn take_over(
     program: &mut Xdp,

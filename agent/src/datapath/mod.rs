@@ -33,7 +33,9 @@ use stopbank_common::{
     signature::tally,
 };
 
-pub use attach::{AttachMode, Attached, detach_all, interface_index, protected};
+pub use attach::{
+    AttachMode, Attached, PinnedProgram, detach_all, interface_index, pinned_programs, protected,
+};
 pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
 use flows::FlowTable;

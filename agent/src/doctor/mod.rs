@@ -1,9 +1,12 @@
 //! What on this host stands in the way of protection, or slows it: a list of checks, each a small function that looks at
 //! one thing and changes nothing.
 
+mod agents;
+mod conflicts;
 mod features;
 mod host;
 mod interfaces;
+mod memory;
 
 use std::path::PathBuf;
 
@@ -82,6 +85,8 @@ pub struct Subject {
     pub cookies: bool,
     /// The role is `gateway`.
     pub gateway: bool,
+    /// The rest of the configuration: how large its tables are, and where its agent is.
+    pub config: Config,
 }
 
 impl Subject {
@@ -92,6 +97,7 @@ impl Subject {
             pins: config.agent.pin_dir.clone(),
             cookies: config.all_classes().any(|class| class.syn_cookies.mode != CookieMode::Off),
             gateway: config.role == Role::Gateway,
+            config: config.clone(),
         }
     }
 }
@@ -102,7 +108,10 @@ pub fn examine(subject: &Subject) -> Report {
     if subject.gateway {
         findings.push(host::forwarding());
     }
+    findings.extend(agents::findings(&subject.config.agent.socket, &subject.pins));
+    findings.extend(conflicts::findings(subject.cookies));
     findings.extend(features::findings());
+    findings.extend(memory::findings(&subject.config));
     findings.extend(interfaces::findings(subject));
     let failed = |state| findings.iter().any(|finding| finding.state == state);
     let state = if failed(State::Fail) {
@@ -140,6 +149,7 @@ mod tests {
             pins: "/sys/fs/bpf/none".into(),
             cookies: true,
             gateway: true,
+            config: Config::builtin(),
         });
         assert!(report.findings.len() > 15, "{report:#?}");
         for finding in &report.findings {

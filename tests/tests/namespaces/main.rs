@@ -16,6 +16,7 @@ mod lists;
 mod metrics;
 mod prometheus;
 mod rig;
+mod selftest;
 mod signatures;
 mod swaps;
 mod traffic;
@@ -32,6 +33,7 @@ fn main() {
     trials.extend(clients::trials());
     trials.extend(gateway::trials());
     trials.extend(lists::trials());
+    trials.extend(selftest::trials());
     trials.extend(limits::trials());
     trials.extend(explain::trials());
     trials.extend(copies::trials());
