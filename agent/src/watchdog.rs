@@ -43,7 +43,9 @@ mod tests {
         let signs = Arc::new(AtomicU32::new(0));
         let (taken, given) = (Arc::clone(&lock), Arc::clone(&signs));
         let probe = move || drop(taken.blocking_lock());
-        let sign = move || drop(given.fetch_add(1, Ordering::Relaxed));
+        let sign = move || {
+            given.fetch_add(1, Ordering::Relaxed);
+        };
         let watching = tokio::spawn(watch(Duration::from_millis(30), probe, sign));
         let given_within = async |time| {
             let before = signs.load(Ordering::Relaxed);

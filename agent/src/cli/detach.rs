@@ -80,9 +80,24 @@ impl Detach {
             }
             LockError::Io { .. } => Failure::new(Code::Failed, error.to_string()),
         })?;
+        refuse_links(&pins)?;
         let interfaces = detach_all(&pins)?;
         Ok(Detached { interfaces, stopping: false })
     }
+}
+
+/// Pins may belong to another user, whom the agent runs as, and a BPF filesystem has symbolic links: whoever runs this as root must
+/// not be led to remove what one points to.
+fn refuse_links(pins: &Path) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(pins).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            let link = entry.path();
+            let message = format!("{} is a link, which no agent makes; nothing was removed", link.display());
+            return Err(Failure::new(Code::Failed, message)
+                .hint("see who made it and where it leads, remove it, and try again"));
+        }
+    }
+    Ok(())
 }
 
 /// An agent holds its links until it has ended.
@@ -97,4 +112,21 @@ async fn wait_for_end(socket: &Path) -> Result<(), Failure> {
         Code::Failed,
         "every pin is removed, but the agent has not stopped within 10 s; its interfaces are protected until it does",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_among_the_pins_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let pins = directory.path().join("pins");
+        refuse_links(&pins).unwrap();
+        std::fs::create_dir_all(pins.join("v1")).unwrap();
+        refuse_links(&pins).unwrap();
+        std::os::unix::fs::symlink("/etc", pins.join("v2")).unwrap();
+        let refused = refuse_links(&pins).unwrap_err().to_string();
+        assert!(refused.contains("v2 is a link"), "{refused}");
+    }
 }
