@@ -263,6 +263,15 @@ impl Host<'_> {
             self.configure(&configuration("observe = [\"amplification\"]\n"));
             self.succeed(&["systemctl", "reload", "stopbank"]);
         });
+        attack.during("a configuration on trial, confirmed", || {
+            fs::write(self.container.path("/root/new.toml"), configuration("fragments = \"drop\"\n"))
+                .unwrap();
+            self.succeed(&["stopbank", "config", "apply", "/root/new.toml", "--confirm", "1m"]);
+            self.succeed(&["stopbank", "config", "confirm"]);
+            // The agent, which is not root, has written it.
+            let written = self.succeed(&["cat", "/etc/stopbank/stopbank.toml"]);
+            assert!(written.contains("fragments"), "{written}");
+        });
         attack.during("reload of a configuration with errors", || {
             self.configure("packest = 1\n");
             assert!(self.fails(&["systemctl", "reload", "stopbank"]));
