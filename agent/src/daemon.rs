@@ -172,6 +172,7 @@ async fn serve(
     let (engine, events) = Engine::start(Start { metrics: metrics_address, ..start })?;
     lock.take_pins(&pins).map_err(|error| explain_lock(&error))?;
     let engine = Arc::new(engine);
+    engine.keep_lists().map_err(|error| failed("start the threads that keep the lists", &error))?;
     let (stop, stopping) = watch::channel(false);
     let stopped = || {
         let mut stopping = stopping.clone();
@@ -223,7 +224,10 @@ async fn serve(
         let _ = tokio::time::timeout(GRACE, task).await;
     }
     // What was read a moment ago may not be kept yet. The outcome is logged where it is made.
-    let keeping = tokio::task::spawn_blocking(move || engine.keep_copies());
+    let keeping = tokio::task::spawn_blocking(move || {
+        engine.finish_lists(GRACE);
+        engine.keep_copies();
+    });
     let _ = tokio::time::timeout(GRACE, keeping).await;
     Ok(())
 }

@@ -29,5 +29,6 @@ pub mod proofs;
 pub mod rates;
 pub mod selftest;
 pub mod simulate;
+pub mod state;
 pub mod top;
 pub mod watchdog;

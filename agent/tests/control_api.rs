@@ -11,6 +11,7 @@ use std::{
 };
 
 use hyper::Method;
+use ipnet::IpNet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stopbank::{
@@ -19,25 +20,41 @@ use stopbank::{
         Control, Refused, Why,
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
-            FileReport, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport, Reloaded,
-            RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
+            FileReport, HistoryReport, ImportRequest, Imported, LimitsReport, ListReport, ModeReport,
+            ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SignaturesReport, Status,
+            TopReport, UnproveRequest, Unproved,
         },
         client::{Client, ClientError},
         configuration::{
             Applied, ApplyRequest, Change, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack,
         },
         explain::{ExplainQuery, Explanation},
+        import::import,
         limits::SetLimits,
-        lists, server,
+        lists::{self, Done, Who},
+        server,
     },
     lists::{ListName, Store},
+    state::{Event, History, Line},
 };
 use tokio::runtime::Runtime;
 
 /// What stands behind the API here: lists that no kernel follows.
 struct Desk {
     lists: Mutex<Store>,
+    history: Mutex<History>,
     mode: Mutex<Mode>,
+}
+
+impl Desk {
+    fn remember<T>(&self, done: Done<T>) -> T {
+        for line in done.lines {
+            if let Line::Event(event) = line {
+                self.history.lock().unwrap().push(event);
+            }
+        }
+        done.answer
+    }
 }
 
 const NOW_NS: u64 = 1_000_000_000;
@@ -77,11 +94,22 @@ impl Control for Desk {
         let lists = self.lists.lock().unwrap();
         ListReport { entries: lists.list(list).map(|listed| lists::list_entry(listed, NOW_NS)).collect() }
     }
-    fn add(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused> {
-        lists::add(&mut self.lists.lock().unwrap(), list, request, NOW_NS).map(|(_, added)| added)
+    fn add(&self, list: ListName, request: &AddRequest, who: Who) -> Result<Added, Refused> {
+        let done = lists::add(&mut self.lists.lock().unwrap(), list, request, who, NOW_NS)?;
+        Ok(self.remember(done))
     }
-    fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused> {
-        lists::remove(&mut self.lists.lock().unwrap(), list, request, NOW_NS).map(|(_, removed)| removed)
+    fn remove(&self, list: ListName, request: &RemoveRequest, who: Who) -> Result<Removed, Refused> {
+        let done = lists::remove(&mut self.lists.lock().unwrap(), list, request, who, NOW_NS)?;
+        Ok(self.remember(done))
+    }
+    fn import(&self, list: ListName, request: &ImportRequest, who: Who) -> Result<Imported, Refused> {
+        let done = import(&mut self.lists.lock().unwrap(), list, request, who, NOW_NS)?;
+        Ok(self.remember(done))
+    }
+    fn history(&self, list: ListName, limit: usize, prefix: Option<IpNet>) -> HistoryReport {
+        let history = self.history.lock().unwrap();
+        let wanted = |event: &&Event| event.list == list && prefix.is_none_or(|one| event.concerns(&one));
+        HistoryReport { events: history.iter().rev().filter(wanted).take(limit).map(Into::into).collect() }
     }
     fn list_files(&self) -> FileReport {
         FileReport::default()
@@ -154,7 +182,8 @@ impl Served {
         let mut configured = Config::builtin().lists;
         configured.allow = vec!["192.0.2.0/24".parse().unwrap()];
         store.configure(&configured);
-        let desk = Desk { lists: Mutex::new(store), mode: Mutex::new(Mode::Enforce) };
+        let desk =
+            Desk { lists: Mutex::new(store), history: Mutex::default(), mode: Mutex::new(Mode::Enforce) };
         let listener = runtime.block_on(async { server::bind(&socket).unwrap() });
         runtime.spawn(server::serve(listener, Arc::new(desk), std::future::pending()));
         Self { runtime, socket, _directory: directory }
@@ -433,4 +462,80 @@ proptest! {
         served.raw(&request, false);
         prop_assert!(served.get("/v1/mode").is_ok());
     }
+}
+
+#[test]
+fn what_is_exported_is_imported_with_every_reason_and_time() {
+    let (here, there) = (Served::start(), Served::start());
+    here.add(&json!({ "prefixes": ["198.51.100.7", "2001:db8::/32"], "for_seconds": 600.5, "reason": "login flood" }))
+        .unwrap();
+    here.add(&json!({ "prefixes": ["198.51.100.8"] })).unwrap();
+    let entries = |served: &Served| {
+        let mut report = served.get("/v1/lists/ban").unwrap();
+        for entry in report["entries"].as_array_mut().unwrap() {
+            let fields = entry.as_object_mut().unwrap();
+            fields.remove("expires_in_seconds");
+            fields.remove("origin");
+        }
+        report["entries"].clone()
+    };
+    let import = |served: &Served, body: &Value| served.send(Method::POST, "/v1/lists/ban/import", body);
+    let exported = entries(&here);
+    let answer = import(&there, &json!({ "entries": exported })).unwrap();
+    assert_eq!(answer, json!({ "added": 3, "replaced": 0, "expired": 0, "notes": [] }));
+    assert_eq!(entries(&there), exported);
+    let again = import(&there, &json!({ "entries": exported })).unwrap();
+    assert_eq!((&again["added"], &again["replaced"]), (&json!(0), &json!(3)));
+    let over = json!({ "entries": [{ "prefix": "192.0.2.1", "expires": "2020-01-01T00:00:00Z" }] });
+    assert_eq!(import(&there, &over).unwrap()["expired"], 1);
+
+    let before = entries(&there);
+    for (wrong, why) in [
+        (json!({ "prefix": "bogus" }), "`bogus`"),
+        (json!({ "prefix": "192.0.2.1", "expires": "tomorrow" }), "`tomorrow` in expires"),
+        (json!({ "prefix": "192.0.2.1", "expires": "2999-01-01T00:00:00Z" }), "ten years"),
+        (json!({ "prefix": "192.0.2.1", "reason": "x".repeat(201) }), "200 characters"),
+    ] {
+        let body = json!({ "entries": [{ "prefix": "203.0.113.1" }, wrong] });
+        let refused = import(&there, &body).unwrap_err();
+        assert_eq!((refused.why, refused.body.items[0].index), (Why::BadRequest, 1));
+        assert!(refused.body.items[0].error.contains(why), "{}", refused.body.items[0].error);
+    }
+    for body in
+        [json!({ "entries": [] }), json!({}), json!({ "entries": [{ "prefix": "192.0.2.1", "x": 1 }] })]
+    {
+        assert_eq!(import(&there, &body).unwrap_err().why, Why::BadRequest, "{body}");
+    }
+    let wide = import(&there, &json!({ "entries": [{ "prefix": "0.0.0.0/0" }] })).unwrap_err();
+    assert_eq!(wide.why, Why::Conflict);
+    let denied =
+        there.send(Method::POST, "/v1/lists/deny/import", &json!({ "entries": exported })).unwrap_err();
+    assert_eq!(denied.why, Why::BadRequest);
+    assert_eq!(entries(&there), before, "all or none");
+}
+
+#[test]
+fn the_history_says_who_did_what_and_why() {
+    let served = Served::start();
+    served
+        .add(&json!({ "prefixes": ["198.51.100.7"], "for_seconds": 600, "reason": "flood", "operator": "203.0.113.9" }))
+        .unwrap();
+    served.add(&json!({ "prefixes": ["192.0.2.7"] })).unwrap();
+    served.send(Method::DELETE, "/v1/lists/ban", &json!({ "prefixes": ["198.51.100.7"] })).unwrap();
+    served.add(&json!({ "prefixes": ["bogus"] })).unwrap_err();
+    let events = |path: &str| served.get(path).unwrap()["events"].as_array().unwrap().clone();
+    let all = events("/v1/lists/ban/history");
+    let actions: Vec<&str> = all.iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["remove", "add", "add"], "the newest first, and nothing that was refused");
+    let first = &all[2];
+    assert_eq!(first["uid"], rustix::process::geteuid().as_raw());
+    assert_eq!((&first["session"], &first["reason"]), (&json!("203.0.113.9"), &json!("flood")));
+    assert_eq!((&first["count"], &first["prefixes"]), (&json!(1), &json!(["198.51.100.7/32"])));
+    assert!(first["expires"].is_string() && all[1].get("expires").is_none());
+    assert_eq!(events("/v1/lists/ban/history?limit=1").len(), 1);
+    assert_eq!(events("/v1/lists/ban/history?prefix=198.51.0.0/16").len(), 2);
+    assert_eq!(events("/v1/lists/ban/history?prefix=192.0.2.7").len(), 1);
+    assert!(events("/v1/lists/allow/history").is_empty());
+    assert_eq!(served.get("/v1/lists/ban/history?prefix=bogus").unwrap_err().why, Why::BadRequest);
+    assert_eq!(served.get("/v1/lists/ban/history?limit=x").unwrap_err().why, Why::BadRequest);
 }

@@ -20,7 +20,8 @@ use crate::{
 /// End protection: take the XDP program off, with everything that was pinned
 ///
 /// Nothing else ends it; the agent may stop, crash or be upgraded. A running agent is told to detach and stops then; where
-/// none runs, the pins are removed directly. Bans and rate state are gone afterwards. Given interfaces are detached alone,
+/// none runs, the pins are removed directly. Counters and rate state are gone afterwards; bans and allow entries are kept on the
+/// disk, and back in force when an agent starts again. Given interfaces are detached alone,
 /// by the running agent, which goes on with the others.
 #[derive(Args, Debug)]
 pub(super) struct Detach {

@@ -6,13 +6,15 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::{
+    history::{History, seconds},
     operator::operator_address,
     output::{Output, entries, notes, span},
     table::Table,
+    transfer::{Export, Import},
 };
 use crate::{
     control::{
-        api::{AddRequest, Added, ListReport, RemoveRequest, Removed},
+        api::{AddRequest, Added, ListEntry, ListReport, RemoveRequest, Removed},
         client::Client,
     },
     failure::{Code, Failure},
@@ -26,17 +28,22 @@ Examples:
   stopbank ban add - --for 1h < addresses.txt           one a line; # begins a comment
   stopbank ban rm 198.51.100.7
   stopbank ban ls -o json
+  stopbank ban history 198.51.100.7                     who banned it, when, and why
+  stopbank ban export > bans.txt                        on another host: stopbank ban import bans.txt
 
-The longest prefix wins; of the same prefix, allow beats ban beats deny.";
+The longest prefix wins; of the same prefix, allow beats ban beats deny. A ban stays until its time is over or it is
+removed, through restarts, reboots and `stopbank detach`.";
 
 pub(super) const ALLOW_EXAMPLES: &str = "\
 Examples:
   stopbank allow add 192.0.2.0/24 --reason 'office'
   stopbank allow rm 192.0.2.0/24
   stopbank allow ls
+  stopbank allow history
+  stopbank allow export -o json > allowed.json
 
-The longest prefix wins; of the same prefix, allow beats ban beats deny. What is allowed here lasts until it is removed;
-what must survive a reboot belongs in [lists] allow of the configuration.";
+The longest prefix wins; of the same prefix, allow beats ban beats deny. What is allowed here lasts until its time is over
+or it is removed, through restarts, reboots and `stopbank detach`.";
 
 /// Bytes of stdin that are read at most.
 const LARGEST: u64 = 15 << 20;
@@ -50,6 +57,9 @@ pub(super) enum ListCommand {
     /// Show the list
     #[command(alias = "list")]
     Ls,
+    Export(Export),
+    Import(Import),
+    History(History),
 }
 
 #[derive(Subcommand, Debug)]
@@ -108,14 +118,23 @@ impl ListCommand {
                 })
             }
             Self::Rm(rm) => {
-                let request = RemoveRequest { prefixes: collect(&rm.prefixes)? };
+                let request =
+                    RemoveRequest { prefixes: collect(&rm.prefixes)?, operator: operator_address() };
                 let removed: Removed = client.send(Method::DELETE, &path, &request).await?;
                 notes(&removed.notes);
                 output.print(&removed, |removed| {
-                    format!("{}: {} removed\n", list.name(), entries(removed.removed.len()))
+                    format!(
+                        "{}{}: {} removed\n",
+                        removed_table(&removed.removed),
+                        list.name(),
+                        entries(removed.removed.len())
+                    )
                 })
             }
             Self::Ls => ReadOnly::Ls.run(list, client, output).await,
+            Self::Export(export) => export.run(list, client, output).await,
+            Self::Import(import) => import.run(list, client, output).await,
+            Self::History(history) => history.run(list, client, output).await,
         }
     }
 }
@@ -142,20 +161,38 @@ fn table(report: &ListReport) -> String {
                 .trim_start()
                 .to_owned();
         }
-        let added = match (&entry.added, entry.origin) {
-            (Some(added), _) => added.clone(),
-            (None, Origin::Inherited) => "before the agent started".to_owned(),
-            (None, _) => "-".to_owned(),
-        };
         table.row([
             entry.prefix.clone(),
             entry.expires_in_seconds.map_or_else(|| "never".to_owned(), |left| format!("in {}", span(left))),
-            added,
+            since(entry),
             entry.origin.name().to_owned(),
             reason,
         ]);
     }
     table.show()
+}
+
+/// What was taken off a list: since when it was there, and how long it would have stayed.
+fn removed_table(removed: &[ListEntry]) -> String {
+    let mut table = Table::new(&["REMOVED", "SINCE", "WOULD HAVE ENDED", "REASON"]);
+    for entry in removed {
+        let left = entry.expires_in_seconds;
+        table.row([
+            entry.prefix.clone(),
+            since(entry),
+            left.map_or_else(|| "never".to_owned(), |left| format!("in {}", span(left))),
+            entry.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table.show()
+}
+
+fn since(entry: &ListEntry) -> String {
+    match (&entry.added, entry.origin) {
+        (Some(added), _) => seconds(added),
+        (None, Origin::Inherited) => "before the agent started".to_owned(),
+        (None, _) => "-".to_owned(),
+    }
 }
 
 /// The words of a command line, with stdin's lines in the place of `-`; nothing is checked.
@@ -206,6 +243,11 @@ fn collect(arguments: &[String]) -> Result<Vec<String>, Failure> {
     if errors.is_empty() {
         return Ok(prefixes);
     }
+    Err(name_errors(&errors))
+}
+
+/// A failure that names what is wrong line by line.
+pub(super) fn name_errors(errors: &[String]) -> Failure {
     let mut message = "nothing was changed:".to_owned();
     for error in errors.iter().take(SHOWN) {
         message.push_str(&format!("\n  {error}"));
@@ -213,7 +255,7 @@ fn collect(arguments: &[String]) -> Result<Vec<String>, Failure> {
     if errors.len() > SHOWN {
         message.push_str(&format!("\n  … and {} more", errors.len() - SHOWN));
     }
-    Err(Failure::new(Code::Usage, message))
+    Failure::new(Code::Usage, message)
 }
 
 fn read_stdin() -> Result<String, Failure> {

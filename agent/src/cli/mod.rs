@@ -7,6 +7,7 @@ mod config;
 mod detach;
 mod doctor;
 mod explain;
+mod history;
 mod limits;
 mod list_files;
 mod lists;
@@ -14,6 +15,7 @@ mod man;
 mod mode;
 mod operator;
 mod output;
+mod progress;
 mod proven;
 mod run;
 mod selftest;
@@ -23,6 +25,7 @@ mod status;
 mod table;
 mod top;
 mod traffic;
+mod transfer;
 
 use std::{
     io::Write as _,

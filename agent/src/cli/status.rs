@@ -60,6 +60,17 @@ fn table(status: &api::Status) -> String {
     line("answered", flow(&status.traffic.replied));
     let lists = status.lists;
     line("lists", format!("{} allow, {} deny, {} banned", lists.allow, lists.deny, lists.ban));
+    let state = &status.state;
+    if let Some(error) = &state.error {
+        let since = state.error_since.as_deref().unwrap_or("?");
+        line(
+            "NOT KEPT",
+            format!("a reboot would undo changes to the lists: {} (since {since})", printable(error, 200)),
+        );
+    }
+    for damaged in &state.damaged {
+        line("damaged", printable(damaged, 300));
+    }
     let files = &status.files;
     if files.lists > 0 {
         let bad = match files.errors.len() {

@@ -16,6 +16,8 @@ use crate::{
     lists::Origin,
 };
 
+pub use super::kept::{HistoryEntry, HistoryReport, ImportEntry, ImportRequest, Imported, StateStatus};
+
 /// An error, with any status but 200.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct ErrorBody {
@@ -59,6 +61,9 @@ pub struct Status {
     pub traffic: Traffic,
     /// Entries on the lists.
     pub lists: ListSizes,
+    /// How it goes with keeping the lists for a reboot.
+    #[serde(default)]
+    pub state: StateStatus,
     /// List files.
     #[serde(default)]
     pub files: FilesSummary,
@@ -523,6 +528,9 @@ pub struct Added {
 pub struct RemoveRequest {
     /// Addresses and prefixes, as they stand on the list.
     pub prefixes: Vec<String>,
+    /// The address that the operator's session comes from, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<IpAddr>,
 }
 
 /// Answer to [`RemoveRequest`].

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashSet,
+    net::IpAddr,
     time::{Duration, SystemTime},
 };
 
@@ -12,14 +13,36 @@ use super::{
     Refused, Why,
     api::{AddRequest, Added, ItemError, ListEntry, RemoveRequest, Removed},
 };
-use crate::lists::{Change, Item, ListName, Listed, NotRemoved, Origin, Store, objection, parse_prefix};
+use crate::{
+    lists::{
+        Change, Item, LONGEST_REASON, LONGEST_TIME, ListName, Listed, NotRemoved, Origin, Store, objection,
+        parse_prefix, wall_clock,
+    },
+    state::{Action, Event, Kept, Line, grouped, milliseconds, time_of},
+};
 
-/// Longest reason, in characters.
-const LONGEST_REASON: usize = 200;
-/// Longest time that an entry may be given; whoever means longer means for ever.
-const LONGEST_TIME: Duration = Duration::from_secs(10 * 366 * 86_400);
+/// Prefixes in a line that is kept.
+const REMOVED_A_LINE: usize = 256;
 /// Notes in an answer; the rest is only counted.
 const NOTES: usize = 10;
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Who {
+    /// User of the process at the other end of the socket, as the kernel says.
+    pub uid: Option<u32>,
+}
+
+/// A change to the lists that was made in the store.
+#[derive(Debug)]
+pub struct Done<T> {
+    /// To be made in the kernel, or undone in the store.
+    pub changes: Vec<Change>,
+    /// To be kept once that is done.
+    pub lines: Vec<Line>,
+    /// To be answered.
+    pub answer: T,
+}
 
 /// Adds entries to a list, all or none. `now_ns` is the kernel's monotonic clock. The changes are to be made in the
 /// kernel, or undone in the store.
@@ -31,34 +54,59 @@ pub fn add(
     store: &mut Store,
     list: ListName,
     request: &AddRequest,
+    who: Who,
     now_ns: u64,
-) -> Result<(Vec<Change>, Added), Refused> {
+) -> Result<Done<Added>, Refused> {
     let prefixes = prefixes(&request.prefixes)?;
     let item = item(request, now_ns)?;
     if !request.force {
-        refuse_objections(list, &prefixes, request)?;
+        refuse_objections(list, &prefixes, request.operator)?;
     }
-    let new = prefixes.iter().filter(|prefix| !store.knows(prefix)).count();
-    let room = store.room();
-    if new > room {
-        return Err(Refused::new(
-            Why::Conflict,
-            format!("the lists have room for {room} more prefixes, not for {new}"),
-        )
-        .hint("remove some, or put wider prefixes in their place"));
-    }
+    refuse_too_many(store, &prefixes)?;
     let (mut changes, mut answer) = (Vec::new(), Added::default());
     for prefix in &prefixes {
-        let renewed =
-            store.get(list, prefix).is_some_and(|listed| listed.item.origin != Origin::Configuration);
-        *(if renewed { &mut answer.replaced } else { &mut answer.added }) += 1;
+        *(if is_operators(store, list, prefix) { &mut answer.replaced } else { &mut answer.added }) += 1;
         changes.extend(store.add(list, *prefix, item.clone()));
     }
-    answer.notes = limited(prefixes.iter().filter_map(|prefix| {
+    answer.notes = without_effect(store, list, prefixes.iter());
+    let kept = Kept::of(&item);
+    let event = Event {
+        uid: who.uid,
+        session: request.operator,
+        reason: kept.reason.clone(),
+        until: kept.until,
+        ..Event::new(Action::Add, list, &prefixes)
+    };
+    let mut lines = grouped(prefixes.iter().map(|prefix| (list, *prefix, kept.clone())));
+    lines.push(Line::Event(event));
+    Ok(Done { changes, lines, answer })
+}
+
+/// Whether the list has an entry of an operator's for the very prefix.
+pub(super) fn is_operators(store: &Store, list: ListName, prefix: &IpNet) -> bool {
+    store.get(list, prefix).is_some_and(|listed| listed.item.origin != Origin::Configuration)
+}
+
+/// What was added and does nothing.
+pub(super) fn without_effect<'p>(
+    store: &Store,
+    list: ListName,
+    prefixes: impl Iterator<Item = &'p IpNet>,
+) -> Vec<String> {
+    limited(prefixes.filter_map(|prefix| {
         let beaten = store.get(list, prefix)?.beaten_by?;
         Some(format!("{prefix} has no effect while the {} list has the same prefix", beaten.name()))
-    }));
-    Ok((changes, answer))
+    }))
+}
+
+pub(super) fn refuse_too_many(store: &Store, prefixes: &[IpNet]) -> Result<(), Refused> {
+    let new = prefixes.iter().filter(|prefix| !store.knows(prefix)).count();
+    let room = store.room();
+    if new <= room {
+        return Ok(());
+    }
+    Err(Refused::new(Why::Conflict, format!("the lists have room for {room} more prefixes, not for {new}"))
+        .hint("remove some, or put wider prefixes in their place"))
 }
 
 /// Removes entries from a list, all or none. The changes are to be made in the kernel, or undone in the store.
@@ -70,8 +118,9 @@ pub fn remove(
     store: &mut Store,
     list: ListName,
     request: &RemoveRequest,
+    who: Who,
     now_ns: u64,
-) -> Result<(Vec<Change>, Removed), Refused> {
+) -> Result<Done<Removed>, Refused> {
     let prefixes = prefixes(&request.prefixes)?;
     let (mut changes, mut errors, mut answer) = (Vec::new(), Vec::new(), Removed::default());
     for (index, prefix) in prefixes.iter().enumerate() {
@@ -101,19 +150,24 @@ pub fn remove(
         let wider = store.containing(list, *prefix);
         Some(format!("{prefix} is still on the {} list as part of {}", list.name(), wider.first()?))
     }));
-    Ok((changes, answer))
+    let event =
+        Event { uid: who.uid, session: request.operator, ..Event::new(Action::Remove, list, &prefixes) };
+    let removed = prefixes.chunks(REMOVED_A_LINE);
+    let lines = removed.map(|prefixes| Line::Remove { list, prefixes: prefixes.to_vec() });
+    let lines = lines.chain([Line::Event(event)]).collect();
+    Ok(Done { changes, lines, answer })
 }
 
 /// An entry as the API gives it.
 pub fn list_entry(listed: Listed, now_ns: u64) -> ListEntry {
-    let time = |time| humantime::format_rfc3339_seconds(time).to_string();
+    let time = |time| humantime::format_rfc3339_millis(time).to_string();
     let left = listed.item.expires_ns.map(|at| Duration::from_nanos(at.saturating_sub(now_ns)));
     ListEntry {
         prefix: listed.prefix.to_string(),
         reason: listed.item.reason,
         origin: listed.item.origin,
         added: listed.item.added.map(time),
-        expires: left.map(|left| time(SystemTime::now() + left)),
+        expires: listed.item.until.map(time),
         expires_in_seconds: left.map(|left| left.as_secs_f64()),
         beaten_by: listed.beaten_by.map(|list| list.name().to_owned()),
     }
@@ -158,13 +212,8 @@ fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, Refused> {
 
 /// The entry that a request describes.
 fn item(request: &AddRequest, now_ns: u64) -> Result<Item, Refused> {
-    if let Some(reason) = &request.reason
-        && (reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control))
-    {
-        return Err(Refused::new(
-            Why::BadRequest,
-            format!("a reason is one line of at most {LONGEST_REASON} characters"),
-        ));
+    if let Some(reason) = &request.reason {
+        check_reason(reason).map_err(|why| Refused::new(Why::BadRequest, why))?;
     }
     let expires_ns = match request.for_seconds {
         None => None,
@@ -183,16 +232,32 @@ fn item(request: &AddRequest, now_ns: u64) -> Result<Item, Refused> {
         }
     };
     let reason = request.reason.clone().filter(|reason| !reason.is_empty());
-    Ok(Item { expires_ns, added: Some(SystemTime::now()), reason, origin: Origin::Operator })
+    Ok(Item {
+        expires_ns,
+        until: expires_ns.map(|at| wall_clock(at, now_ns)),
+        added: Some(time_of(milliseconds(SystemTime::now()))),
+        reason,
+        origin: Origin::Operator,
+    })
 }
 
-fn refuse_objections(list: ListName, prefixes: &[IpNet], request: &AddRequest) -> Result<(), Refused> {
+/// Whether an operator may say this for a reason.
+pub(super) fn check_reason(reason: &str) -> Result<(), String> {
+    if reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control) {
+        return Err(format!("a reason is one line of at most {LONGEST_REASON} characters"));
+    }
+    Ok(())
+}
+
+pub(super) fn refuse_objections(
+    list: ListName,
+    prefixes: &[IpNet],
+    operator: Option<IpAddr>,
+) -> Result<(), Refused> {
     let objections: Vec<ItemError> = prefixes
         .iter()
         .enumerate()
-        .filter_map(|(index, prefix)| {
-            Some(ItemError { index, error: objection(list, prefix, request.operator)? })
-        })
+        .filter_map(|(index, prefix)| Some(ItemError { index, error: objection(list, prefix, operator)? }))
         .collect();
     if objections.is_empty() {
         return Ok(());

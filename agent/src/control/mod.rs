@@ -6,24 +6,29 @@ pub mod api;
 pub mod client;
 pub mod configuration;
 pub mod explain;
+pub mod import;
+pub mod kept;
 pub mod limits;
 pub mod lists;
 pub mod server;
 
 use api::{
     AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, ErrorBody, EventsReport,
-    FileReport, ItemError, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport,
-    Reloaded, RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
+    FileReport, HistoryReport, ImportRequest, Imported, ItemError, LimitsReport, ListReport, ModeReport,
+    ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SignaturesReport, Status,
+    TopReport, UnproveRequest, Unproved,
 };
 use explain::{ExplainQuery, Explanation};
 use limits::SetLimits;
 
 use configuration::{Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack};
+use ipnet::IpNet;
 
 use crate::{config::Mode, lists::ListName};
+use lists::Who;
 
 /// What can be asked of an agent. Each call takes effect as a whole or not at all, and none waits for anything but the
-/// kernel.
+/// kernel, and half a second at most for the disk that keeps the lists.
 pub trait Control: Send + Sync + 'static {
     /// How things are.
     ///
@@ -67,14 +72,24 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Refused`], naming every item that is at fault.
-    fn add(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused>;
+    fn add(&self, list: ListName, request: &AddRequest, who: Who) -> Result<Added, Refused>;
 
     /// Removes entries, all or none.
     ///
     /// # Errors
     ///
     /// [`Refused`], naming every item that is at fault.
-    fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused>;
+    fn remove(&self, list: ListName, request: &RemoveRequest, who: Who) -> Result<Removed, Refused>;
+
+    /// Adds entries, each with its own time and reason, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], naming every item that is at fault.
+    fn import(&self, list: ListName, request: &ImportRequest, who: Who) -> Result<Imported, Refused>;
+
+    /// What was done to a list, the newest first: at most `limit` changes, of those that concern a prefix if there is one.
+    fn history(&self, list: ListName, limit: usize, prefix: Option<IpNet>) -> HistoryReport;
 
     /// The proven sources.
     fn proven(&self) -> ProvenReport;

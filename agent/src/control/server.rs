@@ -31,11 +31,14 @@ use super::{
     configuration,
     explain::ExplainQuery,
     limits::SetLimits,
+    lists::Who,
 };
-use crate::lists::ListName;
+use crate::lists::{ListName, parse_prefix};
 
 /// Largest request that changes a list, in bytes: room for a million prefixes.
 const LARGEST_LIST: usize = 64 << 20;
+/// Largest request that imports entries: a million of them, with their reasons.
+const LARGEST_IMPORT: usize = 256 << 20;
 /// Largest request of any other kind.
 const LARGEST: usize = 64 << 10;
 /// Entries that `top` and `events` give when not asked for another number.
@@ -87,6 +90,7 @@ pub async fn serve(
 fn router(agent: Agent) -> Router {
     let lists = Router::new()
         .route("/v1/lists/{list}", get(list).post(add).delete(remove))
+        .route("/v1/lists/{list}/import", post(import).layer(DefaultBodyLimit::max(LARGEST_IMPORT)))
         .route("/v1/proven", get(proven).post(prove).delete(unprove))
         .layer(DefaultBodyLimit::max(LARGEST_LIST));
     Router::new()
@@ -95,6 +99,7 @@ fn router(agent: Agent) -> Router {
         .route("/v1/signatures", get(signatures))
         .route("/v1/top", get(top))
         .route("/v1/events", get(events))
+        .route("/v1/lists/{list}/history", get(history))
         .route("/v1/list-files", get(list_files))
         .route("/v1/limits", get(limits).delete(reset_limits))
         .route("/v1/limits/{class}", put(set_limits).delete(reset_class_limits))
@@ -116,6 +121,12 @@ fn router(agent: Agent) -> Router {
 struct Peer {
     /// User of the process that connected, as the kernel says; `None` if it did not.
     uid: Option<u32>,
+}
+
+impl Peer {
+    fn who(self) -> Who {
+        Who { uid: self.uid }
+    }
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
@@ -180,6 +191,7 @@ async fn events(State(agent): State<Agent>, query: Result<Query<Limit>, QueryRej
 
 type ListPath = Result<UrlPath<ListName>, PathRejection>;
 pub(super) type Body = Result<Bytes, BytesRejection>;
+type FromPeer = ConnectInfo<Peer>;
 
 async fn list(State(agent): State<Agent>, list: ListPath) -> Response {
     match list {
@@ -188,14 +200,41 @@ async fn list(State(agent): State<Agent>, list: ListPath) -> Response {
     }
 }
 
-async fn add(State(agent): State<Agent>, list: ListPath, body: Body) -> Response {
+async fn add(State(agent): State<Agent>, peer: FromPeer, list: ListPath, body: Body) -> Response {
     let Ok(UrlPath(list)) = list else { return no_such_list() };
-    answer(move || agent.add(writable(list)?, &read(body)?)).await
+    answer(move || agent.add(writable(list)?, &read(body)?, peer.0.who())).await
 }
 
-async fn remove(State(agent): State<Agent>, list: ListPath, body: Body) -> Response {
+async fn remove(State(agent): State<Agent>, peer: FromPeer, list: ListPath, body: Body) -> Response {
     let Ok(UrlPath(list)) = list else { return no_such_list() };
-    answer(move || agent.remove(writable(list)?, &read(body)?)).await
+    answer(move || agent.remove(writable(list)?, &read(body)?, peer.0.who())).await
+}
+
+async fn import(State(agent): State<Agent>, peer: FromPeer, list: ListPath, body: Body) -> Response {
+    let Ok(UrlPath(list)) = list else { return no_such_list() };
+    answer(move || agent.import(writable(list)?, &read(body)?, peer.0.who())).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    limit: Option<usize>,
+    prefix: Option<String>,
+}
+
+async fn history(
+    State(agent): State<Agent>,
+    list: ListPath,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let Ok(UrlPath(list)) = list else { return no_such_list() };
+    let Ok(Query(Asked { limit, prefix })) = query else { return bad_query("limit=N, prefix=CIDR") };
+    answer(move || {
+        let prefix = prefix.map(|text| parse_prefix(&text)).transpose();
+        let prefix = prefix.map_err(|error| Refused::new(Why::BadRequest, error.to_string()))?;
+        Ok(agent.history(list, limit.unwrap_or(DEFAULT_LIMIT), prefix))
+    })
+    .await
 }
 
 async fn list_files(State(agent): State<Agent>) -> Response {

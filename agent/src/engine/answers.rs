@@ -1,5 +1,7 @@
 //! The engine as what the control API speaks to.
 
+use ipnet::IpNet;
+
 use super::{Engine, report};
 use crate::{
     config::{Config, Mode},
@@ -7,15 +9,16 @@ use crate::{
         Control, Refused,
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
-            FileReport, LimitsReport, ListReport, ModeReport, ProveRequest, Proved, ProvenReport, Reloaded,
-            RemoveRequest, Removed, SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
+            FileReport, HistoryReport, ImportRequest, Imported, LimitsReport, ListReport, ModeReport,
+            ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SignaturesReport, Status,
+            TopReport, UnproveRequest, Unproved,
         },
         configuration::{
             Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack,
         },
         explain::{ExplainQuery, Explanation},
         limits::SetLimits,
-        lists::list_entry,
+        lists::{Who, list_entry},
     },
     datapath::monotonic_ns,
     lists::{ListName, printable},
@@ -51,12 +54,20 @@ impl Control for Engine {
         self.report_files()
     }
 
-    fn add(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused> {
-        self.add_entries(list, request)
+    fn add(&self, list: ListName, request: &AddRequest, who: Who) -> Result<Added, Refused> {
+        self.add_entries(list, request, who)
     }
 
-    fn remove(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused> {
-        self.remove_entries(list, request)
+    fn remove(&self, list: ListName, request: &RemoveRequest, who: Who) -> Result<Removed, Refused> {
+        self.remove_entries(list, request, who)
+    }
+
+    fn import(&self, list: ListName, request: &ImportRequest, who: Who) -> Result<Imported, Refused> {
+        self.import_entries(list, request, who)
+    }
+
+    fn history(&self, list: ListName, limit: usize, prefix: Option<IpNet>) -> HistoryReport {
+        self.report_history(list, limit, prefix)
     }
 
     fn proven(&self) -> ProvenReport {

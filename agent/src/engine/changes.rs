@@ -5,33 +5,56 @@ use crate::{
     config::Mode,
     control::{
         Refused, Why,
-        api::{AddRequest, Added, DetachRequest, Detached, ItemError, ModeReport, RemoveRequest, Removed},
-        lists,
+        api::{
+            AddRequest, Added, DetachRequest, Detached, ImportRequest, Imported, ItemError, ModeReport,
+            RemoveRequest, Removed,
+        },
+        import::import,
+        lists::{self, Who},
     },
-    datapath::{detach_all, monotonic_ns},
+    datapath::detach_all,
     lists::{ListName, printable},
 };
 
 impl Engine {
     /// Adds entries to a list, all or none.
-    pub(super) fn add_entries(&self, list: ListName, request: &AddRequest) -> Result<Added, Refused> {
-        let mut state = self.lock();
-        let (changes, answer) = lists::add(&mut state.lists, list, request, monotonic_ns())?;
-        state.apply(changes)?;
-        drop(state);
-        self.expiry.notify_one();
+    pub(super) fn add_entries(
+        &self,
+        list: ListName,
+        request: &AddRequest,
+        who: Who,
+    ) -> Result<Added, Refused> {
+        let (mut answer, note) = self.change(|store, now| lists::add(store, list, request, who, now))?;
         log_change("added to", list, &request.prefixes, request.reason.as_deref());
+        answer.notes.extend(note);
+        Ok(answer)
+    }
+
+    /// Adds entries to a list as they were exported, all or none.
+    pub(super) fn import_entries(
+        &self,
+        list: ListName,
+        request: &ImportRequest,
+        who: Who,
+    ) -> Result<Imported, Refused> {
+        let (mut answer, note) = self.change(|store, now| import(store, list, request, who, now))?;
+        let prefixes: Vec<String> =
+            request.entries.iter().take(6).map(|entry| entry.prefix.clone()).collect();
+        log_change("imported to", list, &prefixes, None);
+        answer.notes.extend(note);
         Ok(answer)
     }
 
     /// Removes entries from a list, all or none.
-    pub(super) fn remove_entries(&self, list: ListName, request: &RemoveRequest) -> Result<Removed, Refused> {
-        let mut state = self.lock();
-        let (changes, answer) = lists::remove(&mut state.lists, list, request, monotonic_ns())?;
-        state.apply(changes)?;
-        drop(state);
-        self.expiry.notify_one();
+    pub(super) fn remove_entries(
+        &self,
+        list: ListName,
+        request: &RemoveRequest,
+        who: Who,
+    ) -> Result<Removed, Refused> {
+        let (mut answer, note) = self.change(|store, now| lists::remove(store, list, request, who, now))?;
         log_change("removed from", list, &request.prefixes, None);
+        answer.notes.extend(note);
         Ok(answer)
     }
 

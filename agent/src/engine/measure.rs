@@ -12,7 +12,7 @@ use crate::{
     config::Mode,
     control::{
         Refused,
-        api::{ClassLimits, CookieStatus, SignatureStatus},
+        api::{ClassLimits, CookieStatus, SignatureStatus, StateStatus},
     },
     datapath::{FlowUsage, MapUse, link},
     lists::ListName,
@@ -66,6 +66,8 @@ pub struct Measured {
     pub flows: Option<FlowUsage>,
     /// Signatures, and what they have matched.
     pub signatures: Vec<SignatureStatus>,
+    /// How it goes with keeping the lists for a reboot.
+    pub state: StateStatus,
 }
 
 /// An interface that is to be protected.
@@ -146,6 +148,7 @@ impl Engine {
             busy_cells,
             flows,
             signatures: state.signatures()?,
+            state: self.state_status(),
         };
         drop(state);
         measured.interfaces = interfaces.iter().map(|one| measured_interface(one, program)).collect();

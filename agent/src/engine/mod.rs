@@ -8,6 +8,7 @@ mod changes;
 mod cookies;
 mod explain;
 mod files;
+mod kept;
 mod limits;
 mod lockout;
 mod measure;
@@ -20,6 +21,7 @@ mod trial;
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -36,6 +38,7 @@ use crate::{
     lists::{Change, Store, feeds::Files},
     proofs::Proofs,
     rates::{Rates, Snapshot},
+    state::{self, Keeper},
 };
 use stopbank_common::policy::Policy;
 
@@ -51,6 +54,10 @@ pub struct Engine {
     reading: Mutex<()>,
     /// Held while copies of them are written.
     keeping: Mutex<()>,
+    /// Keeps bans and allow entries for a reboot.
+    keeper: Keeper,
+    /// Keeps other agents from where they are kept, until the thread that writes them has it.
+    state_lock: Mutex<Option<File>>,
     events: Arc<EventLog>,
     origin: Origin,
     metrics: Option<std::net::SocketAddr>,
@@ -90,6 +97,8 @@ struct State {
     numbers: ClassNumbers,
     counters: SignatureCounters,
     lists: Store,
+    /// What was done to them.
+    record: state::History,
     proofs: Proofs,
     files: Files,
     interfaces: Vec<Protected>,
@@ -161,10 +170,13 @@ impl Engine {
 
     fn expire_now(&self) -> Result<(), Refused> {
         let mut state = self.lock();
-        let changes = state.lists.expire(monotonic_ns());
+        let now = monotonic_ns();
+        let over = state.lists.due(now);
+        let changes = state.lists.expire(now);
         let expired: Vec<String> = changes.iter().take(5).map(|change| change.prefix.to_string()).collect();
         let entries = changes.len();
         state.apply(changes)?;
+        self.keep_expired(&mut state, &over);
         if entries > 0 {
             tracing::info!(entries, "expired: {}", expired.join(", "));
         }

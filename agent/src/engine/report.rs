@@ -53,6 +53,7 @@ impl Engine {
                 deny: state.lists.count(ListName::Deny),
                 ban: state.lists.count(ListName::Ban),
             },
+            state: self.state_status(),
             files: state.files_summary(),
             flows: state.datapath.flow_usage()?,
             proven: state.proofs.count(),

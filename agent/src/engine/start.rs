@@ -14,12 +14,12 @@ use stopbank_common::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Engine, Origin, Protected, State, cookies, files::Prepared, host};
+use super::{Engine, Origin, Protected, State, cookies, files::Prepared, host, kept::Resumed};
 use crate::{
     config::{Attach, Config, History, Interface, Role, Sources, compile},
     datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, link, monotonic_ns},
     failure::{Code, Failure},
-    lists::{Change, ListName, Store, feeds::Copies},
+    lists::{Change, Inherited, ListName, feeds::Copies},
     proofs::Proofs,
     rates::Rates,
 };
@@ -72,7 +72,9 @@ impl Engine {
             Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
         })?;
         let prepared = Prepared::read(&config, None, &Copies::below(&config.agent.state_dir))?;
-        let (lists, changes) = Store::inherit(&datapath.list_entries()?, &config.lists, monotonic_ns());
+        let Resumed { keeper, lock, inherited, record, lines } =
+            Resumed::new(&config.agent.state_dir, &datapath.list_entries()?, &config.lists);
+        let Inherited { store: lists, changes, .. } = inherited;
         tracing::info!(
             allow = lists.count(ListName::Allow),
             deny = lists.count(ListName::Deny),
@@ -104,6 +106,7 @@ impl Engine {
             numbers: compiled.numbers,
             counters: compiled.counters,
             lists,
+            record,
             proofs,
             files: prepared.files,
             interfaces,
@@ -122,6 +125,7 @@ impl Engine {
             return Err(failure);
         }
         cookies::warn(&state);
+        keeper.push(lines);
         if let Ok(snapshot) = state.snapshot() {
             state.rates.push(Instant::now(), snapshot);
         }
@@ -129,6 +133,8 @@ impl Engine {
             state: Mutex::new(state),
             reading: Mutex::default(),
             keeping: Mutex::default(),
+            keeper,
+            state_lock: Mutex::new(lock),
             events: Arc::default(),
             origin,
             metrics,

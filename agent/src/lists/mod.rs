@@ -8,11 +8,18 @@ mod guard;
 mod prefix;
 mod store;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use guard::{limit_objection, objection};
 pub use prefix::{PrefixError, parse_prefix, printable};
-pub use store::{Change, Item, Listed, NotRemoved, Store};
+pub use store::{Change, Inherited, Item, Listed, NotRemoved, Portion, Store, wall_clock};
+
+/// Longest reason for an entry, in characters.
+pub const LONGEST_REASON: usize = 200;
+/// Longest time that an entry may be given; whoever means longer means for ever.
+pub const LONGEST_TIME: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// Which list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -48,7 +55,7 @@ pub enum Origin {
     Configuration,
     /// An operator, through the control API.
     Operator,
-    /// An operator, through an agent before this one.
+    /// An operator, through an agent before this one that could not keep who, when and why.
     Inherited,
 }
 

@@ -5,14 +5,18 @@
 //! the longest wins, which is the kernel's business.) Every change to the store gives a [`Change`], which is then made in
 //! the kernel, or taken back if the kernel refuses.
 
+mod inherit;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use ipnet::IpNet;
 use stopbank_common::list::{LIST_CAPACITY, VERDICT_ALLOW, VERDICT_BAN, VERDICT_DENY};
+
+pub use inherit::Inherited;
 
 use super::{ListName, Origin};
 use crate::{config::ConfiguredLists, datapath::Entry};
@@ -27,6 +31,8 @@ const OPERATORS_NEVER: u64 = u64::MAX;
 pub struct Item {
     /// When it ends, in nanoseconds of the kernel's monotonic clock; `None`: never.
     pub expires_ns: Option<u64>,
+    /// The same by the wall clock, which goes on when the host does not.
+    pub until: Option<SystemTime>,
     /// When it was made; `None` for one inherited from an earlier agent.
     pub added: Option<SystemTime>,
     /// Why, in the operator's words.
@@ -75,6 +81,9 @@ pub struct Listed {
     pub beaten_by: Option<ListName>,
 }
 
+/// Some of the operator's entries, with what is known of each, and the last prefix that was looked at.
+pub type Portion<T> = (Vec<(ListName, IpNet, T)>, IpNet);
+
 /// Why an entry cannot be removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotRemoved {
@@ -103,47 +112,6 @@ impl Store {
     /// Empty lists that hold at most so many prefixes.
     pub const fn with_capacity(capacity: usize) -> Self {
         Self { capacity, entries: BTreeMap::new(), deadlines: BTreeSet::new(), counts: [0; 3] }
-    }
-
-    /// The lists of an agent that starts: what the configuration says, and what an earlier agent's operator did, as far
-    /// as the kernel still holds it. The changes bring the kernel in line.
-    pub fn inherit(
-        kernel: &[(IpNet, Entry)],
-        configured: &ConfiguredLists,
-        now_ns: u64,
-    ) -> (Self, Vec<Change>) {
-        let mut store = Self::default();
-        for (prefix, entry) in kernel {
-            let timed = entry.expires_ns != 0 && entry.expires_ns != OPERATORS_NEVER;
-            let expired = timed && entry.expires_ns <= now_ns;
-            let operators =
-                entry.verdict == VERDICT_BAN || (entry.verdict == VERDICT_ALLOW && entry.expires_ns != 0);
-            if expired || !operators {
-                continue;
-            }
-            let item = Item {
-                expires_ns: timed.then_some(entry.expires_ns),
-                added: None,
-                reason: None,
-                origin: Origin::Inherited,
-            };
-            let list = if entry.verdict == VERDICT_BAN { ListName::Ban } else { ListName::Allow };
-            store.add(list, *prefix, item);
-        }
-        store.configure(configured);
-        // What the store wants against what the kernel has, each prefix once.
-        let mut has: BTreeMap<IpNet, Entry> = kernel.iter().copied().collect();
-        let mut changes = Vec::new();
-        for (prefix, layers) in &store.entries {
-            let (before, after) = (has.remove(prefix), layers.effective());
-            if before != after {
-                changes.push(Change { prefix: *prefix, before, after, layers: layers.clone() });
-            }
-        }
-        let gone =
-            |(prefix, entry)| Change { prefix, before: Some(entry), after: None, layers: Layers::default() };
-        changes.extend(has.into_iter().map(gone));
-        (store, changes)
     }
 
     /// Puts the configuration's entries in the place of those of the configuration before.
@@ -215,6 +183,22 @@ impl Store {
         changes
     }
 
+    /// What has expired by now, and is still there.
+    pub fn due(&self, now_ns: u64) -> Vec<(ListName, IpNet)> {
+        let over = |item: &Option<Item>| {
+            item.as_ref().and_then(|item| item.expires_ns).is_some_and(|at| at <= now_ns)
+        };
+        let mut due = Vec::new();
+        let prefixes: BTreeSet<&IpNet> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now_ns).map(|(_, prefix)| prefix).collect();
+        for prefix in prefixes {
+            let Some(layers) = self.entries.get(prefix) else { continue };
+            due.extend(over(&layers.allow).then_some((ListName::Allow, *prefix)));
+            due.extend(over(&layers.ban).then_some((ListName::Ban, *prefix)));
+        }
+        due
+    }
+
     /// When the next entry expires, by the kernel's monotonic clock.
     pub fn next_expiry(&self) -> Option<u64> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
@@ -253,6 +237,19 @@ impl Store {
     /// The entries of a list, by prefix.
     pub fn list(&self, list: ListName) -> impl Iterator<Item = Listed> {
         self.entries.iter().filter_map(move |(prefix, layers)| layers.listed(list, *prefix))
+    }
+
+    /// The operator's entries of the next so many prefixes after this one, and the last of these; nothing where none is left.
+    pub fn portion(&self, after: Option<IpNet>, most: usize) -> Option<Portion<Item>> {
+        let (mut entries, mut last) = (Vec::new(), None);
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for (prefix, layers) in self.entries.range((begin, Bound::Unbounded)).take(most) {
+            for (list, item) in [(ListName::Allow, &layers.allow), (ListName::Ban, &layers.ban)] {
+                entries.extend(item.clone().map(|item| (list, *prefix, item)));
+            }
+            last = Some(*prefix);
+        }
+        Some((entries, last?))
     }
 
     /// Prefixes on a list that contain this one, longest first.
@@ -358,8 +355,13 @@ impl Layers {
     }
 
     fn listed(&self, list: ListName, prefix: IpNet) -> Option<Listed> {
-        let configured =
-            || Item { expires_ns: None, added: None, reason: None, origin: Origin::Configuration };
+        let configured = || Item {
+            expires_ns: None,
+            until: None,
+            added: None,
+            reason: None,
+            origin: Origin::Configuration,
+        };
         let item = match list {
             ListName::Allow => self.allow.clone().or_else(|| self.configured_allow.then(configured)),
             ListName::Deny => self.configured_deny.then(configured),
@@ -371,6 +373,16 @@ impl Layers {
             .find(|&other| self.has(other));
         Some(Listed { prefix, item, beaten_by })
     }
+}
+
+/// When it is so late by the wall clock, to the millisecond.
+pub fn wall_clock(at_ns: u64, now_ns: u64) -> SystemTime {
+    let now = SystemTime::now();
+    let time = match at_ns.checked_sub(now_ns) {
+        Some(left) => now.checked_add(Duration::from_nanos(left)),
+        None => now.checked_sub(Duration::from_nanos(now_ns - at_ns)),
+    };
+    crate::state::time_of(crate::state::milliseconds(time.unwrap_or(now)))
 }
 
 #[cfg(test)]

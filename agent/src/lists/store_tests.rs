@@ -6,7 +6,7 @@ fn net(text: &str) -> IpNet {
 }
 
 fn item(expires_ns: Option<u64>) -> Item {
-    Item { expires_ns, added: None, reason: None, origin: Origin::Operator }
+    Item { expires_ns, until: None, added: None, reason: None, origin: Origin::Operator }
 }
 
 fn configured(allow: &[&str], deny: &[&str]) -> ConfiguredLists {
@@ -94,7 +94,7 @@ fn a_restart_keeps_what_the_operator_did_and_follows_the_configuration() {
     let left: Vec<(IpNet, Entry)> = kernel.into_iter().collect();
 
     let new = configured(&["10.0.0.0/8"], &["198.51.100.0/24"]);
-    let (second, changes) = Store::inherit(&left, &new, 100);
+    let Inherited { store: second, changes, .. } = Store::inherit(&left, None, &new, 100);
     let prefixes = |list| second.list(list).map(|listed| listed.prefix.to_string()).collect::<Vec<_>>();
     assert_eq!(prefixes(ListName::Ban), ["203.0.113.1/32", "203.0.113.2/32"]);
     assert_eq!(prefixes(ListName::Allow), ["10.0.0.0/8", "203.0.113.4/32", "203.0.113.5/32"]);
@@ -169,4 +169,113 @@ proptest! {
             prop_assert_eq!(store.next_expiry(), timed);
         }
     }
+}
+
+fn kept(list: ListName, prefix: &str, expires_ns: Option<u64>, reason: &str) -> (ListName, IpNet, Item) {
+    (list, net(prefix), Item { reason: Some(reason.to_owned()), ..item(expires_ns) })
+}
+
+fn reasons(store: &Store, list: ListName) -> Vec<(String, Option<u64>, Option<String>)> {
+    store.list(list).map(|one| (one.prefix.to_string(), one.item.expires_ns, one.item.reason)).collect()
+}
+
+#[test]
+fn after_a_reboot_all_that_was_kept_comes_back_but_what_is_over() {
+    let entries = [
+        kept(ListName::Ban, A, None, "lasting"),
+        kept(ListName::Ban, "198.51.100.7/32", Some(500), "timed"),
+        kept(ListName::Ban, "198.51.100.8/32", Some(100), "over"),
+        kept(ListName::Allow, "203.0.113.0/24", None, "office"),
+    ];
+    // The kernel may hold entries of the configuration already; those are not the operator's.
+    let kernel = [(net("192.0.2.9/32"), Entry { verdict: VERDICT_DENY, expires_ns: 0 })];
+    let inherited = Store::inherit(&kernel, entries, &configured(&[], &["192.0.2.9/32"]), 100);
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        reasons(&inherited.store, ListName::Ban),
+        [(A.to_owned(), None, some("lasting")), ("198.51.100.7/32".to_owned(), Some(500), some("timed"))]
+    );
+    assert_eq!(reasons(&inherited.store, ListName::Allow)[0].2, some("office"));
+    assert_eq!((inherited.restored.len(), inherited.changes.len()), (3, 3));
+    assert!(inherited.unknown.is_empty() && inherited.stale.is_empty());
+}
+
+#[test]
+fn after_a_restart_the_kernel_says_what_is_in_force_and_what_was_kept_says_why() {
+    let ban = |expires_ns| Entry { verdict: VERDICT_BAN, expires_ns };
+    let allow = |expires_ns| Entry { verdict: VERDICT_ALLOW, expires_ns };
+    let kernel = [
+        (net("192.0.2.1/32"), ban(OPERATORS_NEVER)),
+        (net("192.0.2.2/32"), ban(700)),
+        (net("192.0.2.3/32"), ban(OPERATORS_NEVER)),
+        (net("192.0.2.4/32"), allow(OPERATORS_NEVER)),
+        (net("192.0.2.5/32"), allow(0)),
+        (net("192.0.2.6/32"), Entry { verdict: VERDICT_DENY, expires_ns: 0 }),
+    ];
+    let entries = [
+        kept(ListName::Ban, "192.0.2.1/32", None, "known"),
+        kept(ListName::Ban, "192.0.2.2/32", Some(500), "renewed when the disk was full"),
+        kept(ListName::Ban, "192.0.2.4/32", None, "hidden by an operator's allow entry"),
+        kept(ListName::Allow, "192.0.2.4/32", None, "allowed"),
+        kept(ListName::Allow, "192.0.2.5/32", Some(500), "over the configuration's"),
+        kept(ListName::Ban, "192.0.2.6/32", Some(500), "over the configuration's"),
+        kept(ListName::Ban, "192.0.2.7/32", None, "removed when the disk was full"),
+        kept(ListName::Allow, "192.0.2.1/32", None, "removed when the disk was full"),
+    ];
+    let inherited = Store::inherit(&kernel, entries, &configured(&["192.0.2.5/32"], &["192.0.2.6/32"]), 100);
+    let bans = reasons(&inherited.store, ListName::Ban);
+    let shown: Vec<_> =
+        bans.iter().map(|(prefix, at, reason)| (prefix.as_str(), *at, reason.as_deref())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("192.0.2.1/32", None, Some("known")),
+            ("192.0.2.2/32", Some(700), Some("renewed when the disk was full")),
+            ("192.0.2.3/32", None, None),
+            ("192.0.2.4/32", None, Some("hidden by an operator's allow entry")),
+            ("192.0.2.6/32", Some(500), Some("over the configuration's")),
+        ]
+    );
+    let allowed = reasons(&inherited.store, ListName::Allow);
+    assert_eq!(
+        allowed.iter().map(|one| one.0.as_str()).collect::<Vec<_>>(),
+        ["192.0.2.4/32", "192.0.2.5/32"]
+    );
+    assert_eq!(inherited.unknown, [(ListName::Ban, net("192.0.2.3/32"))]);
+    assert_eq!(
+        inherited.stale,
+        [(ListName::Ban, net("192.0.2.7/32")), (ListName::Allow, net("192.0.2.1/32"))]
+    );
+    assert!(inherited.restored.is_empty() && inherited.changes.is_empty(), "{:?}", inherited.changes);
+}
+
+#[test]
+fn what_is_due_is_told_by_list_once() {
+    let mut store = Store::default();
+    store.add(ListName::Ban, net(A), item(Some(50)));
+    store.add(ListName::Allow, net(A), item(Some(70)));
+    store.add(ListName::Ban, net("198.51.100.0/24"), item(Some(60)));
+    assert_eq!(store.due(49), []);
+    assert_eq!(store.due(50), [(ListName::Ban, net(A))]);
+    assert_eq!(
+        store.due(70),
+        [(ListName::Allow, net(A)), (ListName::Ban, net(A)), (ListName::Ban, net("198.51.100.0/24"))]
+    );
+}
+
+#[test]
+fn the_operators_entries_come_in_portions() {
+    let mut store = Store::default();
+    store.configure(&configured(&[], &["10.0.0.0/8"]));
+    for number in 0..10_u8 {
+        store.add(ListName::Ban, net(&format!("11.{number}.0.0/16")), item(None));
+    }
+    store.add(ListName::Allow, net("11.3.0.0/16"), item(None));
+    let (mut all, mut after) = (Vec::new(), None);
+    while let Some((entries, last)) = store.portion(after, 3) {
+        all.extend(entries.into_iter().map(|(list, prefix, _)| (list, prefix)));
+        after = Some(last);
+    }
+    assert_eq!(all.len(), 11);
+    assert!(all.contains(&(ListName::Allow, net("11.3.0.0/16"))));
 }

@@ -86,6 +86,21 @@ fn lists(measured: &Measured) -> Vec<MetricFamily> {
             "Entries by list.",
             measured.lists.iter().map(|(list, count)| gauge_metric(&[("list", list)], *count as f64)),
         ),
+        gauge(
+            "state_last_write_successful",
+            "1 if bans and allow entries are kept for a reboot; 0: nothing can be written below state_dir.",
+            yes(measured.state.error.is_none()),
+        ),
+        gauge(
+            "state_pending_changes",
+            "Changes to bans and allow entries that are not on the disk yet.",
+            measured.state.pending as f64,
+        ),
+        gauge(
+            "state_damaged_files",
+            "Files of bans and allow entries that were found damaged when the agent started, and set aside.",
+            measured.state.damaged.len() as f64,
+        ),
         files("list_file_entries", "Prefixes in force by list file.", &|file| file.prefixes as f64),
         files(
             "list_file_last_read_successful",

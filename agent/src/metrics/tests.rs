@@ -9,7 +9,7 @@ use stopbank_common::{
 use super::*;
 use crate::{
     config::Mode,
-    control::api::{ClassLimits, CookieStatus, LimitRow, Matched, SignatureStatus},
+    control::api::{ClassLimits, CookieStatus, LimitRow, Matched, SignatureStatus, StateStatus},
     datapath::{FlowUsage, MapUse},
     engine::{Measured, MeasuredFile, MeasuredInterface},
     rates::Snapshot,
@@ -78,6 +78,7 @@ fn measured() -> Measured {
             observed: Matched { packets: 1, bytes: 60 },
         }],
         flows: Some(FlowUsage { capacity: 524_288, flows: 1_000, full_per_mille: 2 }),
+        state: StateStatus { pending: 2, damaged: vec!["a file".to_owned()], ..StateStatus::default() },
     }
 }
 
@@ -92,6 +93,9 @@ fn the_text_is_what_prometheus_expects() {
         "stopbank_signature_packets_total{signature=\"monlist\",verdict=\"drop\"} 4",
         "stopbank_signature_bytes_total{signature=\"monlist\",verdict=\"observed\"} 60",
         "stopbank_list_entries{list=\"ban\"} 2",
+        "stopbank_state_last_write_successful 1",
+        "stopbank_state_pending_changes 2",
+        "stopbank_state_damaged_files 1",
         "stopbank_syn_cookies_active{class=\"web\"} 1",
         "stopbank_syn_cookies_active{class=\"ssh\"} 0",
         "stopbank_list_file_entries{list=\"drop\"} 7",

@@ -4,6 +4,8 @@
 //! in turns, so that whatever else the machine does hits all of them; medians count. Figures of one run compare with each
 //! other, not with those of another machine.
 
+#[path = "../bench/commands.rs"]
+mod commands;
 #[path = "../bench/cookies.rs"]
 mod cookies;
 #[path = "../bench/features.rs"]
@@ -73,6 +75,8 @@ enum Part {
     Steps,
     /// From a SYN to its SYN-ACK with a cookie
     Cookies,
+    /// What an operator waits for: from `ban add` to the first dropped frame, and 10,000 bans from stdin
+    Commands,
     /// Of `steps`, what a gateway's flow table costs alone
     Gateway,
     /// How long a scrape of all metrics takes, with everything configured
@@ -83,8 +87,16 @@ enum Part {
 
 impl Part {
     /// [`Self::Gateway`] is part of another one.
-    const ALL: [Self; 7] =
-        [Self::Packets, Self::Lists, Self::Live, Self::Https, Self::Steps, Self::Cookies, Self::Scrape];
+    const ALL: [Self; 8] = [
+        Self::Packets,
+        Self::Lists,
+        Self::Live,
+        Self::Https,
+        Self::Steps,
+        Self::Cookies,
+        Self::Commands,
+        Self::Scrape,
+    ];
     /// Only if they are asked for.
     const MORE: [Self; 2] = [Self::Gateway, Self::Soak];
 }
@@ -113,7 +125,7 @@ impl Part {
         growth (2^16 to 2^32). `lists`: case, ns, net_ns or value, at_most. `live`: program, case, sources, mpps, \
         of_xdp_drop, of_nft_meter. `https`: program, attack, sent_mpps, requests, success, p50_ms, p99_ms, p99_of_calm. \
         `steps`: step, packet, sources, net_ns. `cookies`: packet, sources, net_ns, of_xdp_synproxy. `scrape`: value, worst (ms). `soak`: case, value, at_most, \
-        seconds, mpps."
+        seconds, mpps. `commands`: case, median_ms, worst_ms, rounds, at_most."
 )]
 struct Arguments {
     /// Only these parts
@@ -174,6 +186,7 @@ impl std::fmt::Display for Part {
             Self::Https => "https",
             Self::Steps => "steps",
             Self::Cookies => "cookies",
+            Self::Commands => "commands",
             Self::Gateway => "gateway",
             Self::Scrape => "scrape",
             Self::Soak => "soak",
@@ -252,6 +265,7 @@ impl Arguments {
                 section.rows.extend(gateway.rows);
                 Ok(section)
             }
+            Part::Commands => commands::run(&plan),
             Part::Gateway => gateway::run(&on_one_cpu()?, &plan),
             Part::Scrape => scrape::run(plan.rounds),
             Part::Soak => soak::run(Duration::from_secs(self.seconds)),

@@ -105,7 +105,7 @@ fn step(
             let list = if kind < 6 { ListName::Allow } else { ListName::Ban };
             // Over in an hour, never, or (as told to the store) long ago: the agent sweeps those away.
             let expires_ns = [None, Some(monotonic_ns() + 3_600_000_000_000), Some(1)][random.below(3)];
-            let item = Item { expires_ns, added: None, reason: None, origin: Origin::Operator };
+            let item = Item { expires_ns, until: None, added: None, reason: None, origin: Origin::Operator };
             known.push(some);
             make(datapath, store.add(list, some, item));
             make(datapath, store.expire(monotonic_ns()));

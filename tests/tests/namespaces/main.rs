@@ -10,6 +10,7 @@ mod demo;
 mod explain;
 mod failures;
 mod gateway;
+mod kept;
 mod lifecycle;
 mod limits;
 mod lists;
@@ -37,6 +38,7 @@ fn main() {
     trials.extend(limits::trials());
     trials.extend(explain::trials());
     trials.extend(copies::trials());
+    trials.extend(kept::trials());
     trials.extend(swaps::trials());
     trials.extend(signatures::trials());
     trials.extend(configuration::trials());
