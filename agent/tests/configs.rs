@@ -7,7 +7,7 @@
 use std::{fs, path::Path};
 
 use proptest::prelude::*;
-use stopbank::config::{self, ConfigError};
+use stopbank::config::{self, ConfigError, DropIn, Sources};
 
 #[test]
 fn every_hostile_file_gets_its_message() {
@@ -148,6 +148,29 @@ proptest! {
             // What is taken can be written out, and is taken again for the same.
             Ok(config) => prop_assert_eq!(config::parse("rendered", &config::render(&config)).unwrap(), config),
             Err(error) => { let _ = error.to_string(); }
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_in_several_files_points_into_its_file(
+        files in prop::collection::vec(prop::collection::vec(piece(), 0..25), 1..4),
+    ) {
+        let texts: Vec<String> = files.iter().map(|pieces| pieces.join(" ")).collect();
+        let drop_in = |(number, text): (usize, &String)| DropIn { name: format!("{number}.toml"), text: text.clone() };
+        let drop_ins = texts[1..].iter().enumerate().map(drop_in).collect();
+        let sources = Sources { drop_ins, ..Sources::single("main.toml", &texts[0]) };
+        match config::parse_sources(&sources) {
+            Ok(config) => prop_assert_eq!(config::parse("rendered", &config::render(&config)).unwrap(), config),
+            Err(ConfigError::Invalid(invalid)) => {
+                for error in invalid.located() {
+                    let named = (0..sources.count()).map(|index| sources.get(index)).find(|(name, _)| *name == error.file);
+                    let (_, text) = named.unwrap();
+                    prop_assert!(error.span.start <= error.span.end && error.span.end <= text.len());
+                    prop_assert!((1..=text.split('\n').count()).contains(&error.line) && error.column >= 1);
+                }
+                prop_assert!(!invalid.to_string().chars().any(|c| c.is_control() && c != '\n'));
+            }
+            Err(other) => panic!("{other}"),
         }
     }
 

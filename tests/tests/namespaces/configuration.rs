@@ -23,6 +23,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a configuration on trial is taken back unless it is confirmed, and no flood notices", tried),
         trial("what is confirmed is in the file, and a rollback goes back to what was before", confirmed),
         trial("an agent that was killed or stopped during a trial goes back", killed_on_trial),
+        trial(
+            "files that cannot be written are named, and an agent that starts goes by what is in force",
+            not_written,
+        ),
         trial("a configuration that fails leaves everything as it was", failed),
         trial("files in conf.d add to the configuration, and errors point into them", drop_ins),
         trial("a configuration that would drop the operator's session asks first", lockout),
@@ -199,6 +203,40 @@ fn killed_on_trial(topology: &Topology) {
     assert_eq!(snapshot(&site)["effective"], before);
     assert!(agent.log().contains("configuration.damaged"), "{}", agent.log());
     assert!(site.state().join("configuration.damaged").exists());
+}
+
+fn not_written(topology: &Topology) {
+    let site = site(topology, &enforcing(CLOSED));
+    let agent = site.start().unwrap();
+    let (before, file) = (snapshot(&site)["effective"].clone(), text(&site.configuration()));
+    // What is kept of a file that is replaced has nowhere to go.
+    let block =
+        |suffix: &str| fs::create_dir_all(beside(&site, &format!("stopbank.toml.{suffix}/full"))).unwrap();
+    block("replaced");
+    let new = other(&site, EXTRA);
+    succeed(&site, &["config", "apply", &new, "--confirm", "1h"]);
+    fails(&site, &["config", "confirm"], 1, "it stays on trial");
+    assert!(on_trial(&site) && text(&site.configuration()) == file);
+    succeed(&site, &["config", "rollback"]);
+    fails(&site, &["config", "apply", &new], 1, "taken back again");
+    assert_eq!(snapshot(&site)["effective"], before);
+
+    block("rolled-back");
+    let edited = format!("{file}{EXTRA}");
+    fs::write(site.configuration(), &edited).unwrap();
+    succeed(&site, &["config", "apply", "--confirm", "1h"]);
+    let output = site.cli(&["config", "rollback"]).unwrap();
+    assert!(output.status.success() && said(&output).contains("still"), "{}", said(&output));
+    let rejected = || site.ask(&["status"]).unwrap()["configuration"]["rejected_on_disk"] == true;
+    assert!(rejected() && text(&site.configuration()) == edited);
+    assert_eq!(snapshot(&site)["effective"], before);
+    agent.kill().unwrap();
+    let agent = site.start().unwrap();
+    assert!(rejected(), "{}", agent.log());
+    assert_eq!(snapshot(&site)["effective"], before, "{}", agent.log());
+    succeed(&site, &["reload"]);
+    assert!(!rejected());
+    assert!(snapshot(&site)["effective"].as_str().unwrap().contains("name = \"extra\""));
 }
 
 fn failed(topology: &Topology) {
