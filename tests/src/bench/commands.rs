@@ -109,7 +109,8 @@ fn to_first_drop(topology: &Topology, site: &Site<'_>) -> Result<(f64, f64)> {
     ensure!(removed.status.success(), "the ban cannot be removed");
     let first_dropped = usize::try_from(last.into_inner())? + 1;
     let at = sent.get(first_dropped).context("the ban stopped nothing")?;
-    let to_drop = at.saturating_duration_since(begin);
+    ensure!(*at >= begin, "frames were lost before the ban: the machine is too busy to measure on");
+    let to_drop = at.duration_since(begin);
     Ok((to_drop.as_secs_f64() * 1e3, answered.as_secs_f64() * 1e3))
 }
 
