@@ -10,11 +10,14 @@ use crate::{
     config::Config,
     control::api::{FileReport, FileStatus, FilesSummary},
     datapath::{DatapathError, Generation},
-    lists::feeds::{Copies, Files, Loaded, Stamp},
+    lists::feeds::{Copies, Files, Loaded, Stamp, wait_until_steady},
 };
 
 /// How often files are looked at. One must look the same twice before it is read: what is still being written waits.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a start or a reload waits for a file that is being written.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Files that were read, and what the kernel is to hold of them.
 pub(super) struct Prepared {
@@ -30,6 +33,7 @@ impl Prepared {
         before: Option<&Files>,
         copies: &Copies,
     ) -> Result<Self, DatapathError> {
+        wait_until_steady(&config.list_files, LOOK, LONGEST_WAIT);
         let begin = Instant::now();
         let none = Files::default();
         let files = Files::read(&config.list_files, before.unwrap_or(&none), copies, SystemTime::now());

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{ContentRef, Copies, FeedError, Format, LARGEST, Parsed, PrefixSet, Wanted, parse};
@@ -217,6 +217,24 @@ impl Loaded {
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     all: Vec<Loaded>,
+}
+
+/// Waits while one of the files is being written: until none has changed for a `moment`, but `at_most` so long. A file that its
+/// writer has only begun may look like a good, short list.
+pub fn wait_until_steady(lists: &[ListFile], moment: Duration, at_most: Duration) {
+    let begin = Instant::now();
+    let fresh = |list: &&ListFile| {
+        let modified = fs::metadata(&list.path).and_then(|metadata| metadata.modified());
+        // A time that is still to come says nothing.
+        modified.is_ok_and(|at| at.elapsed().is_ok_and(|ago| ago < moment))
+    };
+    while let Some(list) = lists.iter().find(fresh) {
+        if begin.elapsed() >= at_most {
+            tracing::warn!("list {}: {} is still being written", list.name, list.path.display());
+            return;
+        }
+        std::thread::sleep(moment / 10);
+    }
 }
 
 impl Files {

@@ -225,3 +225,44 @@ fn records_that_lie_over_each_other_are_refused_in_time() {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     println!("{outcome:?} after {:?}", begin.elapsed());
 }
+
+#[test]
+fn a_start_waits_until_a_file_is_written_to_its_end_but_not_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("list");
+    let configured = [list(&path, Format::Auto, &[])];
+    let moment = Duration::from_millis(400);
+    let wait = |at_most| {
+        let begin = Instant::now();
+        wait_until_steady(&configured, moment, at_most);
+        begin.elapsed()
+    };
+    assert!(wait(moment * 9) < moment, "there is no file to wait for");
+    let writes = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = File::create(&path).unwrap();
+            for last in 0..20 {
+                writeln!(file, "192.0.2.{last}").unwrap();
+                std::thread::sleep(moment / 8);
+            }
+            writes.store(false, Ordering::SeqCst);
+            // One that never ends.
+            std::thread::sleep(3 * moment);
+            while !writes.swap(false, Ordering::SeqCst) {
+                writeln!(file, "192.0.2.99").unwrap();
+                std::thread::sleep(moment / 8);
+            }
+        });
+        std::thread::sleep(moment / 4);
+        wait(moment * 40);
+        assert!(!writes.load(Ordering::SeqCst), "it was read half written");
+        let (parsed, ..) = read(&configured[0], SystemTime::now()).unwrap();
+        assert_eq!(parsed.set.v4().len(), 20);
+        assert!(wait(moment * 9) < moment, "it has been steady");
+        std::thread::sleep(3 * moment);
+        let waited = wait(moment * 2);
+        assert!(moment * 2 <= waited && waited < moment * 8, "{waited:?}");
+        writes.store(true, Ordering::SeqCst);
+    });
+}

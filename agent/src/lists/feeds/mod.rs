@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use stopbank_common::list::{VERDICT_ALLOW, VERDICT_DENY};
 
 pub use copies::{Content, ContentRef, Copies, CopyError};
-pub use files::{Files, Loaded, ReadError, Stamp, read};
+pub use files::{Files, Loaded, ReadError, Stamp, read, wait_until_steady};
 pub use format::Format;
 pub use paint::{Painted, leaves, paint, word_at};
 pub use set::{Bits, Filed, PrefixSet};
