@@ -31,8 +31,9 @@ pub use reason::Reason;
 /// Version of the memory layout of everything in this crate that lives in a map.
 ///
 /// Part of the pin path, so that an agent never opens maps whose layout it does not know. Raise it with any change
-/// to a map's key, value, type or flags.
-pub const ABI_VERSION: u32 = 5;
+/// to a map's key, value, type or flags, those of inner maps included, and to what a value means. An agent takes the pins of
+/// earlier versions over, map by map: `agent/src/datapath/upgrade.rs` has which.
+pub const ABI_VERSION: u32 = 6;
 
 /// Marks a type whose every bit pattern is valid and that has no padding, so that it may be copied to and from a
 /// map as bytes.

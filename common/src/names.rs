@@ -84,6 +84,8 @@ pub const PINNED_MAPS: [&str; 20] = [
 /// `Array<Kept, 1>`: what the agent must find again after a restart. The agent makes and pins it beside the others; the
 /// kernel program does not know it.
 pub const KEPT: &str = "KEPT";
+/// The XDP program in force, pinned beside the maps: an upgrade that fails puts it back.
+pub const PINNED_PROGRAM: &str = "program";
 
 /// Global of aya-log: the level up to which the program logs, 0 for nothing.
 pub const LOG_LEVEL: &str = "AYA_LOG_LEVEL";

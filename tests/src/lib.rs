@@ -6,6 +6,7 @@ pub mod client;
 pub mod cpu;
 pub mod curl;
 pub mod demo;
+pub mod earlier;
 pub mod frames;
 pub mod generator;
 pub mod http;

@@ -105,6 +105,53 @@ fn the_object_holds_the_maps_that_user_space_knows() {
     assert_eq!((inner.map_type(), inner.value_size()), (BPF_MAP_TYPE_ARRAY as u32, policy));
 }
 
+/// What an agent finds pinned by an earlier one must mean the same, or have another version. The sizes of inner maps are in
+/// no outer one, so that no agent could tell.
+#[test]
+fn another_layout_has_another_abi_version() {
+    let Some(object) = object("another_layout") else { return };
+    let mut layout = Vec::new();
+    for name in names::PINNED_MAPS {
+        let map = &object.maps[name];
+        layout.push((map.map_type(), map.key_size(), map.value_size(), map.max_entries()));
+        if let Some(map) = map.inner() {
+            layout.push((map.map_type(), map.key_size(), map.value_size(), map.max_entries()));
+        }
+    }
+    let written = [
+        (12, 4, 4, 1),
+        (2, 4, 168_504, 1),
+        (11, 20, 16, 1 << 20),
+        (2, 4, 64, 1024),
+        (2, 4, 8, 1),
+        (2, 4, 64, 1),
+        (12, 4, 4, 2),
+        (2, 4, 8, 1_179_648),
+        (12, 4, 4, 1060),
+        (2, 4, 8, 4030),
+        (12, 4, 4, 2),
+        (2, 4, 64, 1),
+        (12, 4, 4, 2),
+        (11, 20, 16, 1 << 22),
+        (2, 4, 64, 1),
+        (2, 4, 64, 1),
+        (2, 4, 16, 1),
+        (2, 4, 64, 64),
+        (1, 16, 8, 1 << 16),
+        (6, 4, 2048, 512),
+        (6, 4, 16, 64),
+        (27, 0, 0, 256 * 1024),
+        (2, 4, 8, 1),
+        (2, 4, 8, 1),
+        (6, 4, 8, 1),
+    ];
+    assert_eq!(
+        (stopbank_common::ABI_VERSION, layout.as_slice()),
+        (6, written.as_slice()),
+        "raise ABI_VERSION, and the numbers in TAKEN_OVER (agent/src/datapath/upgrade.rs) of maps that were changed; then write down what is new"
+    );
+}
+
 /// The promise that nothing a remote sender does grows memory or evicts another's state: the program has no way to insert
 /// into, or delete from, any map.
 #[test]

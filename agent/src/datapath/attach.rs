@@ -8,7 +8,12 @@ use aya::programs::{
     xdp::{XdpLink, XdpLinkId},
 };
 
-use super::{Datapath, DatapathError, device, error::errno, flows, link, pins::Pins};
+use super::{
+    Datapath, DatapathError, device,
+    error::errno,
+    flows, link,
+    pins::{self, Pins},
+};
 
 /// How to attach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +56,7 @@ impl Datapath {
     /// [`DatapathError`], naming what stands in the way.
     pub fn attach(&mut self, interface: &str, mode: AttachMode) -> Result<Attached, DatapathError> {
         let index = index_of(interface)?;
+        self.adopt(interface, index)?;
         // First, so that what is judged by flows is also noted.
         self.attach_egress(interface)?;
         let pin = self.pins.as_ref().map(|pins| pins.link(interface));
@@ -96,31 +102,49 @@ impl Datapath {
     ///
     /// [`DatapathError`].
     pub fn attached_interfaces(&self) -> Result<Vec<String>, DatapathError> {
-        self.pins.as_ref().map_or_else(|| Ok(Vec::new()), Pins::linked_interfaces)
+        let Some(pins) = &self.pins else { return Ok(Vec::new()) };
+        let mut interfaces = pins.linked_interfaces()?;
+        if let Some(before) = self.pins_before() {
+            interfaces.extend(before.linked_interfaces()?);
+        }
+        interfaces.sort();
+        interfaces.dedup();
+        Ok(interfaces)
     }
 }
 
-/// Ends protection: removes every pin below `pins`. Needs no agent and loads nothing. Returns the interfaces that were
+/// Ends protection: removes every pin below `pins`, those of other versions included. Needs no agent and loads nothing. Returns the interfaces that were
 /// protected.
 ///
 /// # Errors
 ///
 /// [`DatapathError`] when a pin cannot be removed.
 pub fn detach_all(pins: &Path) -> Result<Vec<String>, DatapathError> {
-    let directory = Pins::at(pins);
-    let interfaces = directory.linked_interfaces()?;
-    flows::detach_every_egress(&directory)?;
-    directory.remove_all(pins)?;
+    let interfaces = protected(pins)?;
+    let mut all = Pins::all(pins)?;
+    all.extend(Pins::waste(pins)?);
+    for directory in all {
+        flows::detach_every_egress(&directory)?;
+        directory.remove_all()?;
+    }
+    pins::remove_empty(pins)?;
     Ok(interfaces)
 }
 
-/// The interfaces whose links are pinned below `pins`: those that stopbank protects, whether or not an agent runs.
+/// The interfaces whose links are pinned below `pins`, by whatever version: those that stopbank protects, whether or not an
+/// agent runs.
 ///
 /// # Errors
 ///
 /// [`DatapathError`] when the directory cannot be read.
 pub fn protected(pins: &Path) -> Result<Vec<String>, DatapathError> {
-    Pins::at(pins).linked_interfaces()
+    let mut interfaces = Vec::new();
+    for directory in Pins::all(pins)? {
+        interfaces.extend(directory.linked_interfaces()?);
+    }
+    interfaces.sort();
+    interfaces.dedup();
+    Ok(interfaces)
 }
 
 /// An interface whose link is pinned.

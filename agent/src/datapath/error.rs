@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use stopbank_common::ABI_VERSION;
+
 /// What kind of trouble it is; decides the exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -75,6 +77,22 @@ pub enum DatapathError {
         /// How it is attached.
         mode: &'static str,
     },
+    /// Another version's pins, which this one does not understand.
+    #[error(
+        "{} holds the maps of {age} stopbank (ABI version {version}; this one has {ABI_VERSION}){}, which this version cannot take over. Nothing was changed. Start that version again; or end its protection with `stopbank detach`, by which counts and rates are lost, and then start this one",
+        .directory.display(),
+        protecting(.interfaces)
+    )]
+    OtherLayout {
+        /// Where they are.
+        directory: PathBuf,
+        /// `a newer` or `an older`.
+        age: &'static str,
+        /// Their ABI version.
+        version: u32,
+        /// What they protect.
+        interfaces: Vec<String>,
+    },
     /// A file below the pin directory.
     #[error("cannot {tried} {path:?}: {source}")]
     Pin {
@@ -104,7 +122,7 @@ impl DatapathError {
             Self::NoSuchInterface { .. } => Kind::NoSuchInterface,
             Self::NoNativeSupport { .. } | Self::DriverRefused { .. } => Kind::NoNativeSupport,
             Self::OtherProgram { .. } => Kind::OtherProgram,
-            Self::Pin { .. } | Self::Kernel { .. } => Kind::Kernel,
+            Self::OtherLayout { .. } | Self::Pin { .. } | Self::Kernel { .. } => Kind::Kernel,
         }
     }
 
@@ -126,6 +144,10 @@ impl DatapathError {
             _ => Self::Kernel { tried, why: chain(error) },
         }
     }
+}
+
+fn protecting(interfaces: &[String]) -> String {
+    if interfaces.is_empty() { String::new() } else { format!(", protecting {}", interfaces.join(", ")) }
 }
 
 /// The errno at the end of an error's chain of causes.

@@ -26,14 +26,10 @@ use super::{
     error::errno,
     maps::{self, Shared},
     missing, monotonic_ns,
-    pins::Pins,
+    pins::{EGRESS_FILTER as FILTER, EGRESS_LINK as LINK, Pins},
 };
 use crate::config::Flows;
 
-/// Of a TCX link.
-const LINK: &str = "egress_";
-/// Of a program whose filter is in a clsact qdisc.
-const FILTER: &str = "filter_";
 /// Where our filter stands among others in a clsact qdisc: rather late; a number that is hardly anybody's by chance.
 const PRIORITY: u16 = 0x5b0f;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
@@ -71,17 +67,6 @@ pub(super) const fn lines(flows: Option<Flows>) -> u32 {
         Some(flows) => flows.lines,
         None => 1,
     }
-}
-
-/// A table of another size is of no use, and neither is what was known of it.
-pub(super) fn forget_other_size(pins: &Pins, flows: Option<Flows>) -> Result<(), DatapathError> {
-    if pins.entries_of(names::FLOWS)?.is_some_and(|found| found != lines(flows)) {
-        pins.remove(names::FLOWS)?;
-        if pins.exists(names::FLOWS_STATE) {
-            pins.remove(names::FLOWS_STATE)?;
-        }
-    }
-    Ok(())
 }
 
 impl FlowTable {
@@ -284,8 +269,9 @@ fn keep_filter(
 
 /// Whether an agent that pins here has attached the tc program to an interface.
 pub fn notes_flows(pins: &Path, interface: &str) -> bool {
-    let pins = Pins::at(pins);
-    [LINK, FILTER].iter().any(|prefix| pins.for_interface(prefix, interface).exists())
+    let noted =
+        |pins: Pins| [LINK, FILTER].iter().any(|prefix| pins.for_interface(prefix, interface).exists());
+    Pins::all(pins).is_ok_and(|all| all.into_iter().any(noted))
 }
 
 /// Takes the tc program off an interface, if it is there.

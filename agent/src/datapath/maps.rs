@@ -1,6 +1,9 @@
 //! Typed access to maps.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+};
 
 use aya::{
     Ebpf, Pod,
@@ -52,6 +55,24 @@ pub(super) fn open_kept(pins: Option<&Pins>) -> Result<Array<MapData, Shared<Kep
     map.pin(pins.path(names::KEPT)).map_err(|error| DatapathError::kernel("pin map KEPT", &error))?;
     let data = MapData::from_pin(pins.path(names::KEPT)).map_err(failed)?;
     typed(Map::from_map_data(data).map_err(failed)?, names::KEPT)
+}
+
+/// Leaves what an earlier agent must find again in a map of its own, so that what is written there later is not known
+/// where it came from.
+pub(super) fn copy_kept(from: &Path, to: &Pins) -> Result<(), DatapathError> {
+    let failed = |error: MapError| DatapathError::kernel("copy map KEPT", &error);
+    let data = MapData::from_pin(from).map_err(failed)?;
+    let info = data.info().map_err(failed)?;
+    if (info.key_size(), info.value_size()) != (4, size_of::<Kept>() as u32) {
+        return Err(DatapathError::Kernel {
+            tried: format!("take over {}", from.display()),
+            why: format!("it holds {} bytes, and not the {} of a KEPT", info.value_size(), size_of::<Kept>()),
+        });
+    }
+    let before: Array<MapData, Shared<Kept>> = typed(Map::from_map_data(data).map_err(failed)?, names::KEPT)?;
+    let mut copy = Array::<MapData, Shared<Kept>>::create(1, 0).map_err(failed)?;
+    copy.set(0, before.get(&0, 0).map_err(failed)?, 0).map_err(failed)?;
+    copy.pin(to.path(names::KEPT)).map_err(|error| DatapathError::kernel("pin map KEPT", &error))
 }
 
 fn random() -> Result<u64, DatapathError> {

@@ -2,7 +2,8 @@
 //! them.
 //!
 //! Everything that must outlive the agent is pinned below `<pin directory>/v<ABI version>`: the maps by their names,
-//! the links as `link_<interface>`. An agent that starts takes over what it finds there.
+//! the links as `link_<interface>`. An agent that starts takes over what it finds there, and what an earlier version has
+//! left ([`upgrade`]).
 
 mod attach;
 mod clock;
@@ -15,6 +16,7 @@ mod lists;
 mod maps;
 mod pins;
 mod simulation;
+mod upgrade;
 
 use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
@@ -48,6 +50,7 @@ use maps::Shared;
 use pins::Pins;
 pub use pins::is_bpf_filesystem;
 pub use simulation::{LONGEST, SHORTEST, Simulation};
+use upgrade::Upgrade;
 
 use crate::{
     config::{Flows, source_lines},
@@ -95,6 +98,7 @@ pub struct Run {
 pub struct Datapath {
     ebpf: Ebpf,
     pins: Option<Pins>,
+    upgrade: Option<Upgrade>,
     policy: ArrayOfMaps<MapData, Array<MapData, Shared<Policy>>>,
     lists: Lists,
     sources: Arc<Array<MapData, Shared<Line>>>,
@@ -112,7 +116,8 @@ pub struct Datapath {
 }
 
 impl Datapath {
-    /// Loads the program over the maps pinned below `pins`, making those that are not there.
+    /// Loads the program over the maps pinned below `pins`, making those that are not there. Where maps of another layout are
+    /// pinned, this one's are made beside them ([`Self::follows_another_layout`]), and [`Self::finish`] gives those up.
     ///
     /// # Errors
     ///
@@ -121,13 +126,10 @@ impl Datapath {
         if object::is_stub() {
             return Err(DatapathError::NoObject);
         }
-        let pins = Pins::prepare(pins)?;
-        if pins.entries_of(names::SOURCES)?.is_some_and(|lines| lines != source_lines(options.source_lines)) {
-            // Rate state for another table size means nothing in this one.
-            pins.remove(names::SOURCES)?;
-        }
-        flows::forget_other_size(&pins, options.flows)?;
-        Self::load(Some(pins), options)
+        let (pins, upgrade) = Upgrade::begin(pins, options)?;
+        let mut datapath = Self::load(Some(pins), options)?;
+        datapath.upgrade = upgrade;
+        Ok(datapath)
     }
 
     /// Loads the program over maps of its own that nobody else sees and that end with it: for tests and benchmarks.
@@ -181,6 +183,7 @@ impl Datapath {
             accounts,
             exchange,
             pins,
+            upgrade: None,
             ebpf,
         };
         datapath.program()?.load().map_err(|error| DatapathError::kernel("load the XDP program", &error))?;

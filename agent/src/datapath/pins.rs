@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::maps::MapData;
 use stopbank_common::ABI_VERSION;
 
 use super::DatapathError;
@@ -15,8 +14,17 @@ use super::DatapathError;
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 const LINK_PREFIX: &str = "link_";
+/// Of a TCX link.
+pub(super) const EGRESS_LINK: &str = "egress_";
+/// Of a program whose filter is in a clsact qdisc.
+pub(super) const EGRESS_FILTER: &str = "filter_";
 
-/// `<pin directory>/v<ABI version>`.
+/// Whether a pin of this name protects an interface.
+pub(super) fn is_link(name: &str) -> bool {
+    [LINK_PREFIX, EGRESS_LINK, EGRESS_FILTER].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// A directory of pins: `<pin directory>/v<ABI version>`, and others while an upgrade is under way ([`super::upgrade`]).
 pub(super) struct Pins {
     directory: PathBuf,
 }
@@ -27,24 +35,56 @@ impl Pins {
         Self { directory: root.join(format!("v{ABI_VERSION}")) }
     }
 
-    /// Makes the directory (its owner's alone), mounting the BPF filesystem at its usual place if nobody has. A unit may show
-    /// its agent the directory without the filesystem around it.
-    pub(super) fn prepare(root: &Path) -> Result<Self, DatapathError> {
-        let mounted = [root, Path::new(DEFAULT_BPFFS)].into_iter().any(is_bpf_filesystem);
-        if root.starts_with(DEFAULT_BPFFS) && !mounted {
-            mount_bpffs()?;
-        }
-        let pins = Self::at(root);
+    /// One with another name.
+    pub(super) fn named(root: &Path, name: impl AsRef<Path>) -> Self {
+        Self { directory: root.join(name) }
+    }
+
+    /// Those of every version that are there, in no order.
+    pub(super) fn all(root: &Path) -> Result<Vec<Self>, DatapathError> {
+        Self::matching(root, |name| {
+            let number = name.strip_prefix("before_").unwrap_or(name).strip_prefix('v');
+            number.is_some_and(|number| number.parse::<u32>().is_ok())
+        })
+    }
+
+    /// Those that an upgrade has left, and that nobody uses.
+    pub(super) fn waste(root: &Path) -> Result<Vec<Self>, DatapathError> {
+        Self::matching(root, |name| name.starts_with("new_v") || name.starts_with("old_"))
+    }
+
+    fn matching(root: &Path, is: impl Fn(&str) -> bool) -> Result<Vec<Self>, DatapathError> {
+        let names = Self { directory: root.to_owned() }.names()?;
+        Ok(names.into_iter().filter(|name| is(name)).map(|name| Self::named(root, name)).collect())
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether the directory's name begins so.
+    pub(super) fn is_named(&self, prefix: &str) -> bool {
+        self.directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+    }
+
+    /// The ABI version in the directory's name; 0 if there is none.
+    pub(super) fn version(&self) -> u32 {
+        let name = self.directory.file_name().unwrap_or_default().to_string_lossy();
+        name.rsplit_once('v').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+    }
+
+    /// Makes the directory (its owner's alone).
+    pub(super) fn prepare(&self) -> Result<(), DatapathError> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&pins.directory)
-            .map_err(|error| DatapathError::pin("make", &pins.directory, error))?;
-        if !is_bpf_filesystem(&pins.directory) {
+            .create(&self.directory)
+            .map_err(|error| DatapathError::pin("make", &self.directory, error))?;
+        if !is_bpf_filesystem(&self.directory) {
             let error = io::Error::other("it is not in a BPF filesystem; pin_dir belongs below /sys/fs/bpf");
-            return Err(DatapathError::pin("pin below", &pins.directory, error));
+            return Err(DatapathError::pin("pin below", &self.directory, error));
         }
-        Ok(pins)
+        Ok(())
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -60,16 +100,6 @@ impl Pins {
         fs::remove_file(&path).map_err(|error| DatapathError::pin("remove", path, error))
     }
 
-    /// `max_entries` of a pinned map, if it is there.
-    pub(super) fn entries_of(&self, name: &str) -> Result<Option<u32>, DatapathError> {
-        if !self.exists(name) {
-            return Ok(None);
-        }
-        let info = MapData::from_pin(self.path(name)).and_then(|map| map.info());
-        info.map(|info| Some(info.max_entries()))
-            .map_err(|error| DatapathError::kernel(format!("open the pinned map {name}"), &error))
-    }
-
     /// Where the link of an interface is pinned. Names in a BPF filesystem have no dot, interface names may.
     pub(super) fn link(&self, interface: &str) -> PathBuf {
         self.for_interface(LINK_PREFIX, interface)
@@ -78,6 +108,16 @@ impl Pins {
     /// Where something of an interface's is pinned.
     pub(super) fn for_interface(&self, prefix: &str, interface: &str) -> PathBuf {
         self.path(&format!("{prefix}{}", interface.replace('=', "=3d").replace('.', "=2e")))
+    }
+
+    /// Where whatever protects an interface is pinned.
+    pub(super) fn links_of(&self, interface: &str) -> [PathBuf; 3] {
+        [LINK_PREFIX, EGRESS_LINK, EGRESS_FILTER].map(|prefix| self.for_interface(prefix, interface))
+    }
+
+    /// Whether any interface is protected from here.
+    pub(super) fn has_links(&self) -> Result<bool, DatapathError> {
+        Ok(self.names()?.iter().any(|name| is_link(name)))
     }
 
     /// Interfaces whose links are pinned.
@@ -98,24 +138,16 @@ impl Pins {
     }
 
     /// Removes every pin and the directory, links first: protection ends before the state does.
-    pub(super) fn remove_all(&self, root: &Path) -> Result<(), DatapathError> {
+    pub(super) fn remove_all(&self) -> Result<(), DatapathError> {
         let mut names = self.names()?;
-        names.sort_by_key(|name| !name.starts_with(LINK_PREFIX));
+        names.sort_by_key(|name| !is_link(name));
         for name in names {
             self.remove(&name)?;
         }
-        for directory in [self.directory.as_path(), root] {
-            match fs::remove_dir(directory) {
-                Err(error) if !stays(&error) => {
-                    return Err(DatapathError::pin("remove", directory, error));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        remove_empty(&self.directory)
     }
 
-    fn names(&self) -> Result<Vec<String>, DatapathError> {
+    pub(super) fn names(&self) -> Result<Vec<String>, DatapathError> {
         let failed = |error| DatapathError::pin("list", &self.directory, error);
         let entries = match fs::read_dir(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -136,6 +168,24 @@ fn stays(error: &io::Error) -> bool {
 /// Whether the path is in a BPF filesystem.
 pub fn is_bpf_filesystem(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|filesystem| filesystem.f_type == BPF_FS_MAGIC)
+}
+
+/// Mounts the BPF filesystem at its usual place, if pins are to be there and nobody has. A unit may show its agent the directory
+/// without the filesystem around it.
+pub(super) fn mount(root: &Path) -> Result<(), DatapathError> {
+    let mounted = [root, Path::new(DEFAULT_BPFFS)].into_iter().any(is_bpf_filesystem);
+    if root.starts_with(DEFAULT_BPFFS) && !mounted {
+        mount_bpffs()?;
+    }
+    Ok(())
+}
+
+/// Removes a directory, if there is nothing in it.
+pub(super) fn remove_empty(directory: &Path) -> Result<(), DatapathError> {
+    match fs::remove_dir(directory) {
+        Err(error) if !stays(&error) => Err(DatapathError::pin("remove", directory, error)),
+        _ => Ok(()),
+    }
 }
 
 fn mount_bpffs() -> Result<(), DatapathError> {

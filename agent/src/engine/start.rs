@@ -186,12 +186,8 @@ impl State {
         kept: &Kept,
     ) -> Result<(), Failure> {
         let reused = self.counters.reused().to_vec();
-        if first {
-            self.datapath.install_lists(generation)?;
-            self.settle_lists();
-            self.apply(changes)?;
-            self.install(kept, &reused)?;
-            return self.attach_all().map(|_| ());
+        if first || self.datapath.follows_another_layout() {
+            return self.take_hold_anew(generation, changes, kept, &reused);
         }
         let fresh = self.attach_all()?;
         let back: Vec<Change> = changes.iter().rev().map(Change::reversed).collect();
@@ -211,15 +207,55 @@ impl State {
             self.detach_all_of(&fresh);
         } else {
             self.settle_lists();
+            self.finish();
         }
         outcome
+    }
+
+    /// The same where nothing is in force, or what is has maps of its own: all is in force in the new maps before the first
+    /// packet meets them. What fails leaves what was in force before as it was.
+    fn take_hold_anew(
+        &mut self,
+        generation: Option<Generation>,
+        changes: Vec<Change>,
+        kept: &Kept,
+        reused: &[u32],
+    ) -> Result<(), Failure> {
+        self.datapath.install_lists(generation)?;
+        self.settle_lists();
+        let back: Vec<Change> = changes.iter().rev().map(Change::reversed).collect();
+        self.apply(changes)?;
+        let outcome = self.install(kept, reused).map_err(Failure::from).and_then(|()| self.attach_all());
+        if let Err(failure) = outcome {
+            // The entries are in a map that the program of before has, too.
+            if let Err(refused) = self.apply(back) {
+                tracing::error!("cannot take the lists back: {}", refused.body.error);
+            }
+            if let Err(error) = self.datapath.take_upgrade_back() {
+                tracing::error!("the upgrade cannot be taken back; what is protected stays so: {error}");
+            }
+            return Err(failure);
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        if let Err(error) = self.datapath.finish() {
+            tracing::warn!(
+                "what an earlier agent pinned stays beside this one's until the next start: {error}"
+            );
+        }
     }
 
     /// Attaches to every interface, and gives those that were not attached before. If one that the configuration names
     /// fails, they are taken off again.
     fn attach_all(&mut self) -> Result<Vec<String>, Failure> {
         let mut fresh = Vec::new();
-        for i in 0..self.interfaces.len() {
+        // First those that are not protected yet: should one refuse, nothing of the others has been touched.
+        let mut order: Vec<usize> = (0..self.interfaces.len()).collect();
+        order.sort_by_key(|i| self.datapath.holds(&self.interfaces[*i].name));
+        for i in order {
             let interface = &mut self.interfaces[i];
             match self.datapath.attach(&interface.name, interface.attach.into()) {
                 Ok(attached) => {

@@ -21,6 +21,7 @@ mod selftest;
 mod signatures;
 mod swaps;
 mod traffic;
+mod upgrade;
 
 use libtest_mimic::Arguments;
 
@@ -46,6 +47,7 @@ fn main() {
     trials.extend(failures::trials());
     trials.extend(metrics::trials());
     trials.extend(prometheus::trials());
+    trials.extend(upgrade::trials());
     trials.extend(demo::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -6,7 +6,7 @@
 mod dynamic;
 mod exact;
 mod generation;
-mod sys;
+pub(super) mod sys;
 
 use std::{
     io,

@@ -1,9 +1,14 @@
-//! What aya has no call for: maps made with flags of their own, written through a mapping or in batches, and slots of an
+//! What aya has no call for: pins of any kind, programs by number, and links that are given another program; maps made with flags of their own, written through a mapping or in batches, and slots of an
 //! outer map that are emptied.
 
 use std::{
+    ffi::CString,
     io,
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
     ptr::NonNull,
     sync::atomic::AtomicU64,
 };
@@ -12,7 +17,11 @@ use std::{
 const MAP_CREATE: libc::c_long = 0;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
+const OBJ_GET: libc::c_long = 7;
+const PROG_GET_FD_BY_ID: libc::c_long = 13;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
+const LINK_UPDATE: libc::c_long = 29;
 
 /// `BPF_MAP_TYPE_ARRAY`.
 pub(super) const ARRAY: u32 = 2;
@@ -114,6 +123,39 @@ pub(super) fn empty(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         result => result.map(|_| ()),
     }
+}
+
+/// Opens whatever is pinned at a path.
+pub(in crate::datapath) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // `pathname`, `bpf_fd` and `file_flags`.
+    let fd = bpf(OBJ_GET, &mut [path.as_ptr().expose_provenance() as u64, 0])?;
+    // SAFETY: the kernel has just given this descriptor to us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The program with a number. Takes CAP_SYS_ADMIN.
+pub(in crate::datapath) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    // `prog_id`, `next_id` and `open_flags`.
+    let fd = bpf(PROG_GET_FD_BY_ID, &mut [id, 0, 0])?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The number of a program.
+pub(in crate::datapath) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    // `struct bpf_prog_info` begins with its type and its id; so much of it is asked for.
+    let mut info = [0_u32; 2];
+    let at = (&raw mut info).expose_provenance() as u64;
+    // `bpf_fd`, `info_len` and `info`.
+    bpf(OBJ_GET_INFO_BY_FD, &mut [program.as_raw_fd() as u64 | (size_of_val(&info) as u64) << 32, at])?;
+    Ok(info[1])
+}
+
+/// Replaces the program of a link, atomically.
+pub(in crate::datapath) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    // `link_fd`, `new_prog_fd`, `flags` and `old_prog_fd`.
+    bpf(LINK_UPDATE, &mut [link.as_raw_fd() as u32, program.as_raw_fd() as u32, 0, 0]).map(|_| ())
 }
 
 /// Inserts or replaces many elements.
