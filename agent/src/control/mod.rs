@@ -5,6 +5,7 @@
 pub mod api;
 pub mod client;
 pub mod configuration;
+pub mod connections;
 pub mod explain;
 pub mod import;
 pub mod kept;

@@ -1,6 +1,7 @@
 //! The control API's end in the agent.
 
 use std::{
+    convert::Infallible,
     fs::{self, DirBuilder, Permissions},
     io,
     os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _},
@@ -12,26 +13,24 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{
-        ConnectInfo, DefaultBodyLimit, Path as UrlPath, Query, Request, State,
-        connect_info::Connected,
-        rejection::{BytesRejection, PathRejection, QueryRejection},
+        ConnectInfo, DefaultBodyLimit, FromRequest, Path as UrlPath, Query, Request, State,
+        rejection::{PathRejection, QueryRejection},
     },
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post, put},
-    serve::IncomingStream,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 
 use super::{
     Control, Refused, Why,
     api::{DetachRequest, DropsBy, SetMode},
     configuration,
+    connections::{self, BODY, Peer},
     explain::ExplainQuery,
     limits::SetLimits,
-    lists::Who,
 };
 use crate::lists::{ListName, parse_prefix};
 
@@ -83,8 +82,8 @@ pub async fn serve(
     agent: Agent,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let service = router(agent).into_make_service_with_connect_info::<Peer>();
-    axum::serve(listener, service).with_graceful_shutdown(stop).await
+    connections::serve(listener, router(agent), stop).await;
+    Ok(())
 }
 
 fn router(agent: Agent) -> Router {
@@ -114,26 +113,6 @@ fn router(agent: Agent) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(only_owners))
         .with_state(agent)
-}
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-struct Peer {
-    /// User of the process that connected, as the kernel says; `None` if it did not.
-    uid: Option<u32>,
-}
-
-impl Peer {
-    fn who(self) -> Who {
-        Who { uid: self.uid }
-    }
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let io: &UnixStream = stream.io();
-        Self { uid: io.peer_cred().ok().map(|credentials| credentials.uid()) }
-    }
 }
 
 /// Root and the agent's own user may ask; nobody else, whatever the socket's mode has become.
@@ -190,8 +169,29 @@ async fn events(State(agent): State<Agent>, query: Result<Query<Limit>, QueryRej
 }
 
 type ListPath = Result<UrlPath<ListName>, PathRejection>;
-pub(super) type Body = Result<Bytes, BytesRejection>;
 type FromPeer = ConnectInfo<Peer>;
+
+/// A request's body, or why there is none.
+pub(super) struct Body(Result<Bytes, Refused>);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Infallible> {
+        let read = tokio::time::timeout(BODY, Bytes::from_request(request, state)).await;
+        Ok(Self(match read {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Refused::new(Why::TooLarge, "the request is too large").hint("send it in parts"))
+            }
+            Ok(Err(_)) => Err(Refused::new(Why::BadRequest, "the request was cut short")),
+            Err(_) => Err(Refused::new(
+                Why::BadRequest,
+                format!("the request has not come within {} s", BODY.as_secs()),
+            )),
+        }))
+    }
+}
 
 async fn list(State(agent): State<Agent>, list: ListPath) -> Response {
     match list {
@@ -329,14 +329,13 @@ fn writable(list: ListName) -> Result<ListName, Refused> {
 }
 
 /// A request's body; an empty one counts as `{}`.
-pub(super) fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refused> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Refused::new(Why::TooLarge, "the request is too large").hint("send it in parts")
-        }
-        _ => Refused::new(Why::BadRequest, "the request was cut short"),
-    })?;
+pub(super) fn read<T: DeserializeOwned>(Body(body): Body) -> Result<T, Refused> {
+    let body = body?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    // serde would take `[]` for an object without keys, and `POST /v1/detach` would end protection.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refused::new(Why::BadRequest, "the request is not a JSON object"));
+    }
     serde_json::from_slice(text).map_err(|error| {
         Refused::new(Why::BadRequest, format!("the request's JSON is not understood: {error}"))
     })

@@ -11,6 +11,7 @@ mod explain;
 mod failures;
 mod gateway;
 mod kept;
+mod hostile;
 mod lifecycle;
 mod limits;
 mod lists;
@@ -48,6 +49,7 @@ fn main() {
     trials.extend(metrics::trials());
     trials.extend(prometheus::trials());
     trials.extend(upgrade::trials());
+    trials.extend(hostile::trials());
     trials.extend(demo::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
