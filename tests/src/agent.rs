@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long an agent may take to load and attach its program, or to stop.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an agent's configuration says beside where its files are.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Site<'n> {
     namespace: &'n Namespace,
+    /// The agent's program, where it is not the one that was built with this.
+    program: Option<PathBuf>,
     // Before the files: a program without a link is detached.
     pins: Scratch,
     files: Scratch,
@@ -73,7 +75,7 @@ impl<'n> Site<'n> {
     ///
     /// When there is no place for temporary files.
     pub fn new(namespace: &'n Namespace) -> Result<Self> {
-        Ok(Self { namespace, pins: Scratch::pins(), files: Scratch::new()? })
+        Ok(Self { namespace, program: None, pins: Scratch::pins(), files: Scratch::new()? })
     }
 
     /// The namespace that its agents protect.
@@ -163,13 +165,19 @@ impl<'n> Site<'n> {
         Ok(Agent { process })
     }
 
+    /// From now on, agents are of another program file; `None`: of the one that was built with this.
+    pub fn run_program(&mut self, program: Option<PathBuf>) {
+        self.program = program;
+    }
+
     /// The command `stopbank run` with the configuration as it stands.
     ///
     /// # Errors
     ///
     /// When there is no agent to run.
     pub fn run_command(&self) -> Result<Command> {
-        let mut command = self.namespace.command(binary()?);
+        let program = self.program.clone().map_or_else(binary, Ok)?;
+        let mut command = self.namespace.command(program);
         command.arg("run").arg("--config").arg(self.configuration());
         Ok(command)
     }

@@ -8,6 +8,7 @@ pub mod curl;
 pub mod demo;
 pub mod earlier;
 pub mod frames;
+pub mod gaps;
 pub mod generator;
 pub mod http;
 pub mod interrupt;

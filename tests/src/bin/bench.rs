@@ -12,6 +12,8 @@ mod cookies;
 mod features;
 #[path = "../bench/feed.rs"]
 mod feed;
+#[path = "../bench/gaps.rs"]
+mod gaps;
 #[path = "../bench/gateway.rs"]
 mod gateway;
 #[path = "../bench/https.rs"]
@@ -83,6 +85,8 @@ enum Part {
     Scrape,
     /// What the agent takes of CPU and memory under a flood, for --seconds in each configuration
     Soak,
+    /// Restarts, upgrades and reloads under a flood: what comes through beyond the limits, and what a client notices
+    Gaps,
 }
 
 impl Part {
@@ -98,7 +102,7 @@ impl Part {
         Self::Scrape,
     ];
     /// Only if they are asked for.
-    const MORE: [Self; 2] = [Self::Gateway, Self::Soak];
+    const MORE: [Self; 3] = [Self::Gateway, Self::Soak, Self::Gaps];
 }
 
 /// Measures stopbank beside others: time per packet, lists, live frames, a service under attack, and each step.
@@ -119,13 +123,15 @@ impl Part {
         cargo xtask bench -- --section packets --packets udp4 --sources 65536,4294967296 --without lru-limiter\n  \
         cargo xtask bench -- --section https --pace 500000 an attack of half a million packets a second\n  \
         cargo xtask bench -- --section soak --seconds 60   the agent's own CPU and memory under a flood\n  \
+        cargo xtask bench -- --section gaps                restarts, upgrades and reloads under a flood\n  \
         cargo xtask bench -- --json rows.json              also as JSON: one flat list of rows\n\n\
         Every row of the JSON file has `section` and `config` (default, full); programs that have no configuration stand \
         in both. `packets`: packet, sources, program, ns, net_ns (less the empty program's), spread_ns, of_xdp_filter, \
         growth (2^16 to 2^32). `lists`: case, ns, net_ns or value, at_most. `live`: program, case, sources, mpps, \
         of_xdp_drop, of_nft_meter. `https`: program, attack, sent_mpps, requests, success, p50_ms, p99_ms, p99_of_calm. \
         `steps`: step, packet, sources, net_ns. `cookies`: packet, sources, net_ns, of_xdp_synproxy. `scrape`: value, worst (ms). `soak`: case, value, at_most, \
-        seconds, mpps. `commands`: case, median_ms, worst_ms, rounds, at_most."
+        seconds, mpps. `commands`: case, median_ms, worst_ms, rounds, at_most. `gaps`: case, times, \
+        seconds, arrived, passed, allowed, beyond, requests, failed."
 )]
 struct Arguments {
     /// Only these parts
@@ -172,6 +178,10 @@ struct Arguments {
     #[arg(long, default_value_t = 600, value_name = "N")]
     seconds: u64,
 
+    /// The program of an earlier version that `gaps` upgrades from [default: this one]
+    #[arg(long, value_name = "FILE")]
+    earlier: Option<PathBuf>,
+
     /// The BPF object of xdp-filter in its deny mode
     #[arg(long, value_name = "FILE", default_value = programs::XDP_FILTER)]
     xdp_filter: PathBuf,
@@ -190,6 +200,7 @@ impl std::fmt::Display for Part {
             Self::Gateway => "gateway",
             Self::Scrape => "scrape",
             Self::Soak => "soak",
+            Self::Gaps => "gaps",
         })
     }
 }
@@ -269,6 +280,7 @@ impl Arguments {
             Part::Gateway => gateway::run(&on_one_cpu()?, &plan),
             Part::Scrape => scrape::run(plan.rounds),
             Part::Soak => soak::run(Duration::from_secs(self.seconds)),
+            Part::Gaps => gaps::run(if self.quick { 1 } else { 3 }, self.earlier.clone()),
             Part::Cookies => {
                 let feed = on_one_cpu()?;
                 cookies::run(|| self.load(&LEFT_OUT, &feed), &feed, &plan)

@@ -9,6 +9,7 @@ mod copies;
 mod demo;
 mod explain;
 mod failures;
+mod gaps;
 mod gateway;
 mod kept;
 mod hostile;
@@ -50,6 +51,7 @@ fn main() {
     trials.extend(prometheus::trials());
     trials.extend(upgrade::trials());
     trials.extend(hostile::trials());
+    trials.extend(gaps::trials());
     trials.extend(demo::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
