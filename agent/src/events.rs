@@ -5,18 +5,23 @@ use std::{
     io,
     net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use stopbank_common::event::Event;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::broadcast,
+};
 
-use crate::{datapath::EventReader, top::Top};
+use crate::{control::api::EventStatus, datapath::EventReader, top::Top};
 
 /// Sources that are counted at once.
 const SOURCES: usize = 1_024;
 /// Events that are kept.
 const KEPT: usize = 1_024;
+/// Time over which what was lost is compared with what was read.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Events read before other work gets its turn.
 const BATCH: usize = 256;
 
@@ -24,6 +29,8 @@ const BATCH: usize = 256;
 #[derive(Debug)]
 pub struct EventLog {
     inner: Mutex<Inner>,
+    /// One ring for all who follow: a slow one misses what is overwritten.
+    followers: broadcast::Sender<Event>,
 }
 
 #[derive(Debug)]
@@ -31,12 +38,19 @@ struct Inner {
     received: u64,
     latest: VecDeque<Event>,
     sources: Top<IpAddr, Event>,
+    /// What had been received and lost, about once a second, over the last minute.
+    minute: VecDeque<(Instant, u64, u64)>,
 }
 
 impl Default for EventLog {
     fn default() -> Self {
-        let inner = Inner { received: 0, latest: VecDeque::new(), sources: Top::new(SOURCES) };
-        Self { inner: Mutex::new(inner) }
+        let inner = Inner {
+            received: 0,
+            latest: VecDeque::new(),
+            sources: Top::new(SOURCES),
+            minute: VecDeque::new(),
+        };
+        Self { inner: Mutex::new(inner), followers: broadcast::Sender::new(KEPT) }
     }
 }
 
@@ -50,6 +64,38 @@ impl EventLog {
         }
         inner.latest.push_back(event);
         inner.sources.see(event.source.into(), event, Duration::from_nanos(event.time_ns));
+        drop(inner);
+        // An error means that nobody follows.
+        let _ = self.followers.send(event);
+    }
+
+    /// Events from now on. Whoever reads more slowly than they come is told how many were missed.
+    pub fn follow(&self) -> broadcast::Receiver<Event> {
+        self.followers.subscribe()
+    }
+
+    /// Notes how many events the kernel has lost by `now`. To be called about once a second.
+    pub fn note(&self, now: Instant, lost: u64) {
+        let mut inner = self.lock();
+        while inner.minute.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) > MINUTE) {
+            inner.minute.pop_front();
+        }
+        let received = inner.received;
+        inner.minute.push_back((now, received, lost));
+    }
+
+    /// How it stands, where the kernel has lost so many.
+    pub fn status(&self, lost: u64) -> EventStatus {
+        let inner = self.lock();
+        let received = inner.received;
+        let (earlier_received, earlier_lost) =
+            inner.minute.front().map_or((received, lost), |(_, received, lost)| (*received, *lost));
+        EventStatus {
+            received,
+            lost,
+            received_last_minute: received.saturating_sub(earlier_received),
+            lost_last_minute: lost.saturating_sub(earlier_lost),
+        }
     }
 
     /// Events taken in so far.
@@ -126,5 +172,24 @@ mod tests {
         let (source, share, _) = log.sources(1)[0];
         assert_eq!(source, IpAddr::from([192, 0, 2, 1]));
         assert!((0.32..0.35).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn losses_are_those_of_the_last_minute_and_followers_miss_what_they_do_not_read() {
+        let (log, start) = (EventLog::default(), Instant::now());
+        let mut follower = log.follow();
+        for second in 0..120 {
+            log.push(Event { time_ns: second, ..Event::default() });
+            // The kernel loses ten events in each of the first sixty seconds.
+            log.note(start + Duration::from_secs(second), 10 * second.min(59));
+        }
+        let status = log.status(590);
+        assert_eq!((status.received, status.lost), (120, 590));
+        assert_eq!((status.received_last_minute, status.lost_last_minute), (60, 0));
+        for event in 0..KEPT as u64 {
+            log.push(Event { time_ns: 120 + event, ..Event::default() });
+        }
+        assert_eq!(follower.try_recv(), Err(broadcast::error::TryRecvError::Lagged(120)));
+        assert_eq!(follower.try_recv().map(|event| event.time_ns), Ok(120));
     }
 }

@@ -161,6 +161,8 @@ fn without_an_agent_every_command_of_one_says_so() {
         &["drops"],
         &["top", "--once"],
         &["events"],
+        &["events", "--follow"],
+        &["status", "--check"],
         &["ban", "ls"],
         &["ban", "add", "192.0.2.1"],
         &["allow", "rm", "192.0.2.1"],
@@ -180,6 +182,14 @@ fn without_an_agent_every_command_of_one_says_so() {
         );
         assert!(ran.stdout.is_empty());
     }
+}
+
+#[test]
+fn a_monitoring_plugin_says_one_line_and_has_codes_of_its_own() {
+    let ran = Scratch::new().run(&["status", "--nagios"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (2, ""));
+    assert!(ran.stdout.starts_with("STOPBANK CRITICAL - no agent answers at"), "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().count(), 1);
 }
 
 #[test]
@@ -373,4 +383,65 @@ fn completions_and_manual_pages_know_every_command() {
     let ran = scratch.run(&["man", "--dir", pages.to_str().unwrap()]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
     assert!(pages.join("stopbank.1").exists() && pages.join("stopbank-limit-ls.1").exists());
+}
+
+/// Every command without others below it, as the words that call it.
+fn leaves(command: &clap::Command, above: &[String]) -> Vec<Vec<String>> {
+    let below: Vec<_> = command.get_subcommands().filter(|command| command.get_name() != "help").collect();
+    if below.is_empty() {
+        return vec![above.to_vec()];
+    }
+    let path = |command: &clap::Command| [above, &[command.get_name().to_owned()]].concat();
+    below.into_iter().flat_map(|command| leaves(command, &path(command))).collect()
+}
+
+#[test]
+fn every_command_helps_takes_every_output_and_refuses_what_it_does_not_know() {
+    let scratch = Scratch::new();
+    let leaves = leaves(&stopbank::cli::command(), &[]);
+    assert!(leaves.len() > 20, "{leaves:?}");
+    for words in &leaves {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        for output in ["table", "json", "jsonl"] {
+            let ran = scratch.run(&[&words[..], &["-o", output, "--help"]].concat());
+            assert_eq!(ran.code, 0, "{words:?} -o {output}: {}", ran.stderr);
+            assert!(
+                ran.stdout.contains("Examples:\n") && !ran.stdout.contains('\u{1b}'),
+                "{words:?}: {}",
+                ran.stdout
+            );
+        }
+        for wrong in [&["--no-such-option"][..], &["-o", "yaml"]] {
+            let ran = scratch.run(&[&words[..], wrong].concat());
+            assert_eq!(ran.code, 2, "{words:?} {wrong:?}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_support_dump_without_an_agent_says_what_is_missing_and_holds_no_secret() {
+    let scratch = Scratch::new();
+    let config = scratch.file("bad.toml", "db_password = \"hunter2\"\n[[interface]]\nname = \"lo\"\n");
+    let mut command =
+        scratch.command(&["support-dump", "--out", "dump.tar.gz", "--config", &config, "-o", "json"]);
+    let ran: Ran = command.env("API_TOKEN", "s3cr3t").output().unwrap().into();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(told["missing"].to_string().contains("no agent answers"), "{told}");
+    assert!(told["missing"].to_string().contains("bad.toml:1:1: unknown key"), "{told}");
+    let file = scratch.0.path().join("dump.tar.gz");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut text = String::new();
+    std::io::Read::read_to_string(
+        &mut flate2::read::GzDecoder::new(fs::File::open(&file).unwrap()),
+        &mut text,
+    )
+    .unwrap();
+    assert!(text.contains("README") && text.contains("kernel: Linux version"), "{text}");
+    assert!(
+        !text.contains("hunter2") && !text.contains("s3cr3t") && !ran.stdout.contains("hunter2"),
+        "{text}"
+    );
+    let again = scratch.run(&["support-dump", "--out", "dump.tar.gz"]);
+    assert_eq!(again.code, 1, "what is there is kept: {}", again.stderr);
 }

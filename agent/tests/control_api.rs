@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
+    net::IpAddr,
     os::unix::{fs::PermissionsExt as _, net::UnixStream, process::CommandExt as _},
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -19,10 +20,10 @@ use stopbank::{
     control::{
         Control, Refused, Why,
         api::{
-            AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
-            FileReport, HistoryReport, ImportRequest, Imported, LimitsReport, ListReport, ModeReport,
-            ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SignaturesReport, Status,
-            TopReport, UnproveRequest, Unproved,
+            AddRequest, Added, ClassLimits, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport,
+            EventsReport, FileReport, HistoryReport, ImportRequest, Imported, LimitsReport, ListReport,
+            ModeReport, ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SampledDrop,
+            SignaturesReport, Status, TopReport, UnproveRequest, Unproved, Verdict,
         },
         client::{Client, ClientError},
         configuration::{
@@ -37,13 +38,37 @@ use stopbank::{
     lists::{ListName, Store},
     state::{Event, History, Line},
 };
-use tokio::runtime::Runtime;
+use stopbank_common::event::Event as Sample;
+use tokio::{
+    runtime::Runtime,
+    sync::{Notify, broadcast},
+};
 
 /// What stands behind the API here: lists that no kernel follows.
 struct Desk {
     lists: Mutex<Store>,
     history: Mutex<History>,
     mode: Mutex<Mode>,
+    events: broadcast::Sender<Sample>,
+}
+
+/// Events that followers have in common here.
+const RING: usize = 64;
+
+fn sampled(event: &Sample) -> SampledDrop {
+    SampledDrop {
+        time: "2026-01-01T00:00:00Z".to_owned(),
+        interface: "eth0".to_owned(),
+        source: event.source.into(),
+        source_port: event.source_port,
+        destination: event.destination.into(),
+        destination_port: event.destination_port,
+        protocol: event.protocol,
+        length: event.length,
+        class: if event.class == 0 { "default" } else { "none" }.to_owned(),
+        reason: "ban".to_owned(),
+        verdict: Verdict::Drop,
+    }
 }
 
 impl Desk {
@@ -88,7 +113,15 @@ impl Control for Desk {
         absent()
     }
     fn events(&self, _: usize) -> EventsReport {
-        EventsReport { events: Vec::new() }
+        let source =
+            |last: u8| Sample { source: IpAddr::from([192, 0, 2, last]).into(), ..Sample::default() };
+        EventsReport { events: (0..50).map(|last| sampled(&source(last))).collect() }
+    }
+    fn follow(&self) -> broadcast::Receiver<Sample> {
+        self.events.subscribe()
+    }
+    fn describe(&self, events: &[Sample]) -> Vec<SampledDrop> {
+        events.iter().map(sampled).collect()
     }
     fn list(&self, list: ListName) -> ListReport {
         let lists = self.lists.lock().unwrap();
@@ -116,7 +149,14 @@ impl Control for Desk {
     }
 
     fn limits(&self) -> LimitsReport {
-        LimitsReport { classes: Vec::new() }
+        let class = |name: &str| ClassLimits {
+            name: name.to_owned(),
+            claims: String::new(),
+            closed: false,
+            limits: Vec::new(),
+            configured: None,
+        };
+        LimitsReport { classes: vec![class("default")] }
     }
     fn set_limits(&self, _: &str, _: &SetLimits) -> Result<LimitsReport, Refused> {
         absent()
@@ -169,6 +209,8 @@ impl Control for Desk {
 struct Served {
     runtime: Runtime,
     socket: PathBuf,
+    events: broadcast::Sender<Sample>,
+    stop: Arc<Notify>,
     _directory: tempfile::TempDir,
 }
 
@@ -182,11 +224,18 @@ impl Served {
         let mut configured = Config::builtin().lists;
         configured.allow = vec!["192.0.2.0/24".parse().unwrap()];
         store.configure(&configured);
-        let desk =
-            Desk { lists: Mutex::new(store), history: Mutex::default(), mode: Mutex::new(Mode::Enforce) };
+        let events = broadcast::Sender::new(RING);
+        let desk = Desk {
+            lists: Mutex::new(store),
+            history: Mutex::default(),
+            mode: Mutex::new(Mode::Enforce),
+            events: events.clone(),
+        };
         let listener = runtime.block_on(async { server::bind(&socket).unwrap() });
-        runtime.spawn(server::serve(listener, Arc::new(desk), std::future::pending()));
-        Self { runtime, socket, _directory: directory }
+        let stop = Arc::new(Notify::new());
+        let stopped = stop.clone();
+        runtime.spawn(server::serve(listener, Arc::new(desk), async move { stopped.notified().await }));
+        Self { runtime, socket, events, stop, _directory: directory }
     }
 
     fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, Refused> {
@@ -538,4 +587,138 @@ fn the_history_says_who_did_what_and_why() {
     assert!(events("/v1/lists/allow/history").is_empty());
     assert_eq!(served.get("/v1/lists/ban/history?prefix=bogus").unwrap_err().why, Why::BadRequest);
     assert_eq!(served.get("/v1/lists/ban/history?limit=x").unwrap_err().why, Why::BadRequest);
+}
+
+/// A follower that has asked, and reads nothing yet.
+fn follow(served: &Served, query: &str) -> std::io::BufReader<UnixStream> {
+    let before = served.events.receiver_count();
+    let mut stream = UnixStream::connect(&served.socket).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    write!(stream, "GET /v1/events/stream{query} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    for _ in 0..500 {
+        if served.events.receiver_count() > before {
+            return std::io::BufReader::new(stream);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the agent has not taken the follower");
+}
+
+fn event(last: u8, class: u8) -> Sample {
+    Sample { source: IpAddr::from([192, 0, 2, last]).into(), class, ..Sample::default() }
+}
+
+/// Lines of an answer that are JSON, until one satisfies `last`.
+fn read_until(follower: &mut impl std::io::BufRead, last: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        assert!(follower.read_line(&mut line).unwrap() > 0, "the stream has ended: {lines:?}");
+        if line.starts_with('{') {
+            lines.push(serde_json::from_str(&line).unwrap());
+            if last(lines.last().unwrap()) {
+                return lines;
+            }
+        }
+    }
+}
+
+#[test]
+fn events_are_filtered_and_a_filter_that_takes_nothing_ever_is_an_error() {
+    let served = Served::start();
+    let sources =
+        |query: &str| served.get(&format!("/v1/events{query}")).unwrap()["events"].as_array().unwrap().len();
+    assert_eq!(sources(""), 20);
+    assert_eq!(sources("?limit=1000"), 50);
+    assert_eq!(sources("?limit=1000&source=192.0.2.0/29&reason=ban&class=default"), 8);
+    assert_eq!(sources("?source=192.0.2.7"), 1);
+    assert_eq!(sources("?class=none"), 0);
+    for path in ["/v1/events", "/v1/events/stream"] {
+        for (query, why, told) in [
+            ("?reason=bann", Why::NotFound, "there is no reason `bann`"),
+            ("?class=web", Why::NotFound, "there is no class `web`"),
+            ("?source=192.0.2.1/24", Why::BadRequest, "bits set beyond"),
+            ("?colour=red", Why::BadRequest, "not understood"),
+        ] {
+            let refused = served.get(&format!("{path}{query}")).unwrap_err();
+            assert_eq!(refused.why, why, "{path}{query}");
+            assert!(refused.body.error.contains(told), "{path}{query}: {}", refused.body.error);
+        }
+    }
+}
+
+#[test]
+fn followers_hear_what_comes_and_end_with_the_agent() {
+    let served = Served::start();
+    let mut all = follow(&served, "");
+    let mut some = follow(&served, "?source=192.0.2.0/30&class=none");
+    for last in 0..10 {
+        served.events.send(event(last, last % 2)).unwrap();
+    }
+    let sources = |lines: &[Value]| -> Vec<String> {
+        lines.iter().map(|line| line["source"].as_str().unwrap().to_owned()).collect()
+    };
+    let heard = read_until(&mut all, |line| line["source"] == "192.0.2.9");
+    assert_eq!(heard.len(), 10);
+    assert_eq!(
+        sources(&read_until(&mut some, |line| line["source"] == "192.0.2.3")),
+        ["192.0.2.1", "192.0.2.3"]
+    );
+    // The agent stops: a stream that never ends would keep it waiting.
+    served.stop.notify_one();
+    let mut rest = String::new();
+    all.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("0\r\n\r\n"), "{rest:?}");
+    assert!(
+        UnixStream::connect(&served.socket)
+            .and_then(|mut stream| {
+                stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+                stream.write_all(b"GET /v1/mode HTTP/1.1\r\nHost: x\r\n\r\n")?;
+                stream.read(&mut [0; 1])
+            })
+            .map_or(true, |read| read == 0),
+        "it still answers"
+    );
+}
+
+#[test]
+fn a_follower_that_does_not_read_misses_events_and_is_told_how_many() {
+    let served = Served::start();
+    let mut slow = follow(&served, "");
+    let mut quick = follow(&served, "");
+    let heard =
+        std::thread::spawn(move || read_until(&mut quick, |line| line["source"] == "192.0.2.99").len());
+    // Far more than its connection holds.
+    let events = 200_000_u64;
+    for i in 0..events {
+        served.events.send(event((i % 50) as u8, 0)).unwrap();
+        if i % RING as u64 == 0 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+    served.events.send(event(99, 0)).unwrap();
+    assert!(heard.join().unwrap() > 0);
+    let lines = read_until(&mut slow, |line| line["source"] == "192.0.2.99");
+    let missed: u64 = lines.iter().filter_map(|line| line["missed"].as_u64()).sum();
+    let told = lines.iter().filter(|line| line.get("missed").is_none()).count() as u64;
+    assert!(missed > events / 2, "it missed {missed} of {events}");
+    assert_eq!(missed + told, events + 1, "every event is told or counted");
+}
+
+#[test]
+fn there_is_a_most_of_followers() {
+    let served = Served::start();
+    let followers: Vec<_> = (0..stopbank::control::follow::FOLLOWERS).map(|_| follow(&served, "")).collect();
+    let refused = served.get("/v1/events/stream").unwrap_err();
+    assert_eq!(refused.why, Why::Conflict);
+    drop(followers);
+    // Their places are free as soon as the agent has noticed, which is when it tells them the next thing.
+    for _ in 0..500 {
+        if served.events.receiver_count() == 0 {
+            return drop(follow(&served, ""));
+        }
+        let _ = served.events.send(event(1, 0));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("followers that have gone keep their places");
 }

@@ -17,6 +17,7 @@ pub mod nginx;
 pub mod pcap;
 pub mod process;
 pub mod promql;
+pub mod pty;
 pub mod scratch;
 pub mod skip;
 pub mod topology;

@@ -1,9 +1,9 @@
 //! `stopbank completions`.
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::{Cli, output::print};
+use super::{command, output::print};
 use crate::failure::Failure;
 
 /// Print a script that completes commands, options and their values in a shell
@@ -25,7 +25,7 @@ pub(super) struct Completions {
 impl Completions {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "stopbank", &mut script);
+        clap_complete::generate(self.shell, &mut command(), "stopbank", &mut script);
         print(&String::from_utf8_lossy(&script))
     }
 }

@@ -24,6 +24,10 @@ use crate::{
 /// disk, and back in force when an agent starts again. Given interfaces are detached alone,
 /// by the running agent, which goes on with the others.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  stopbank detach                    end it altogether; a running agent stops
+  stopbank detach eth1               of one interface only")]
 pub(super) struct Detach {
     /// Interfaces; none: all
     #[arg(value_name = "INTERFACE")]

@@ -18,6 +18,10 @@ use crate::{
 /// names, or that a default route goes through: its driver, MTU, LRO, and another's XDP program.
 #[derive(Args, Debug)]
 #[command(after_help = "\
+Examples:
+  stopbank doctor                    the interfaces of the configuration
+  stopbank doctor eth0 eth1
+
 Exit code 0: nothing stands in the way; lines with `warn` say what could be better. 1: something does, see `fail`.")]
 pub(super) struct Doctor {
     /// Interfaces to look at, instead of the configuration's

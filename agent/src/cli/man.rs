@@ -5,13 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_mangen::{
     Man as Page,
     roff::{Roff, roman},
 };
 
-use super::{Cli, output::print};
+use super::{command, output::print};
 use crate::failure::{Code, Failure};
 
 /// Print the manual page of a command, or write those of all commands into a directory
@@ -59,7 +59,7 @@ impl Man {
 
 /// All commands, with everything filled in that clap derives; without `help`, which has nothing to say in a manual.
 fn whole() -> Command {
-    let mut whole = Cli::command().disable_help_subcommand(true);
+    let mut whole = command().disable_help_subcommand(true);
     whole.build();
     whole
 }
@@ -123,12 +123,13 @@ fn closing(roff: &mut Roff, command: &Command) {
             roff.control("fi", []);
         }
     }
-    roff.control("SH", ["SEE ALSO"]);
-    let name = command.get_display_name().unwrap_or("stopbank");
-    let mut above: Vec<String> =
-        name.match_indices('-').map(|(at, _)| format!("{}(1)", &name[..at])).collect();
-    above.push("stopbank.toml(5)".to_owned());
-    roff.text([roman(above.join(", "))]);
+    let name = command.get_bin_name().unwrap_or("stopbank");
+    let above = name.match_indices(' ').map(|(at, _)| format!("{}(1)", name[..at].replace(' ', "-")));
+    let above: Vec<String> = above.collect();
+    if !above.is_empty() {
+        roff.control("SH", ["SEE ALSO"]);
+        roff.text([roman(above.join(", "))]);
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ mod completions;
 mod config;
 mod detach;
 mod doctor;
+mod drops;
+mod events;
 mod explain;
 mod history;
 mod limits;
@@ -22,9 +24,9 @@ mod selftest;
 mod signatures;
 mod simulate;
 mod status;
+mod support_dump;
 mod table;
 mod top;
-mod traffic;
 mod transfer;
 
 use std::{
@@ -33,7 +35,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     config::{Config, DEFAULT_PATH},
@@ -95,10 +97,10 @@ impl Global {
 enum Command {
     Run(run::Run),
     Status(status::Status),
-    Drops(traffic::Drops),
+    Drops(drops::Drops),
     Signatures(signatures::Signatures),
     Top(top::Top),
-    Events(traffic::Events),
+    Events(events::Events),
     Explain(explain::Explain),
     /// Sources that always pass
     #[command(subcommand, after_help = lists::ALLOW_EXAMPLES)]
@@ -107,13 +109,13 @@ enum Command {
     #[command(subcommand, after_help = lists::BAN_EXAMPLES)]
     Ban(lists::ListCommand),
     /// Sources that the configuration denies
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  stopbank deny ls\n  stopbank deny ls -o json")]
     Deny(lists::ReadOnly),
     /// Sources that have proved themselves, which are served first when a total is spent
     #[command(subcommand, after_help = proven::EXAMPLES)]
     Proven(proven::ProvenCommand),
     /// Files of prefixes that the configuration names (`[[list]]`)
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  stopbank list ls\n  stopbank list check drop.txt")]
     List(list_files::ListFilesCommand),
     /// Limits of the classes
     #[command(subcommand, after_help = limits::EXAMPLES)]
@@ -122,12 +124,16 @@ enum Command {
     #[command(subcommand, after_help = mode::EXAMPLES)]
     Mode(mode::ModeCommand),
     /// Check, show, compare and change configurations
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  stopbank config check\n  stopbank config diff\n  stopbank config apply --confirm 2m && stopbank config confirm\n  stopbank config rollback"
+    )]
     Config(config::ConfigCommand),
     Reload(config::Reload),
     Simulate(simulate::Simulate),
     Detach(detach::Detach),
     Doctor(doctor::Doctor),
+    SupportDump(support_dump::SupportDump),
     Completions(completions::Completions),
     Man(man::Man),
     #[command(name = "selftest")]
@@ -136,7 +142,8 @@ enum Command {
 
 /// Entry point of the binary.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         // Prints help and version too, and exits with 0 for them, 2 for errors.
         Err(error) => error.exit(),
@@ -151,6 +158,22 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The command line as clap knows it. Commands of a group that have no examples of their own show those of the group.
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommands(with_examples)
+}
+
+fn with_examples(command: clap::Command) -> clap::Command {
+    let above = command.get_after_help().cloned();
+    command.mut_subcommands(|below| {
+        let below = match (below.get_after_help(), &above) {
+            (None, Some(above)) => below.after_help(above.clone()),
+            _ => below,
+        };
+        with_examples(below)
+    })
+}
+
 fn dispatch(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
     match command {
@@ -159,6 +182,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Simulate(simulate) => simulate.run(global.output),
         Command::List(command) => command.run(&global),
         Command::Doctor(doctor) => doctor.run(global.output),
+        Command::SupportDump(dump) => dump.run(&global),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
         Command::SelfTest(test) => test.run(&global),
@@ -195,6 +219,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             | Command::List(_)
             | Command::SelfTest(_)
             | Command::Doctor(_)
+            | Command::SupportDump(_)
             | Command::Completions(_)
             | Command::Man(_) => Ok(()),
         }
@@ -212,10 +237,27 @@ fn wait<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failur
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     #[test]
     fn the_command_line_is_sound() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_how() {
+        fn look(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+            let name = format!("{path} {}", command.get_name());
+            if command.get_about().is_none() {
+                found.push(format!("{name}: no word about it"));
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            if !command.has_subcommands() && !help.contains("\n  stopbank ") && !help.contains("\n  tcpdump ")
+            {
+                found.push(format!("{name}: no example"));
+            }
+            command.get_subcommands().for_each(|below| look(below, &name, found));
+        }
+        let mut found = Vec::new();
+        look(&super::command(), "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
     }
 }

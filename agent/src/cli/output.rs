@@ -1,6 +1,6 @@
 //! What commands print.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -60,6 +60,19 @@ pub(super) fn notes(notes: &[String]) {
     for note in notes {
         let _ = writeln!(io::stderr(), "note: {note}");
     }
+}
+
+/// Cells of a line of the terminal that stdout is; `None` where it is none.
+pub(super) fn width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
+}
+
+/// Whether colours are wanted on a terminal (<https://no-color.org>).
+pub(super) fn colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// `1 entry`, `2 entries`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
-use super::Global;
+use super::{Global, output::colours};
 use crate::{
     daemon::{self, RunOptions},
     failure::{Code, Failure},
@@ -70,9 +70,7 @@ fn start_log(kernel_log: KernelLog) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_span_events(FmtSpan::NONE)
-        .with_ansi(
-            std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none(),
-        );
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()) && colours());
     let started = if std::env::var_os("JOURNAL_STREAM").is_some() {
         subscriber.without_time().try_init()
     } else {

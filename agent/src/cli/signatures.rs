@@ -15,6 +15,10 @@ use crate::{
 ///
 /// Counts stay with a signature's name through reloads and restarts.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  stopbank signatures
+  stopbank signatures -o json")]
 pub(super) struct Signatures {}
 
 impl Signatures {

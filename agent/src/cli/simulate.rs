@@ -2,11 +2,12 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, IsTerminal as _, Read, Write},
     path::{Path, PathBuf},
 };
 
 use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     output::{self, Output, notes, print, short},
@@ -98,11 +99,14 @@ impl Simulate {
                     .collect::<Vec<_>>(),
             );
         }
-        let mut capture = Capture::open(open(&self.pcap)?).map_err(|error| self.about(error.into()))?;
+        let progress = self.progress(output);
+        let mut capture =
+            Capture::open(open(&self.pcap, &progress)?).map_err(|error| self.about(error.into()))?;
         let settings = Settings { config, pace: self.rate, assume_sockets: self.assume_sockets };
         let simulation = Simulation::new(&settings)?;
         let mut teller = Teller::new(&self, output);
         let outcome = simulation.run(&mut capture, |judged| teller.tell(judged));
+        progress.finish_and_clear();
         let mut report = match outcome {
             Ok(report) => report,
             Err(failure) => {
@@ -119,6 +123,21 @@ impl Simulate {
         teller.finish(&report)
     }
 
+    /// How much of the file was read, where stderr is a terminal and packets are not told on the same one.
+    fn progress(&self, output: Output) -> ProgressBar {
+        let length = std::fs::metadata(&self.pcap).map_or(0, |metadata| metadata.len());
+        let told = self.explain && output != Output::Json && io::stdout().is_terminal();
+        if is_stdin(&self.pcap) || length == 0 || told {
+            return ProgressBar::hidden();
+        }
+        // It hides itself where stderr is no terminal.
+        let bar = ProgressBar::new(length);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left") {
+            bar.set_style(style.progress_chars("#>-"));
+        }
+        bar
+    }
+
     fn name(&self) -> String {
         if is_stdin(&self.pcap) { "standard input".to_owned() } else { self.pcap.display().to_string() }
     }
@@ -133,7 +152,7 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
+fn open(path: &Path, progress: &ProgressBar) -> Result<Box<dyn Read + Send>, Failure> {
     if is_stdin(path) {
         return Ok(Box::new(io::stdin()));
     }
@@ -149,7 +168,7 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
-    Ok(Box::new(file))
+    Ok(Box::new(progress.wrap_read(file)))
 }
 
 /// Tells of packets as they are judged, and of the whole at the end.

@@ -1,5 +1,7 @@
 //! `stopbank status`.
 
+mod check;
+
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -10,19 +12,40 @@ use crate::{
     control::{
         api::{self, Flow},
         client::Client,
+        problems::problems,
     },
     failure::Failure,
     lists::printable,
 };
 
-/// What is protected and how, and what happens to packets
+/// What is protected and how, what happens to packets, and what is not as it should be
 #[derive(Args, Debug)]
-pub(super) struct Status {}
+#[command(after_help = "\
+Examples:
+  stopbank status                    for people
+  stopbank status --check            for monitoring: each problem on a line, and an exit code
+  stopbank status --check -o json    {state, problems: [{level, about, found, fix}]}
+  stopbank status --nagios           one line and the exit codes of monitoring plugins
+
+--check: a line with `fail` is what is not as the configuration has it, one with `warn` what wants looking at.
+Exit codes of --check: 0 protected as configured, with warnings or without; 1 not; 4 no agent answers (what it protected
+stays protected). Of --nagios: 0 OK, 1 WARNING, 2 CRITICAL (no agent, too), 3 UNKNOWN.")]
+pub(super) struct Status {
+    /// Only what is not as it should be, with an exit code
+    #[arg(long)]
+    check: bool,
+    /// The same in one line, with the exit codes of Nagios' plugins
+    #[arg(long, conflicts_with = "output")]
+    nagios: bool,
+}
 
 impl Status {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
+        if self.nagios {
+            return check::nagios(client).await;
+        }
         let status: api::Status = client.get("/v1/status").await?;
-        output.print(&status, table)
+        if self.check { check::check(&status, output) } else { output.print(&status, table) }
     }
 }
 
@@ -79,9 +102,6 @@ fn table(status: &api::Status) -> String {
         };
         line("list files", format!("{} with {} prefixes{bad}", files.lists, files.prefixes));
     }
-    for error in &files.errors {
-        line("list error", printable(error, 200));
-    }
     if let Some(text) = cookies(&status.syn_cookies) {
         line("SYN cookies", text);
     }
@@ -110,16 +130,8 @@ fn table(status: &api::Status) -> String {
             .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics")),
     );
     line("configuration", format!("{}, read {}", status.configuration.file, status.configuration.loaded));
-    if let Some(pending) = &status.configuration.pending {
-        let left = span(pending.seconds_left);
-        line("on trial", format!("taken back in {left}, unless `stopbank config confirm` comes first"));
-    }
-    if status.configuration.rejected_on_disk {
-        line("taken back", "the file says what was taken back still, and what is above does not".to_owned());
-    }
-    if let Some(error) = &status.configuration.reload_error {
-        let first = error.lines().next().unwrap_or_default();
-        line("reload failed", printable(first, 200));
+    for problem in problems(status) {
+        line(problem.level.name(), printable(&problem.to_string(), 200));
     }
     text
 }

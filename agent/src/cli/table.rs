@@ -13,6 +13,8 @@ pub(super) struct Table {
 
 /// Longest cell that is shown, in characters.
 const LONGEST: usize = 250;
+/// Cells of a column of words below which it says nothing.
+const WORTH: usize = 20;
 
 impl Table {
     /// Columns by heading; one that begins with `>` is set to the right.
@@ -30,16 +32,41 @@ impl Table {
         self.rows.push(cells.into_iter().map(|cell| printable(&cell, LONGEST)).collect());
     }
 
+    /// The text, no wider than `width` cells: the last column is cut, or left out where next to nothing of it would be left.
+    pub(super) fn show_within(mut self, width: Option<usize>) -> String {
+        let Some((last, width)) = self.headings.len().checked_sub(1).zip(width) else { return self.show() };
+        let before: usize = self.widths()[..last].iter().map(|width| width + 2).sum();
+        let room = width.saturating_sub(before);
+        if room < WORTH {
+            self.headings.pop();
+            self.rows.iter_mut().for_each(|row| row.truncate(last));
+            return self.show();
+        }
+        for cell in self.rows.iter_mut().filter_map(|row| row.get_mut(last)) {
+            if cell.width() > room {
+                while cell.width() >= room {
+                    cell.pop();
+                }
+                cell.push('…');
+            }
+        }
+        self.show()
+    }
+
     /// The text.
     pub(super) fn show(&self) -> String {
-        let widths: Vec<usize> = (0..self.headings.len())
+        let widths = self.widths();
+        let headings: Vec<String> = self.headings.iter().map(|heading| (*heading).to_owned()).collect();
+        std::iter::once(&headings).chain(&self.rows).map(|row| self.line(row, &widths)).collect()
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        (0..self.headings.len())
             .map(|column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
                 cells.chain([self.headings[column].width()]).max().unwrap_or(0)
             })
-            .collect();
-        let headings: Vec<String> = self.headings.iter().map(|heading| (*heading).to_owned()).collect();
-        std::iter::once(&headings).chain(&self.rows).map(|row| self.line(row, &widths)).collect()
+            .collect()
     }
 
     fn line(&self, row: &[String], widths: &[usize]) -> String {
@@ -66,6 +93,18 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::Table;
+
+    #[test]
+    fn the_last_column_gives_way() {
+        let shown = |width| {
+            let mut table = Table::new(&["NAME", "MEANING"]);
+            table.row(["name".to_owned(), "what it means, in many words".to_owned()]);
+            table.show_within(width)
+        };
+        assert_eq!(shown(None), "NAME  MEANING\nname  what it means, in many words\n");
+        assert_eq!(shown(Some(26)), "NAME  MEANING\nname  what it means, in m…\n");
+        assert_eq!(shown(Some(25)), "NAME\nname\n");
+    }
 
     #[test]
     fn columns_line_up_and_escapes_stay_harmless() {

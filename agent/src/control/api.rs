@@ -219,6 +219,12 @@ pub struct EventStatus {
     pub received: u64,
     /// Lost because the ring buffer was full, ever since the maps were made.
     pub lost: u64,
+    /// Read in the last minute or so.
+    #[serde(default)]
+    pub received_last_minute: u64,
+    /// Lost in the last minute or so.
+    #[serde(default)]
+    pub lost_last_minute: u64,
 }
 
 /// Where the configuration came from, and how the last reload went.

@@ -7,10 +7,15 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Method, Request, body::Bytes, client::conn::http1, header};
+use hyper::{
+    Method, Request, Response,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 
 use super::{Refused, Why, api::ErrorBody};
 
@@ -44,6 +49,16 @@ pub enum ClientError {
         /// How.
         why: String,
     },
+}
+
+/// Moves a connection's bytes until it is dropped.
+#[derive(Debug)]
+pub(super) struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Speaks to the agent at a socket.
@@ -105,13 +120,32 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<T, ClientError> {
+        let (response, _driver) = self.open(method, path, body).await?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        let body = Limited::new(response.into_body(), LARGEST)
+            .collect()
+            .await
+            .map_err(|error| self.broken(&error))?
+            .to_bytes();
+        serde_json::from_slice(&body).map_err(|error| self.broken(&error))
+    }
+
+    /// Connects, sends a request, and gives the answer as soon as its head is there.
+    pub(super) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(Response<Incoming>, Driver), ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
             io::ErrorKind::PermissionDenied => ClientError::Permission(self.socket.clone()),
             _ => ClientError::Unreachable { socket: self.socket.clone(), source },
         })?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
-        let driver = tokio::spawn(connection);
+        let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -120,24 +154,24 @@ impl Client {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| self.broken(&error))?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+        Ok((response, driver))
+    }
+
+    /// What an answer that is none says.
+    pub(super) async fn refused(&self, response: Response<Incoming>) -> ClientError {
         let status = response.status();
-        let body = Limited::new(response.into_body(), LARGEST)
-            .collect()
-            .await
-            .map_err(|error| self.broken(&error))?
-            .to_bytes();
-        driver.abort();
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.broken(&error));
-        }
+        let body = match Limited::new(response.into_body(), LARGEST).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => return self.broken(&error),
+        };
         let body = serde_json::from_slice(&body).unwrap_or_else(|_| ErrorBody {
             error: format!("the agent answered {status}"),
             ..ErrorBody::default()
         });
-        Err(ClientError::Refused(Refused { why: Why::from_status(status), body }))
+        ClientError::Refused(Refused { why: Why::from_status(status), body })
     }
 
-    fn broken(&self, why: &impl ToString) -> ClientError {
+    pub(super) fn broken(&self, why: &impl ToString) -> ClientError {
         ClientError::Broken { socket: self.socket.clone(), why: why.to_string() }
     }
 }

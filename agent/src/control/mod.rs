@@ -7,17 +7,20 @@ pub mod client;
 pub mod configuration;
 pub mod connections;
 pub mod explain;
+pub mod follow;
 pub mod import;
 pub mod kept;
 pub mod limits;
+pub mod lines;
 pub mod lists;
+pub mod problems;
 pub mod server;
 
 use api::{
     AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, ErrorBody, EventsReport,
     FileReport, HistoryReport, ImportRequest, Imported, ItemError, LimitsReport, ListReport, ModeReport,
-    ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SignaturesReport, Status,
-    TopReport, UnproveRequest, Unproved,
+    ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SampledDrop, SignaturesReport,
+    Status, TopReport, UnproveRequest, Unproved,
 };
 use explain::{ExplainQuery, Explanation};
 use limits::SetLimits;
@@ -61,6 +64,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// The latest sampled drops, at most `limit` of them.
     fn events(&self, limit: usize) -> EventsReport;
+
+    /// Sampled drops from now on.
+    fn follow(&self) -> tokio::sync::broadcast::Receiver<stopbank_common::event::Event>;
+
+    /// What is told of sampled drops.
+    fn describe(&self, events: &[stopbank_common::event::Event]) -> Vec<SampledDrop>;
 
     /// The entries of a list.
     fn list(&self, list: ListName) -> ListReport;

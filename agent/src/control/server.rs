@@ -13,7 +13,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{
-        ConnectInfo, DefaultBodyLimit, FromRequest, Path as UrlPath, Query, Request, State,
+        ConnectInfo, DefaultBodyLimit, Extension, FromRequest, Path as UrlPath, Query, Request, State,
         rejection::{PathRejection, QueryRejection},
     },
     http::StatusCode,
@@ -22,7 +22,10 @@ use axum::{
     routing::{get, post, put},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::net::UnixListener;
+use tokio::{
+    net::UnixListener,
+    sync::{Semaphore, watch},
+};
 
 use super::{
     Control, Refused, Why,
@@ -30,6 +33,7 @@ use super::{
     configuration,
     connections::{self, BODY, Peer},
     explain::ExplainQuery,
+    follow::{self, EventFilter, EventQuery, FOLLOWERS, Streams},
     limits::SetLimits,
 };
 use crate::lists::{ListName, parse_prefix};
@@ -82,11 +86,17 @@ pub async fn serve(
     agent: Agent,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    connections::serve(listener, router(agent), stop).await;
+    let (tell, stopping) = watch::channel(false);
+    let streams = Streams { stopping, places: Arc::new(Semaphore::new(FOLLOWERS)) };
+    let stop = async move {
+        stop.await;
+        tell.send_replace(true);
+    };
+    connections::serve(listener, router(agent, streams), stop).await;
     Ok(())
 }
 
-fn router(agent: Agent) -> Router {
+fn router(agent: Agent, streams: Streams) -> Router {
     let lists = Router::new()
         .route("/v1/lists/{list}", get(list).post(add).delete(remove))
         .route("/v1/lists/{list}/import", post(import).layer(DefaultBodyLimit::max(LARGEST_IMPORT)))
@@ -99,6 +109,7 @@ fn router(agent: Agent) -> Router {
         .route("/v1/top", get(top))
         .route("/v1/events", get(events))
         .route("/v1/lists/{list}/history", get(history))
+        .route("/v1/events/stream", get(follow::stream).layer(Extension(streams)))
         .route("/v1/list-files", get(list_files))
         .route("/v1/limits", get(limits).delete(reset_limits))
         .route("/v1/limits/{class}", put(set_limits).delete(reset_class_limits))
@@ -161,11 +172,18 @@ async fn top(State(agent): State<Agent>, query: Result<Query<Limit>, QueryReject
     }
 }
 
-async fn events(State(agent): State<Agent>, query: Result<Query<Limit>, QueryRejection>) -> Response {
-    match query {
-        Ok(Query(Limit { limit })) => answer(move || Ok(agent.events(limit.unwrap_or(DEFAULT_LIMIT)))).await,
-        Err(_) => bad_query("limit=N"),
-    }
+async fn events(State(agent): State<Agent>, query: Result<Query<EventQuery>, QueryRejection>) -> Response {
+    let Ok(Query(query)) = query else {
+        return bad_query("limit=N, source=PREFIX, reason=NAME and class=NAME");
+    };
+    answer(move || {
+        let filter = EventFilter::new(&query, &*agent)?;
+        let mut report = agent.events(usize::MAX);
+        report.events.retain(|event| filter.takes(event));
+        report.events.truncate(query.limit.unwrap_or(DEFAULT_LIMIT));
+        Ok(report)
+    })
+    .await
 }
 
 type ListPath = Result<UrlPath<ListName>, PathRejection>;

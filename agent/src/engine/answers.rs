@@ -1,6 +1,7 @@
 //! The engine as what the control API speaks to.
 
 use ipnet::IpNet;
+use stopbank_common::event::Event;
 
 use super::{Engine, report};
 use crate::{
@@ -10,8 +11,8 @@ use crate::{
         api::{
             AddRequest, Added, ConfigReport, DetachRequest, Detached, DropsBy, DropsReport, EventsReport,
             FileReport, HistoryReport, ImportRequest, Imported, LimitsReport, ListReport, ModeReport,
-            ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SignaturesReport, Status,
-            TopReport, UnproveRequest, Unproved,
+            ProveRequest, Proved, ProvenReport, Reloaded, RemoveRequest, Removed, SampledDrop,
+            SignaturesReport, Status, TopReport, UnproveRequest, Unproved,
         },
         configuration::{
             Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack,
@@ -43,6 +44,14 @@ impl Control for Engine {
 
     fn events(&self, limit: usize) -> EventsReport {
         self.report_events(limit)
+    }
+
+    fn follow(&self) -> tokio::sync::broadcast::Receiver<Event> {
+        self.events.follow()
+    }
+
+    fn describe(&self, events: &[Event]) -> Vec<SampledDrop> {
+        self.describe_events(events)
     }
 
     fn list(&self, list: ListName) -> ListReport {

@@ -135,6 +135,9 @@ impl Engine {
         if let Err(error) = state.sweep_proofs(monotonic_ns()) {
             tracing::warn!("{error}");
         }
+        if let Ok(lost) = state.datapath.events_lost() {
+            self.events.note(Instant::now(), lost);
+        }
         match state.snapshot() {
             Ok(snapshot) => state.rates.push(Instant::now(), snapshot),
             Err(refused) => tracing::warn!("cannot read the counters: {}", refused.body.error),

@@ -13,8 +13,8 @@ use crate::{
     control::{
         Refused,
         api::{
-            ConfigurationStatus, DropsBy, DropsReport, DropsRow, EventStatus, EventsReport, InterfaceStatus,
-            ListSizes, PolicyStatus, SampledDrop, Status, TopReport, TopSource, Verdict,
+            ConfigurationStatus, DropsBy, DropsReport, DropsRow, EventsReport, InterfaceStatus, ListSizes,
+            PolicyStatus, SampledDrop, Status, TopReport, TopSource, Verdict,
         },
     },
     datapath::monotonic_ns,
@@ -64,7 +64,7 @@ impl Engine {
                 ipv6_prefix: state.config.source.ipv6_prefix,
                 lines: state.config.source.lines,
             },
-            events: EventStatus { received: self.events.received(), lost: state.datapath.events_lost()? },
+            events: self.events.status(state.datapath.events_lost()?),
             configuration: ConfigurationStatus {
                 file: printable(&self.origin.file.display().to_string(), 4096),
                 loaded: time(state.loaded),
@@ -126,11 +126,13 @@ impl Engine {
     }
 
     pub(super) fn report_events(&self, limit: usize) -> EventsReport {
-        let events = self.events.latest(limit);
+        EventsReport { events: self.describe_events(&self.events.latest(limit)) }
+    }
+
+    pub(super) fn describe_events(&self, events: &[Event]) -> Vec<SampledDrop> {
         let state = self.lock();
         let (clock, now) = (SystemTime::now(), monotonic_ns());
-        let events = events.into_iter().map(|event| state.sampled(&event, clock, now));
-        EventsReport { events: events.collect() }
+        events.iter().map(|event| state.sampled(event, clock, now)).collect()
     }
 }
 

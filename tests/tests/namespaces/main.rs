@@ -11,14 +11,15 @@ mod explain;
 mod failures;
 mod gaps;
 mod gateway;
-mod kept;
 mod hostile;
+mod kept;
 mod lifecycle;
 mod limits;
 mod lists;
 mod metrics;
 mod prometheus;
 mod rig;
+mod screen;
 mod selftest;
 mod signatures;
 mod swaps;
@@ -52,6 +53,7 @@ fn main() {
     trials.extend(upgrade::trials());
     trials.extend(hostile::trials());
     trials.extend(gaps::trials());
+    trials.extend(screen::trials());
     trials.extend(demo::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -1,14 +1,14 @@
-//! `stopbank drops` and `stopbank events`.
+//! `stopbank drops`.
 
 use clap::Args;
 
 use super::{
-    output::{Output, bits, short},
+    output::{Output, bits, short, width},
     table::Table,
 };
 use crate::{
     control::{
-        api::{DropsBy, DropsReport, DropsRow, EventsReport, Verdict},
+        api::{DropsBy, DropsReport, DropsRow, Flow, Verdict},
         client::Client,
     },
     failure::Failure,
@@ -16,7 +16,7 @@ use crate::{
 
 /// What is dropped, and why
 ///
-/// `observed` is what `observe` mode passed and `enforce` would have dropped.
+/// `observed` is what `observe` mode passed and `enforce` would have dropped. The busiest come first, totals last.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -78,50 +78,27 @@ pub(super) fn drops_table(report: &DropsReport, by: DropsBy) -> String {
         ]);
         table.row(cells);
     }
-    table.show()
+    totals(&mut table, &report.rows, usize::from(interfaces) + usize::from(classes));
+    table.show_within(width())
 }
 
-/// The latest drops, as the kernel samples them
-#[derive(Args, Debug)]
-pub(super) struct Events {
-    /// How many at most
-    #[arg(long, default_value_t = 20)]
-    limit: usize,
-}
-
-impl Events {
-    pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
-        let report: EventsReport = client.get(&format!("/v1/events?limit={}", self.limit)).await?;
-        output.print(&report, |report| {
-            let mut table = Table::new(&[
-                "TIME",
-                "INTERFACE",
-                "SOURCE",
-                "DESTINATION",
-                ">PROTO",
-                ">BYTES",
-                "CLASS",
-                "REASON",
-                "VERDICT",
-            ]);
-            for event in &report.events {
-                let end = |address: &std::net::IpAddr, port: u16| match port {
-                    0 => address.to_string(),
-                    port => std::net::SocketAddr::new(*address, port).to_string(),
-                };
-                table.row([
-                    event.time.clone(),
-                    event.interface.clone(),
-                    end(&event.source, event.source_port),
-                    end(&event.destination, event.destination_port),
-                    event.protocol.to_string(),
-                    event.length.to_string(),
-                    event.class.clone(),
-                    event.reason.clone(),
-                    event.verdict.name().to_owned(),
-                ]);
-            }
-            table.show()
-        })
+/// A row for each verdict that has several: what is dropped in all.
+fn totals(table: &mut Table, rows: &[DropsRow], before: usize) {
+    for verdict in [Verdict::Drop, Verdict::Observed, Verdict::Pass, Verdict::Reply] {
+        let of: Vec<&DropsRow> = rows.iter().filter(|row| row.verdict == verdict).collect();
+        if of.len() < 2 {
+            continue;
+        }
+        let sum = |part: fn(&Flow) -> f64| of.iter().map(|row| part(&row.flow)).sum::<f64>();
+        let packets: u64 = of.iter().map(|row| row.flow.packets).sum();
+        let blank = std::iter::repeat_n(String::new(), before);
+        table.row(blank.chain([
+            "total".to_owned(),
+            verdict.name().to_owned(),
+            packets.to_string(),
+            short(sum(|flow| flow.packets_per_second)),
+            bits(sum(|flow| flow.bytes_per_second)),
+            String::new(),
+        ]));
     }
 }
