@@ -139,10 +139,10 @@ impl Held {
             ("POST", "/v1/lists/ban") => self.ban.extend(prefixes()),
             ("POST", "/v1/lists/allow") => self.allow.extend(prefixes()),
             ("DELETE", "/v1/lists/ban") => {
-                self.ban.retain(|listed| !prefixes().any(|prefix| prefix == *listed))
+                self.ban.retain(|listed| !prefixes().any(|prefix| prefix == *listed));
             }
             ("DELETE", "/v1/lists/allow") => {
-                self.allow.retain(|listed| !prefixes().any(|prefix| prefix == *listed))
+                self.allow.retain(|listed| !prefixes().any(|prefix| prefix == *listed));
             }
             ("PUT", "/v1/mode") => body["mode"].as_str().unwrap().clone_into(&mut self.mode),
             // Puts the configured mode back.
