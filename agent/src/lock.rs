@@ -3,7 +3,7 @@
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -49,14 +49,7 @@ impl AgentLock {
         if let Some(directory) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(io)?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io)?;
+        let mut file = open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -86,9 +79,38 @@ impl AgentLock {
     }
 }
 
+/// Opens the lock file, or makes it. Its directory may belong to the user whom the agent runs as: root, who takes the lock for
+/// `stopbank detach`, must not be led to write into another file.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(
+            |error| if error.raw_os_error() == Some(libc::ELOOP) { not_a_lock("a link") } else { error },
+        )?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(not_a_lock("no regular file"));
+    }
+    if metadata.nlink() != 1 {
+        return Err(not_a_lock("a file that has another name as well"));
+    }
+    Ok(file)
+}
+
+fn not_a_lock(is: &str) -> io::Error {
+    io::Error::other(format!("it is {is}, which no agent makes; see who made it, and remove it"))
+}
+
 /// Whether an agent holds the lock of a socket, and its process.
 pub fn holder(socket: &Path) -> Option<Option<u32>> {
-    let mut file = File::open(lock_path(socket)).ok()?;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(lock_path(socket)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(read_pid(&mut file)),
         Ok(()) | Err(TryLockError::Error(_)) => None,
@@ -133,6 +155,27 @@ mod tests {
         drop(lock);
         assert_eq!(holder(&socket), None);
         AgentLock::take(&socket, &pins).unwrap();
+    }
+
+    #[test]
+    fn nothing_but_a_lock_file_is_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let other = at("other");
+        std::fs::write(&other, "kept").unwrap();
+        let refused = |socket: &str| {
+            let error = AgentLock::take(&at(socket), &at("pins")).unwrap_err().to_string();
+            assert!(error.contains(&format!("{socket}.lock")) && error.contains("no agent makes"), "{error}");
+            assert_eq!(std::fs::read_to_string(&other).unwrap(), "kept");
+        };
+        std::os::unix::fs::symlink(&other, at("a.lock")).unwrap();
+        refused("a");
+        std::fs::hard_link(&other, at("b.lock")).unwrap();
+        refused("b");
+        rustix::fs::mknodat(rustix::fs::CWD, at("c.lock"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
+        refused("c");
+        assert_eq!(holder(&at("c")), None);
     }
 
     #[test]

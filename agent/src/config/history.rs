@@ -14,7 +14,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{directory::LARGEST, sources::Sources};
+use super::{
+    directory::LARGEST,
+    sources::{DropIn, Sources},
+};
 
 /// Its name below the state directory.
 const NAME: &str = "configuration";
@@ -132,6 +135,11 @@ impl History {
         written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 
+    /// Every configuration in it.
+    fn all(&self) -> impl Iterator<Item = &Sources> {
+        std::iter::once(&self.good).chain(&self.before).chain(&self.rejected)
+    }
+
     /// Forgets what is kept: for a disk that takes nothing new.
     ///
     /// # Errors
@@ -166,7 +174,14 @@ fn decode(bytes: &[u8]) -> Result<History, &'static str> {
     if format!("{:08x}\n", crc32fast::hash(said)).as_bytes() != sum {
         return Err("its checksum is wrong");
     }
-    serde_json::from_slice(&said[MAGIC.len()..]).map_err(|_| "it cannot be understood")
+    let history: History =
+        serde_json::from_slice(&said[MAGIC.len()..]).map_err(|_| "it cannot be understood")?;
+    // Files are written by these names.
+    if history.all().flat_map(|sources| &sources.drop_ins).all(DropIn::is_plain) {
+        Ok(history)
+    } else {
+        Err("it names a file that is not in conf.d")
+    }
 }
 
 /// Renames what is damaged.
@@ -183,7 +198,6 @@ fn set_aside(path: PathBuf, why: &'static str) -> HistoryError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::DropIn;
 
     fn history() -> History {
         let drop_ins = vec![DropIn { name: "a.toml".to_owned(), text: "# é\n".to_owned() }];
@@ -209,6 +223,25 @@ mod tests {
         History::forget(&state).unwrap();
         assert_eq!(History::load(&state).unwrap(), None);
         assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn no_name_leads_out_of_its_directory() {
+        for name in ["../a.toml", "/etc/a.toml", "b/a.toml", ".a.toml", "a", "a.toml\0", "", "..", ".toml"] {
+            let drop_in = DropIn { name: name.to_owned(), text: String::new() };
+            let bad = Sources { drop_ins: vec![drop_in], ..Sources::single("/etc/s/main.toml", "") };
+            for history in [
+                History { good: bad.clone(), ..history() },
+                History { before: Some(bad.clone()), ..history() },
+                History { rejected: Some(bad.clone()), ..history() },
+            ] {
+                assert_eq!(
+                    decode(&encode(&history).unwrap()),
+                    Err("it names a file that is not in conf.d"),
+                    "{name:?}"
+                );
+            }
+        }
     }
 
     #[test]

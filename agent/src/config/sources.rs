@@ -46,6 +46,13 @@ pub struct DropIn {
     pub text: String,
 }
 
+impl DropIn {
+    /// Whether the name is one that is read from `conf.d`: a file in it, and not elsewhere.
+    pub fn is_plain(&self) -> bool {
+        !self.name.starts_with('.') && self.name.ends_with(".toml") && !self.name.contains(['/', '\0'])
+    }
+}
+
 impl Sources {
     /// One file alone; `file` is what messages call it.
     pub fn single(file: impl Into<String>, text: impl Into<String>) -> Self {

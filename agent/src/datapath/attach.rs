@@ -118,11 +118,10 @@ impl Datapath {
 ///
 /// # Errors
 ///
-/// [`DatapathError`] when a pin cannot be removed.
+/// [`DatapathError`] when a pin cannot be removed, or what is there is not in a BPF filesystem.
 pub fn detach_all(pins: &Path) -> Result<Vec<String>, DatapathError> {
+    let all = Pins::to_remove(pins)?;
     let interfaces = protected(pins)?;
-    let mut all = Pins::all(pins)?;
-    all.extend(Pins::waste(pins)?);
     for directory in all {
         flows::detach_every_egress(&directory)?;
         directory.remove_all()?;

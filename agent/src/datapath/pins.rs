@@ -80,11 +80,23 @@ impl Pins {
             .mode(0o700)
             .create(&self.directory)
             .map_err(|error| DatapathError::pin("make", &self.directory, error))?;
-        if !is_bpf_filesystem(&self.directory) {
-            let error = io::Error::other("it is not in a BPF filesystem; pin_dir belongs below /sys/fs/bpf");
-            return Err(DatapathError::pin("pin below", &self.directory, error));
+        in_bpf_filesystem("pin below", &self.directory)
+    }
+
+    /// Those of every version, and what upgrades have left: all that ends with protection.
+    ///
+    /// Names in them are to be removed, which must be no other's files: refuses where one is not in a BPF filesystem.
+    pub(super) fn to_remove(root: &Path) -> Result<Vec<Self>, DatapathError> {
+        if !root.exists() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let mut all = Self::all(root)?;
+        all.extend(Self::waste(root)?);
+        let directories = all.iter().map(Self::directory).chain([root]);
+        directories
+            .into_iter()
+            .try_for_each(|directory| in_bpf_filesystem("remove pins below", directory))?;
+        Ok(all)
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -165,6 +177,14 @@ fn stays(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| REASONS.contains(&code))
 }
 
+fn in_bpf_filesystem(what: &'static str, directory: &Path) -> Result<(), DatapathError> {
+    if is_bpf_filesystem(directory) {
+        return Ok(());
+    }
+    let error = io::Error::other("it is not in a BPF filesystem; pin_dir belongs below /sys/fs/bpf");
+    Err(DatapathError::pin(what, directory, error))
+}
+
 /// Whether the path is in a BPF filesystem.
 pub fn is_bpf_filesystem(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|filesystem| filesystem.f_type == BPF_FS_MAGIC)
@@ -197,4 +217,28 @@ fn mount_bpffs() -> Result<(), DatapathError> {
         return Ok(());
     }
     Err(DatapathError::pin("mount the BPF filesystem at", DEFAULT_BPFFS, io::Error::last_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::detach_all;
+
+    #[test]
+    fn files_that_are_no_pins_are_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let refused = || {
+            let refused = detach_all(root).unwrap_err().to_string();
+            assert!(refused.contains("it is not in a BPF filesystem"), "{refused}");
+        };
+        refused();
+        for version in [stopbank_common::ABI_VERSION, 0] {
+            let file = root.join(format!("v{version}/link_eth0"));
+            std::fs::create_dir(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, "kept").unwrap();
+            refused();
+            assert!(file.exists());
+        }
+        assert!(detach_all(&root.join("gone")).unwrap().is_empty());
+    }
 }

@@ -25,6 +25,8 @@ use crate::{
 
 /// The interface that somebody else's program is on, and where others have pinned.
 const OTHER: &str = "other0";
+/// An interface that is made later.
+const LATER: &str = "later0";
 const OTHERS: [&str; 2] = ["/sys/fs/bpf/others", "/sys/fs/bpf/others/map"];
 const PINS: &str = "/sys/fs/bpf/stopbank";
 /// How long what systemd does by itself may take on a machine that others keep busy.
@@ -175,7 +177,8 @@ impl Host<'_> {
         // As it comes, the configuration names no interface: that is told, and not tried again and again.
         assert!(self.fails(&["systemctl", "start", "stopbank"]));
         assert_eq!((self.unit("ExecMainStatus"), self.unit("NRestarts")), ("78".into(), "0".into()));
-        assert!(!self.container.path(PINS).join("v1").exists() || !has_program(self.topology, INTERFACE));
+        assert!(!self.container.path(PINS).join("v1").exists());
+        assert!(!has_program(self.topology, INTERFACE));
     }
 
     fn start(&self) {
@@ -286,6 +289,7 @@ impl Host<'_> {
         });
         self.configure(&configuration(""));
         attack.during("start again", || drop(self.succeed(&["systemctl", "start", "stopbank"])));
+        attack.during("an interface that is yet to come", || self.waits());
         attack.during("stop", || {
             self.succeed(&["systemctl", "stop", "stopbank"]);
             assert_eq!(self.unit("Result"), "success");
@@ -293,6 +297,21 @@ impl Host<'_> {
         });
         attack.during("start after a stop", || drop(self.succeed(&["systemctl", "start", "stopbank"])));
         self.banned();
+    }
+
+    /// An agent that cannot start is started again and again: more often than systemd's usual limit of five times in ten seconds.
+    fn waits(&self) {
+        let more = format!("[[interface]]\nname = \"{LATER}\"\nattach = \"generic\"\n");
+        self.configure(&format!("{}{more}", configuration("")));
+        assert!(self.fails(&["systemctl", "restart", "stopbank"]));
+        wait_until("eight more attempts", || self.unit("NRestarts").parse::<u32>().unwrap() >= 8);
+        assert_ne!(self.unit("ActiveState"), "failed");
+        self.topology.server.ip(&[&format!("link add {LATER} type dummy")]).unwrap();
+        wait_until("an agent runs", || self.unit("ActiveState") == "active");
+        assert!(has_program(self.topology, LATER));
+        self.configure(&configuration(""));
+        self.succeed(&["systemctl", "restart", "stopbank"]);
+        self.succeed(&["stopbank", "detach", LATER]);
     }
 
     fn upgrade(&self, attack: &Attack<'_>) {
@@ -328,10 +347,13 @@ impl Host<'_> {
         assert!(
             self.fails(&["getent", "passwd", "stopbank"]) && self.fails(&["getent", "group", "stopbank"])
         );
-        let find = ["find", "/", "-xdev", "-path", "/proc", "-prune", "-o", "-name", "*stopbank*", "-print"];
-        let left = self.succeed(&find);
-        // The test's own: a drop-in, which no package has put there.
-        let left: Vec<&str> = left.lines().filter(|path| !path.starts_with("/run/systemd/")).collect();
+        let find = ["find", "/", "/run", "/var", "/tmp", "/dev/shm", "/sys/fs/bpf", "-xdev"];
+        let left = self.succeed(&[&find[..], &["-name", "*stopbank*", "-print"]].concat());
+        // The test's own: a drop-in, which no package has put there; and how the container is named.
+        let left: Vec<&str> = left
+            .lines()
+            .filter(|path| !path.starts_with("/run/systemd/") && !path.contains("stopbank-test-"))
+            .collect();
         assert!(left.is_empty(), "left by a purge: {left:?}");
         // It fails where it finds none.
         let units =
