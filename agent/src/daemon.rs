@@ -1,6 +1,11 @@
 //! `stopbank run`: from the configuration to a running agent, and to its end.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::thread::{CapabilitySet, capabilities};
 use tokio::{
@@ -12,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, Config, History},
+    config::{self, Config, History, Sources},
     control::{Control as _, configuration::ChangeRequest, server},
     datapath::Datapath,
     engine::{self, Engine, Origin, Start},
@@ -77,28 +82,37 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
     outcome
 }
 
-/// The configuration, checked as a whole.
+/// The configuration, checked as a whole; the one before a trial, where the files are of no use.
 fn configure(options: &RunOptions) -> Result<Start, Failure> {
     let (file, named) = match &options.config {
         Some(file) => (file.clone(), true),
         None => (PathBuf::from(config::DEFAULT_PATH), false),
     };
-    // Where no file was named and none is in the usual place, what is built in holds; it names no interface, though.
-    let sources = if named { config::read_sources(&file)? } else { config::read_sources_if_any(&file)? };
-    let mut config = config::parse_sources(&sources)?;
-    if config.interfaces.is_empty() {
-        return Err(no_interface(&file, &sources.text));
-    }
+    let origin = Origin { file, socket: options.socket.clone() };
+    let kernel_log = options.kernel_log;
+    let (sources, mut config) = match read(&origin.file, named) {
+        Ok(read) => read,
+        Err(failure) => return engine::without_files(origin, kernel_log, failure),
+    };
     if let Some(socket) = &options.socket {
         config.agent.socket.clone_from(socket);
     }
-    let origin = Origin { file, socket: options.socket.clone() };
     let history = History::default();
-    let kernel_log = options.kernel_log;
-    Ok(Start { config, sources, history, protected: None, origin, metrics: None, kernel_log })
+    let (protected, metrics, unusable) = (None, None, None);
+    Ok(Start { config, sources, history, protected, origin, metrics, kernel_log, unusable })
 }
 
-fn no_interface(file: &std::path::Path, text: &str) -> Failure {
+fn read(file: &Path, named: bool) -> Result<(Sources, Config), Failure> {
+    // Where no file was named and none is in the usual place, what is built in holds; it names no interface, though.
+    let sources = if named { config::read_sources(file)? } else { config::read_sources_if_any(file)? };
+    let config = config::parse_sources(&sources)?;
+    if config.interfaces.is_empty() {
+        return Err(no_interface(file, &sources.text));
+    }
+    Ok((sources, config))
+}
+
+fn no_interface(file: &Path, text: &str) -> Failure {
     let file = file.display();
     let message = if text.is_empty() {
         format!(
@@ -147,7 +161,7 @@ fn explain_lock(error: &LockError) -> Failure {
     }
 }
 
-fn bind_failure(socket: &std::path::Path, error: &io::Error) -> Failure {
+fn bind_failure(socket: &Path, error: &io::Error) -> Failure {
     let code = if error.kind() == io::ErrorKind::PermissionDenied { Code::Permission } else { Code::Failed };
     Failure::new(code, format!("cannot listen on {}: {error}", socket.display()))
 }
@@ -318,11 +332,11 @@ pub(crate) fn kernel_log(datapath: &mut Datapath) {
 /// # Errors
 ///
 /// [`Failure`] when a file was named or is in the usual place, and cannot be used.
-pub fn configuration_at(file: Option<&std::path::Path>) -> Result<Config, Failure> {
+pub fn configuration_at(file: Option<&Path>) -> Result<Config, Failure> {
     match file {
         Some(file) => Ok(config::load(file)?),
         None => {
-            let usual = config::read_sources_if_any(std::path::Path::new(config::DEFAULT_PATH))?;
+            let usual = config::read_sources_if_any(Path::new(config::DEFAULT_PATH))?;
             Ok(config::parse_sources(&usual)?)
         }
     }

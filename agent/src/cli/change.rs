@@ -17,7 +17,7 @@ use super::{
     wait,
 };
 use crate::{
-    config::{self, LARGEST, Sources},
+    config::{self, LARGEST},
     control::{
         Why,
         api::ConfigReport,
@@ -186,27 +186,45 @@ impl Rollback {
     }
 }
 
-/// Confirms what is on trial. An agent that may not write its own files is helped by whoever may.
+/// Confirms what is on trial. An agent that may not write its own file is helped by whoever may.
 async fn confirm(client: &Client) -> Result<Confirmed, Failure> {
     let ask = async || client.send(Method::POST, "/v1/config/confirm", &ChangeRequest::default()).await;
     let refused = match ask().await {
         Err(ClientError::Refused(refused)) if refused.why == Why::Failed => refused,
         outcome => return Ok(outcome?),
     };
-    let ConfigReport { file, text, drop_ins, .. } = client.get("/v1/config").await?;
-    let sources = Sources { file, text, drop_ins, shown: None };
-    let path = Path::new(&sources.file);
-    if !path.is_absolute() {
+    let report: ConfigReport = client.get("/v1/config").await?;
+    let file = Path::new(config::DEFAULT_PATH);
+    let Some(before) = replaceable(file, &report) else { return Err(refused.into()) };
+    if config::install_text(file, &report.text, "replaced").is_err() {
         return Err(refused.into());
     }
-    match config::install(path, &sources, "replaced") {
-        Ok(written) => {
-            let mut confirmed: Confirmed = ask().await?;
-            confirmed.written.extend(written.iter().map(|path| path.display().to_string()));
+    match ask().await {
+        Ok(confirmed) => {
+            let mut confirmed: Confirmed = confirmed;
+            confirmed.written.push(file.display().to_string());
             Ok(confirmed)
         }
-        Err(_) => Err(refused.into()),
+        Err(error) => {
+            // It may have been taken back meanwhile, and is not to come back with the next start.
+            if let Err(error) = config::install_text(file, &before, "replaced") {
+                tracing::error!("the file says what was not confirmed: {error}");
+            }
+            Err(error.into())
+        }
     }
+}
+
+/// What the file says that is to say what is on trial. The agent has fewer privileges than whoever runs this, who must not
+/// be led to write anything else: the text of the one file that there is in the usual place, and no link.
+fn replaceable(file: &Path, report: &ConfigReport) -> Option<String> {
+    let metadata = std::fs::symlink_metadata(file).ok()?;
+    let on_disk = config::read_sources(file).ok()?;
+    let fits = report.pending.is_some()
+        && Path::new(&report.file) == file
+        && metadata.is_file()
+        && on_disk.drop_ins == report.drop_ins;
+    fits.then_some(on_disk.text)
 }
 
 /// What messages call it.
@@ -255,4 +273,46 @@ fn changes(changes: &[Change]) -> String {
 
 fn written(files: &[String]) -> String {
     if files.is_empty() { String::new() } else { format!("; written: {}", files.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::DropIn, control::configuration::Pending};
+
+    #[test]
+    fn an_agent_is_helped_to_its_own_file_and_to_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let file = at("stopbank.toml");
+        std::fs::write(&file, "# before").unwrap();
+        std::fs::create_dir(at("conf.d")).unwrap();
+        std::fs::write(at("conf.d/a.toml"), "# a").unwrap();
+        let drop_in = |name: &str| DropIn { name: name.to_owned(), text: "# a".to_owned() };
+        let good = ConfigReport {
+            file: file.display().to_string(),
+            text: "# after".to_owned(),
+            drop_ins: vec![drop_in("a.toml")],
+            pending: Some(Pending::default()),
+            effective: String::new(),
+        };
+        assert_eq!(replaceable(&file, &good).as_deref(), Some("# before"));
+        let others = [
+            ConfigReport { file: "/etc/cron.d/x".to_owned(), ..good.clone() },
+            ConfigReport { pending: None, ..good.clone() },
+            ConfigReport { drop_ins: Vec::new(), ..good.clone() },
+            ConfigReport { drop_ins: vec![drop_in("a.toml"), drop_in("../../x.toml")], ..good.clone() },
+        ];
+        for other in others {
+            assert_eq!(replaceable(&file, &other), None, "{other:?}");
+        }
+        let link = at("link.toml");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let linked = ConfigReport { file: link.display().to_string(), ..good };
+        assert_eq!(replaceable(&link, &linked), None);
+        // One that is put there after that was looked at is replaced itself.
+        config::install_text(&link, "# new", "replaced").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "# before");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_file());
+    }
 }

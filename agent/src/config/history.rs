@@ -23,7 +23,7 @@ use super::{
 const NAME: &str = "configuration";
 /// The first line, with the version of all that follows.
 const MAGIC: &str = "stopbank configuration 1\n";
-/// Largest file that is read: four configurations, each character escaped.
+/// Largest file that is read: as many configurations, each character escaped.
 const LARGEST_FILE: u64 = 4 * 6 * LARGEST + (1 << 16);
 
 /// The configurations that an agent has had.
@@ -51,6 +51,9 @@ pub struct Trial {
     pub until: u64,
     /// Interfaces that were protected before it.
     pub protected: Vec<String>,
+    /// What it says: files that say something else by then are not replaced.
+    #[serde(default)]
+    pub tried: Sources,
 }
 
 /// Why there is a history that is not used.
@@ -137,7 +140,8 @@ impl History {
 
     /// Every configuration in it.
     fn all(&self) -> impl Iterator<Item = &Sources> {
-        std::iter::once(&self.good).chain(&self.before).chain(&self.rejected)
+        let tried = self.trial.as_ref().map(|trial| &trial.tried);
+        std::iter::once(&self.good).chain(&self.before).chain(tried).chain(&self.rejected)
     }
 
     /// Forgets what is kept: for a disk that takes nothing new.
@@ -205,7 +209,11 @@ mod tests {
             file: "/etc/s/main.toml".into(),
             good: Sources { drop_ins, ..Sources::single("/etc/s/main.toml", "mode = \"observe\"\n") },
             before: Some(Sources::single("/etc/s/main.toml", "")),
-            trial: Some(Trial { until: 9, protected: vec!["eth0".to_owned()] }),
+            trial: Some(Trial {
+                until: 9,
+                protected: vec!["eth0".to_owned()],
+                tried: Sources::single("/etc/s/main.toml", "# tried\n"),
+            }),
             rejected: None,
         }
     }

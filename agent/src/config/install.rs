@@ -24,31 +24,99 @@ const MODE: u32 = 0o644;
 ///
 /// # Errors
 ///
-/// What the system says, with the file. Files that were replaced before that stay so.
+/// What the system says, with the file; or something is in `conf.d` that cannot be read, so that an agent that starts would
+/// not find what is wanted. Files say what they said before then.
 pub fn install(file: &Path, wanted: &Sources, suffix: &str) -> io::Result<Vec<PathBuf>> {
     let mut changed = Vec::new();
+    let outcome = change(file, wanted, suffix, &mut changed).and_then(|()| look(file, wanted));
+    match outcome {
+        Ok(()) => Ok(changed.into_iter().map(|changed| changed.path).collect()),
+        Err(error) => Err(put_back(&changed, error)),
+    }
+}
+
+fn change(file: &Path, wanted: &Sources, suffix: &str, changed: &mut Vec<Changed>) -> io::Result<()> {
     let directory = file.with_file_name(DROP_INS);
     // What cannot be read as a configuration is replaced as well.
     let present = read_sources_if_any(file).ok();
     let missing = wanted.text.is_empty() && !file.exists();
     if !missing && present.as_ref().is_none_or(|present| present.text != wanted.text) {
-        changed.push(replace(file, &wanted.text, suffix)?);
+        replace(file, &wanted.text, suffix, changed)?;
     }
     for drop_in in &wanted.drop_ins {
         let same = present.as_ref().is_some_and(|present| present.drop_ins.contains(drop_in));
         if !same {
             fs::create_dir_all(&directory).map_err(|error| named(&directory, &error))?;
-            changed.push(replace(&directory.join(&drop_in.name), &drop_in.text, suffix)?);
+            replace(&directory.join(&drop_in.name), &drop_in.text, suffix, changed)?;
         }
     }
     let unwanted = |name: &str| !wanted.drop_ins.iter().any(|drop_in| drop_in.name == name);
     for drop_in in present.iter().flat_map(|present| &present.drop_ins).filter(|one| unwanted(&one.name)) {
         let path = directory.join(&drop_in.name);
+        let before = Changed::of(path.clone())?;
         fs::rename(&path, beside(&path, suffix)).map_err(|error| named(&path, &error))?;
+        changed.push(before);
         synchronise(&directory)?;
-        changed.push(path);
     }
-    Ok(changed)
+    Ok(())
+}
+
+/// A file that was changed, and what it was before.
+struct Changed {
+    path: PathBuf,
+    before: Option<(Vec<u8>, fs::Metadata)>,
+}
+
+impl Changed {
+    /// To be called before it is.
+    fn of(path: PathBuf) -> io::Result<Self> {
+        let before = match fs::metadata(&path) {
+            Ok(metadata) => Some((fs::read(&path).map_err(|error| named(&path, &error))?, metadata)),
+            Err(_) => None,
+        };
+        Ok(Self { path, before })
+    }
+
+    fn put_back(&self) -> io::Result<()> {
+        match &self.before {
+            Some((said, metadata)) => write(&self.path, said, Some(metadata)),
+            None => fs::remove_file(&self.path).map_err(|error| named(&self.path, &error)),
+        }
+    }
+}
+
+/// What an agent that starts would find.
+fn look(file: &Path, wanted: &Sources) -> io::Result<()> {
+    let said = read_sources_if_any(file)
+        .map_err(|error| io::Error::other(format!("{error}; `stopbank config check` shows it")))?;
+    if said.same_texts(wanted) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} was changed by somebody else meanwhile", file.display())))
+}
+
+fn put_back(changed: &[Changed], error: io::Error) -> io::Error {
+    let failures: Vec<String> =
+        changed.iter().rev().filter_map(|changed| changed.put_back().err()).map(|e| e.to_string()).collect();
+    if failures.is_empty() {
+        return error;
+    }
+    io::Error::new(error.kind(), format!("{error}; and what was written stays: {}", failures.join("; ")))
+}
+
+/// Makes the file alone say `text`, and keeps what it said with the suffix. No link is followed: one in the place of the file is
+/// replaced itself, so that whoever may write to the directory does not lead this process elsewhere.
+///
+/// # Errors
+///
+/// What the system says, with the file.
+pub fn install_text(file: &Path, text: &str, suffix: &str) -> io::Result<()> {
+    let before = Changed::of(file.to_owned())?;
+    let metadata = before.before.as_ref().map(|(_, metadata)| metadata);
+    if let Some((said, _)) = &before.before {
+        write(&beside(file, suffix), said, metadata)?;
+    }
+    write(file, text.as_bytes(), metadata)
 }
 
 /// Keeps a text as `FILE.SUFFIX`.
@@ -62,16 +130,18 @@ pub fn keep(file: &Path, text: &str, suffix: &str) -> io::Result<()> {
 }
 
 /// Replaces a file; where it is a link, what that points to.
-fn replace(file: &Path, text: &str, suffix: &str) -> io::Result<PathBuf> {
+fn replace(file: &Path, text: &str, suffix: &str, changed: &mut Vec<Changed>) -> io::Result<()> {
     let path = followed(file);
-    let before = fs::metadata(&path).ok();
-    if before.is_some() {
+    let before = Changed::of(path)?;
+    let path = &before.path;
+    let metadata = before.before.as_ref().map(|(_, metadata)| metadata);
+    if let Some((said, _)) = &before.before {
         // A copy, not a rename: there is no moment without the file.
-        let said = fs::read(&path).map_err(|error| named(&path, &error))?;
-        write(&beside(&path, suffix), &said, before.as_ref())?;
+        write(&beside(path, suffix), said, metadata)?;
     }
-    write(&path, text.as_bytes(), before.as_ref())?;
-    Ok(path)
+    write(path, text.as_bytes(), metadata)?;
+    changed.push(before);
+    Ok(())
 }
 
 /// Writes a file as a whole, with mode and owner of the one before, as far as this process may.
@@ -179,6 +249,41 @@ mod tests {
             (read(real), read(directory.path().join("real.last-good"))),
             ("# two".into(), "# good".into())
         );
+    }
+
+    #[test]
+    fn where_one_file_fails_all_say_what_they_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("main.toml");
+        let at = |name: &str| directory.path().join(name);
+        let first = sources(&file, "# one", &[("a.toml", "# a"), ("c.toml", "# c")]);
+        install(&file, &first, "replaced").unwrap();
+        // What is kept of it has nowhere to go.
+        fs::create_dir_all(at("conf.d/c.toml.replaced/full")).unwrap();
+        let second = sources(&file, "# two", &[("a.toml", "# A"), ("b.toml", "# b"), ("c.toml", "# C")]);
+        let error = install(&file, &second, "replaced").unwrap_err().to_string();
+        assert!(error.contains("c.toml.replaced"), "{error}");
+        assert_eq!(read_sources(&file).unwrap(), first);
+        // The same where it is to go.
+        let error = install(&file, &sources(&file, "# two", &[]), "replaced").unwrap_err().to_string();
+        assert!(error.contains("c.toml"), "{error}");
+        assert_eq!(read_sources(&file).unwrap(), first);
+    }
+
+    #[test]
+    fn what_an_agent_would_not_find_is_no_success() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("main.toml");
+        let first = sources(&file, "# one", &[("a.toml", "# a")]);
+        install(&file, &first, "replaced").unwrap();
+        let link = directory.path().join("conf.d/x.toml");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let second = sources(&file, "# two", &[("a.toml", "# a")]);
+        let error = install(&file, &second, "replaced").unwrap_err().to_string();
+        assert!(error.contains("x.toml") && error.contains("config check"), "{error}");
+        assert_eq!(read(file.clone()), "# one");
+        fs::remove_file(&link).unwrap();
+        install(&file, &second, "replaced").unwrap();
     }
 
     #[test]

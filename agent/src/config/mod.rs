@@ -40,7 +40,7 @@ pub use diff::{Difference, diff};
 pub use directory::{LARGEST, read_sources, read_sources_if_any, read_text, with_text};
 pub use error::{ConfigError, Diagnostic, Invalid, Located};
 pub use history::{History, HistoryError, Trial};
-pub use install::{install, keep};
+pub use install::{install, install_text, keep};
 pub use model::{
     Agent, Attach, Claim, Class, Config, ConfiguredLists, CookieMode, Flows, Fragments, Interface, LimitSet,
     ListAction, ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, SignatureRule, Source,

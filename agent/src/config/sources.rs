@@ -4,7 +4,10 @@
 //! tables add up, and a key that two files set is an error. Spans of all of them count through one line of bytes, so that
 //! whatever is found wrong later points into the right file.
 
-use std::{ops::Range, path::Path};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use toml::{
@@ -57,6 +60,17 @@ impl Sources {
     /// One file alone; `file` is what messages call it.
     pub fn single(file: impl Into<String>, text: impl Into<String>) -> Self {
         Self { file: file.into(), text: text.into(), ..Self::default() }
+    }
+
+    /// The state directory, if it stands in what can be read of them, whatever errors there are.
+    pub fn state_directory(&self) -> Option<PathBuf> {
+        let of = |index: usize| {
+            let (document, _) = DeTable::parse_recoverable(self.text_of(index));
+            let DeValue::Table(agent) = document.get_ref().get("agent")?.get_ref() else { return None };
+            let DeValue::String(path) = agent.get("state_dir")?.get_ref() else { return None };
+            Some(PathBuf::from(path.as_ref())).filter(|path| path.is_absolute())
+        };
+        (0..self.count()).find_map(of)
     }
 
     /// How many files there are.

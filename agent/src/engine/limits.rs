@@ -84,7 +84,7 @@ impl State {
     }
 
     /// Puts classes in the place of those of the same name, as one policy: all or none of them.
-    fn put_classes(&mut self, classes: Vec<Class>) -> Result<(), Refused> {
+    pub(super) fn put_classes(&mut self, classes: Vec<Class>) -> Result<(), Refused> {
         let mut config = self.config.clone();
         let mut configured = self.configured.clone();
         for new in classes {

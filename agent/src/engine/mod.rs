@@ -15,6 +15,7 @@ mod measure;
 mod proofs;
 mod reload;
 mod report;
+mod resume;
 mod signatures;
 mod start;
 mod trial;
@@ -43,8 +44,8 @@ use crate::{
 use stopbank_common::policy::Policy;
 
 pub use measure::{Measured, MeasuredFile, MeasuredInterface};
+pub use resume::{resume, without_files};
 pub use start::Start;
-pub use trial::resume;
 
 /// A running agent.
 pub struct Engine {

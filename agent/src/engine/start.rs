@@ -42,6 +42,8 @@ pub struct Start {
     pub metrics: Option<std::net::SocketAddr>,
     /// How much the program itself logs: 0 nothing … 5 everything.
     pub kernel_log: u8,
+    /// What is wrong with its files, where `config` is not theirs.
+    pub unusable: Option<Failure>,
 }
 
 impl Engine {
@@ -55,7 +57,7 @@ impl Engine {
     /// [`Failure`]. Interfaces that this start attached are not attached any more then; those that an earlier agent
     /// protected still are.
     pub fn start(start: Start) -> Result<(Self, EventReader), Failure> {
-        let Start { config, sources, history, protected: before, origin, metrics, kernel_log } = start;
+        let Start { config, sources, history, protected: before, origin, metrics, kernel_log, .. } = start;
         let found = resolve(&config.interfaces)?;
         let options = Options {
             source_lines: config.source.lines,

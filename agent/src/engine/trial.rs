@@ -5,18 +5,19 @@
 //! back, and always say what is in force then.
 
 use std::{
+    ffi::CString,
     path::PathBuf,
     sync::{Arc, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
-    Engine, Start, State,
+    Engine, State,
     reload::{Candidate, keep_what_needs_a_restart, refuse},
     report::time,
 };
 use crate::{
-    config::{self, Config, History, Mode, Sources, Trial},
+    config::{self, Class, Config, History, Interface, Mode, Sources, Trial},
     control::{
         Refused, Why,
         api::DetachRequest,
@@ -25,7 +26,7 @@ use crate::{
             RolledBack,
         },
     },
-    failure::Failure,
+    datapath::interface_index,
 };
 
 /// Where nothing is said.
@@ -36,7 +37,7 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 const RETRY: Duration = Duration::from_secs(5);
 /// What files said before a trial was confirmed, and before one was taken back.
 const REPLACED: &str = "replaced";
-const ROLLED_BACK: &str = "rolled-back";
+pub(super) const ROLLED_BACK: &str = "rolled-back";
 /// What was in force before a trial was confirmed.
 const LAST_GOOD: &str = "last-good";
 
@@ -46,6 +47,8 @@ pub(super) struct OnTrial {
     until: SystemTime,
     /// The mode in force before it.
     mode: Mode,
+    /// Classes whose limits an operator had changed before it.
+    limits: Vec<Class>,
 }
 
 impl Engine {
@@ -56,16 +59,20 @@ impl Engine {
         self.refuse_during_trial()?;
         let candidate = self.prepare(self.sources(request.text.as_ref(), request.name.clone())?)?;
         self.refuse_lockout(request.session(), &candidate)?;
-        let (before, history, protected, mode) = {
+        let (before, history, protected, mode, limits) = {
             let state = self.lock();
             let protected = state.interfaces.iter().map(|interface| interface.name.clone()).collect();
-            (state.config.clone(), state.history.clone(), protected, state.mode)
+            let changed = state.configured.keys().filter_map(|name| state.config.class(name).cloned());
+            (state.config.clone(), state.history.clone(), protected, state.mode, changed.collect())
         };
         refuse_other_places(&candidate.config, &before)?;
         let changes = changes(&Config { mode, ..before.clone() }, &candidate.config);
         let until = SystemTime::now() + time;
         let seconds = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let trial = History { trial: Some(Trial { until: seconds, protected }), ..history.clone() };
+        let trial = History {
+            trial: Some(Trial { until: seconds, protected, tried: candidate.sources.clone() }),
+            ..history.clone()
+        };
         let directory = &before.agent.state_dir;
         // First that it is to be taken back, then what: whatever happens in between, the next agent finds the way back.
         trial.save(directory).map_err(|error| {
@@ -85,7 +92,7 @@ impl Engine {
             }
         };
         state.history = trial;
-        state.trial = Some(OnTrial { deadline: Instant::now() + time, until, mode });
+        state.trial = Some(OnTrial { deadline: Instant::now() + time, until, mode, limits });
         let pending = state.pending().unwrap_or_default();
         drop(state);
         self.expiry.notify_one();
@@ -110,21 +117,22 @@ impl Engine {
         };
         let file = &self.origin.file;
         let mut confirmed = Confirmed::default();
-        if let Err(error) = config::keep(file, &history.good.text, LAST_GOOD) {
-            confirmed.notes.push(format!("what was in force before is not kept beside the file: {error}"));
-        }
         let written = config::install(file, &sources, REPLACED).map_err(|error| {
             Refused::new(Why::Failed, format!("it stays on trial: the file cannot be written: {error}")).hint(
                 "let the agent write there, or write the file yourself (`stopbank config show`) and confirm again",
             )
         })?;
         confirmed.written = shown(&written);
+        if let Err(error) = config::keep(file, &history.good.text, LAST_GOOD) {
+            confirmed.notes.push(format!("what was in force before is not kept beside the file: {error}"));
+        }
         let history =
             History { good: sources, before: Some(history.good), trial: None, rejected: None, ..history };
         confirmed.notes.extend(keep(&history, &directory));
         let mut state = self.lock();
         state.history = history;
         state.trial = None;
+        state.reload_error = None;
         drop(state);
         self.trials.notify_one();
         tracing::info!("the configuration on trial is confirmed");
@@ -185,13 +193,20 @@ impl Engine {
     }
 
     /// Puts an earlier configuration in force, and makes the files say it.
-    fn go_back(&self, candidate: Candidate, why: &str) -> Result<RolledBack, Refused> {
+    fn go_back(&self, mut candidate: Candidate, why: &str) -> Result<RolledBack, Refused> {
         let wanted = candidate.sources.clone();
+        let gone = leave_out_absent(&mut candidate.config);
         let mut state = self.lock();
         let mode = state.trial.as_ref().map(|trial| trial.mode);
         let reloaded = self.reload_into(&mut state, candidate, mode)?;
         state.reload_error = None;
-        let was_trial = state.trial.take().is_some();
+        let trial = state.trial.take();
+        let was_trial = trial.is_some();
+        if let Some(OnTrial { limits, .. }) = trial.filter(|trial| !trial.limits.is_empty())
+            && let Err(refused) = state.put_classes(limits)
+        {
+            tracing::error!("limits are the configuration's again: {}", refused.body.error);
+        }
         state.rollbacks += 1;
         let (mut history, directory) = (state.history.clone(), state.config.agent.state_dir.clone());
         drop(state);
@@ -199,12 +214,15 @@ impl Engine {
         self.trials.notify_one();
         tracing::warn!("the configuration was taken back {why}; the one before is in force");
         let mut answer = RolledBack { notes: reloaded.notes, ..RolledBack::default() };
+        answer.notes.extend(gone);
+        let mut tried = None;
         if let Some(trial) = history.trial.take() {
             for name in self.detach_others(&trial.protected) {
                 answer.notes.retain(|note| !note.contains(&format!("`stopbank detach {name}`")));
             }
+            tried = Some(trial.tried);
         }
-        let (written, rejected) = self.write_back(&wanted, &mut answer.notes);
+        let (written, rejected) = self.write_back(&wanted, tried.as_ref(), &mut answer.notes);
         answer.written = written;
         let before = history.before.filter(|_| was_trial);
         let history = History { good: wanted, before, trial: None, rejected, ..history };
@@ -213,8 +231,26 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Makes the files say what is in force again; gives what they say where they cannot be written.
-    fn write_back(&self, wanted: &Sources, notes: &mut Vec<String>) -> (Vec<String>, Option<Sources>) {
+    /// Makes the files say what is in force again; gives what they say where they cannot be written. After a trial, what was not
+    /// tried is left alone: somebody has edited it since.
+    fn write_back(
+        &self,
+        wanted: &Sources,
+        tried: Option<&Sources>,
+        notes: &mut Vec<String>,
+    ) -> (Vec<String>, Option<Sources>) {
+        if let Some(tried) = tried {
+            let on_disk = config::read_sources_if_any(&self.origin.file).ok();
+            if on_disk.as_ref().is_none_or(|on_disk| !on_disk.same_texts(tried)) {
+                if on_disk.is_none_or(|on_disk| !on_disk.same_texts(wanted)) {
+                    notes.push(
+                        "the file says what was neither in force before nor on trial, and was left as it is; `stopbank config diff` shows what it would change"
+                            .to_owned(),
+                    );
+                }
+                return (Vec::new(), None);
+            }
+        }
         match config::install(&self.origin.file, wanted, ROLLED_BACK) {
             Ok(written) => (shown(&written), None),
             Err(error) => {
@@ -315,64 +351,24 @@ impl State {
     }
 }
 
-/// What an agent is to start with, going by what an earlier one has kept: where a configuration was on trial, the one before it.
-/// To be called with the lock held that says that no other agent runs.
-///
-/// # Errors
-///
-/// [`Failure`], never: what cannot be read is named in the log, and the files' configuration is used.
-pub fn resume(mut start: Start) -> Result<Start, Failure> {
-    let file = std::path::absolute(&start.origin.file).unwrap_or_else(|_| start.origin.file.clone());
-    let kept = History::load(&start.config.agent.state_dir).unwrap_or_else(|error| {
-        tracing::warn!("what earlier agents had in force is not known: {error}");
-        None
-    });
-    let fresh = || History { file: file.clone(), good: start.sources.clone(), ..History::default() };
-    let mut history = kept.filter(|history| history.file == file).unwrap_or_else(fresh);
-    let rejected = history.rejected.as_ref().is_some_and(|rejected| rejected.same_texts(&start.sources));
-    if history.trial.is_some() || rejected {
-        go_back_at_start(&mut start, &mut history);
-    }
-    if !history.good.same_texts(&start.sources) {
-        history.before = Some(std::mem::replace(&mut history.good, start.sources.clone()));
-        history.rejected = None;
-    }
-    start.history = history;
-    Ok(start)
-}
-
-fn go_back_at_start(start: &mut Start, history: &mut History) {
-    let trial = history.trial.take();
-    let mut config = match config::parse_sources(&history.good) {
-        Ok(config) => config,
-        Err(error) => {
-            return tracing::error!("the configuration before the one on trial is of no use: {error}");
-        }
+/// Leaves out interfaces that have gone, and says so: they are no reason to stay with what is to be taken back.
+pub(super) fn leave_out_absent(config: &mut Config) -> Vec<String> {
+    let there = |interface: &Interface| {
+        CString::new(interface.name.as_str()).is_ok_and(|name| interface_index(&name).is_some())
     };
-    if trial.is_some() {
-        tracing::warn!(
-            "the configuration on trial was not confirmed before the agent ended; the one before is in force"
-        );
-    } else {
-        tracing::warn!(
-            "the file says what was taken back; what was in force then is in force (`stopbank reload` takes the file all the same)"
-        );
+    // Without any, nothing would be in force.
+    if !config.interfaces.iter().any(there) {
+        return Vec::new();
     }
-    if !history.good.same_texts(&start.sources) {
-        history.rejected = match config::install(&start.origin.file, &history.good, ROLLED_BACK) {
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!("the file says what was taken back still: {error}");
-                Some(start.sources.clone())
-            }
-        };
-    }
-    if let Some(socket) = &start.origin.socket {
-        config.agent.socket.clone_from(socket);
-    }
-    start.config = config;
-    start.sources = history.good.clone();
-    start.protected = trial.map(|trial| trial.protected);
+    let (there, gone): (Vec<_>, Vec<_>) = config.interfaces.drain(..).partition(there);
+    config.interfaces = there;
+    let note = |gone: Interface| {
+        let name = gone.name;
+        let note = format!("{name} is not there and was left out; `stopbank reload` protects it once it is");
+        tracing::warn!("{note}");
+        note
+    };
+    gone.into_iter().map(note).collect()
 }
 
 fn trial_time(seconds: Option<f64>) -> Result<Duration, Refused> {
@@ -421,4 +417,27 @@ fn keep(history: &History, directory: &std::path::Path) -> Option<String> {
 
 fn shown(paths: &[PathBuf]) -> Vec<String> {
     paths.iter().map(|path| crate::lists::printable(&path.display().to_string(), 4096)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    #[test]
+    fn what_is_gone_is_left_out_unless_nothing_would_be_left() {
+        let config = |names: &[&str]| {
+            let blocks = names.iter().map(|name| format!("[[interface]]\nname = \"{name}\"\n"));
+            parse("", &blocks.collect::<String>()).unwrap()
+        };
+        let left = |names: &[&str]| {
+            let mut config = config(names);
+            let notes = leave_out_absent(&mut config);
+            let names: Vec<String> = config.interfaces.into_iter().map(|interface| interface.name).collect();
+            (names.join(" "), notes.len())
+        };
+        assert_eq!(left(&["lo", "gone0", "gone1"]), ("lo".to_owned(), 2));
+        assert_eq!(left(&["lo"]), ("lo".to_owned(), 0));
+        assert_eq!(left(&["gone0"]), ("gone0".to_owned(), 0));
+    }
 }

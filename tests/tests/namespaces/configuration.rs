@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             "files that cannot be written are named, and an agent that starts goes by what is in force",
             not_written,
         ),
+        trial("an interface that has gone does not keep a configuration on trial in force", gone_on_trial),
         trial("a configuration that fails leaves everything as it was", failed),
         trial("files in conf.d add to the configuration, and errors point into them", drop_ins),
         trial("a configuration that would drop the operator's session asks first", lockout),
@@ -85,10 +86,7 @@ fn tried(topology: &Topology) {
     let site = site(topology, &enforcing(CLOSED));
     let _agent = site.start().unwrap();
     succeed(&site, &["ban", "add", "198.51.100.7"]);
-    succeed(&site, &["mode", "set", "observe"]);
-    let (before, file) = (snapshot(&site), text(&site.configuration()));
-    // Mode and all comes back; but what is measured here needs the mode that drops.
-    succeed(&site, &["mode", "set", "enforce"]);
+    let file = text(&site.configuration());
     let enforced = snapshot(&site);
     let frame = Topology::frame("11.0.0.1".parse::<std::net::Ipv4Addr>().unwrap()).udp(40_000, 9);
     let flood = Flood { frame, sources: 1000, pace: Some(5_000), at_most: Duration::from_secs(60) };
@@ -117,9 +115,11 @@ fn tried(topology: &Topology) {
     assert!(sent > 1_000, "hardly a flood: {sent}");
     assert_eq!(datagrams(topology, false), through, "the flood came through");
 
-    // The mode that an operator has set comes back as well, and so does what was not protected before.
+    // The mode and the limits that an operator has set come back as well, and so does what was not protected before.
     topology.server.ip(&["link add plain0 type bridge", "link set plain0 up"]).unwrap();
     succeed(&site, &["mode", "set", "observe"]);
+    succeed(&site, &["limit", "set", "default", "total.packets=77/s"]);
+    let before = snapshot(&site);
     let new = other(&site, "[[interface]]\nname = \"plain0\"\nattach = \"generic\"\n");
     succeed(&site, &["config", "apply", &new, "--confirm", "60s"]);
     assert!(
@@ -160,8 +160,13 @@ fn confirmed(topology: &Topology) {
     assert_eq!(snapshot(&site)["effective"], after["effective"]);
     succeed(&site, &["config", "rollback"]);
     assert_eq!(text(&site.configuration()), file);
+    // So is what a file with errors has left.
+    fs::write(site.configuration(), "packest = 1\n").unwrap();
+    fails(&site, &["reload"], 78, "packest");
+    let reload_error = || site.ask(&["status"]).unwrap()["configuration"]["reload_error"].clone();
+    assert!(reload_error().is_string());
     succeed(&site, &["config", "apply", &new]);
-    assert!(!on_trial(&site));
+    assert!(!on_trial(&site) && reload_error().is_null());
     assert_eq!(text(&site.configuration()), text(new.as_ref()));
 }
 
@@ -196,6 +201,27 @@ fn killed_on_trial(topology: &Topology) {
     let found = agent.log().matches("was not confirmed").count();
     assert_eq!(found, 1, "the one that stopped has taken it back: {}", agent.log());
 
+    // Saved in half when it was killed; somebody is at work on it.
+    succeed(&site, &["config", "apply", &new, "--confirm", "1h"]);
+    let half = format!("{file}[[class]\n");
+    fs::write(site.configuration(), &half).unwrap();
+    agent.kill().unwrap();
+    let agent = site.start().unwrap();
+    assert_eq!(snapshot(&site)["effective"], before, "{}", agent.log());
+    assert_eq!(text(&site.configuration()), half);
+    // What was mended meanwhile is taken as it is.
+    fs::write(site.configuration(), &file).unwrap();
+    succeed(&site, &["reload"]);
+    succeed(&site, &["config", "apply", &new, "--confirm", "1h"]);
+    agent.kill().unwrap();
+    let mended = format!("# mended\n{file}");
+    fs::write(site.configuration(), &mended).unwrap();
+    let agent = site.start().unwrap();
+    assert!(!on_trial(&site) && text(&site.configuration()) == mended, "{}", agent.log());
+    assert_eq!(snapshot(&site)["effective"], before, "{}", agent.log());
+    fs::write(site.configuration(), &file).unwrap();
+    succeed(&site, &["reload"]);
+
     // A file of that kind that is damaged is set aside, and nothing else is lost.
     assert_eq!(agent.stop().unwrap(), 0);
     fs::write(site.state().join("configuration"), "garbage").unwrap();
@@ -203,6 +229,30 @@ fn killed_on_trial(topology: &Topology) {
     assert_eq!(snapshot(&site)["effective"], before);
     assert!(agent.log().contains("configuration.damaged"), "{}", agent.log());
     assert!(site.state().join("configuration.damaged").exists());
+}
+
+fn gone_on_trial(topology: &Topology) {
+    let second = "[[interface]]\nname = \"gone0\"\nattach = \"generic\"\n";
+    let make = || topology.server.ip(&["link add gone0 type dummy"]).unwrap();
+    let site = site(topology, &enforcing(CLOSED));
+    let (without, new) = (text(&site.configuration()), other(&site, EXTRA));
+    fs::write(site.configuration(), format!("{without}{second}")).unwrap();
+    make();
+    let agent = site.start().unwrap();
+    let extra = || snapshot(&site)["effective"].as_str().unwrap().contains("name = \"extra\"");
+    succeed(&site, &["config", "apply", &new, "--confirm", "3s"]);
+    topology.server.ip(&["link del gone0"]).unwrap();
+    assert!(extra() && eventually(Duration::from_secs(15), || !on_trial(&site)), "{}", agent.log());
+    assert!(!extra());
+
+    make();
+    succeed(&site, &["reload"]);
+    succeed(&site, &["config", "apply", &new, "--confirm", "1h"]);
+    agent.kill().unwrap();
+    topology.server.ip(&["link del gone0"]).unwrap();
+    let agent = site.start().unwrap();
+    assert!(!on_trial(&site) && !extra(), "{}", agent.log());
+    assert!(agent.log().contains("gone0 is not there"), "{}", agent.log());
 }
 
 fn not_written(topology: &Topology) {
