@@ -5,8 +5,9 @@ use std::{
     fs::{self, File},
     io::{Seek as _, SeekFrom, Write as _},
     os::unix::fs::symlink,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Instant,
 };
 
@@ -118,7 +119,7 @@ fn a_file_that_changes_while_it_is_read_is_not_taken() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("list");
     fs::write(&path, "192.0.2.1\n".repeat(3 << 20)).unwrap();
-    let stop = AtomicBool::new(false);
+    let (stop, writes) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut file = File::options().write(true).open(&path).unwrap();
@@ -126,22 +127,25 @@ fn a_file_that_changes_while_it_is_read_is_not_taken() {
                 file.seek(SeekFrom::Start(0)).unwrap();
                 for _ in 0..1_000 {
                     file.write_all(b"192.0.2.2\n").unwrap();
+                    writes.fetch_add(1, Ordering::SeqCst);
                 }
             }
         });
-        let mut refused = 0;
-        for _ in 0..5 {
-            match read(&list(&path, Format::Plain, &[]), SystemTime::now()) {
-                Err(ReadError::NotAList(why)) if why == "it changed while it was read" => refused += 1,
-                other => {
-                    stop.store(true, Ordering::Relaxed);
-                    panic!("{other:?}");
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut refused = 0;
+            while refused < 5 {
+                let before = writes.load(Ordering::SeqCst);
+                match read(&list(&path, Format::Plain, &[]), SystemTime::now()) {
+                    Err(ReadError::NotAList(why)) if why == "it changed while it was read" => refused += 1,
+                    // On a busy machine the writer may have had to wait all the while; one write may only be noted late.
+                    Ok(_) if writes.load(Ordering::SeqCst) - before <= 1 => {}
+                    other => panic!("{other:?}"),
                 }
             }
-        }
+        }));
         stop.store(true, Ordering::Relaxed);
         writer.join().unwrap();
-        assert_eq!(refused, 5);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic));
     });
     assert_eq!(read(&list(&path, Format::Plain, &[]), SystemTime::now()).unwrap().0.set.len(), 2);
 }
