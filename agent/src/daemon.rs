@@ -281,6 +281,9 @@ fn background(
             }
         }
     });
+    if let Err(error) = engine.follow_interfaces() {
+        tracing::error!("interfaces that come and go are not followed: {error}");
+    }
     let watching = tokio::spawn(engine.clone().watch_files());
     let keeping = tokio::spawn(engine.clone().keep_files());
     let trials = tokio::spawn(engine.clone().watch_trials());
@@ -299,7 +302,7 @@ fn summary(engine: &Engine) -> String {
             let interfaces: Vec<String> = status
                 .interfaces
                 .iter()
-                .map(|interface| format!("{} ({})", interface.name, interface.attach.name()))
+                .map(|interface| format!("{} ({})", interface.name, interface.how()))
                 .collect();
             format!("protecting {}; mode {}", interfaces.join(", "), status.mode.name())
         }

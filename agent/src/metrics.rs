@@ -67,9 +67,10 @@ fn encode(mut families: Vec<MetricFamily>) -> prometheus::Result<Vec<u8>> {
 }
 
 async fn health(State(engine): State<Arc<Engine>>) -> Response {
-    match tokio::task::spawn_blocking(move || engine.healthy()).await {
-        Ok(true) => "ok\n".into_response(),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "no interface is protected\n").into_response(),
+    match tokio::task::spawn_blocking(move || engine.troubles()).await {
+        Ok(troubles) if troubles.is_empty() => "ok\n".into_response(),
+        Ok(troubles) => (StatusCode::SERVICE_UNAVAILABLE, troubles.join("\n") + "\n").into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

@@ -31,6 +31,7 @@ use stopbank::{
         },
         explain::{ExplainQuery, Explanation},
         import::import,
+        interfaces::{AttachRequest, InterfaceReport, InterfacesReport},
         limits::SetLimits,
         lists::{self, Done, Who},
         server,
@@ -198,6 +199,12 @@ impl Control for Desk {
         absent()
     }
     fn roll_back(&self, _: &ChangeRequest) -> Result<RolledBack, Refused> {
+        absent()
+    }
+    fn interfaces(&self) -> Result<InterfacesReport, Refused> {
+        Ok(InterfacesReport::default())
+    }
+    fn attach(&self, _: &AttachRequest) -> Result<InterfaceReport, Refused> {
         absent()
     }
     fn detach(&self, _: &DetachRequest) -> Result<Detached, Refused> {

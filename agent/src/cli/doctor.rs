@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::output::Output;
 use crate::{
+    config::Interface,
     daemon::configuration_at,
     doctor::{self, Report, State, Subject},
     failure::{Code, Failure},
@@ -39,7 +40,7 @@ impl Doctor {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let mut subject = Subject::of(&configuration_at(self.config.as_deref())?);
         if !self.interfaces.is_empty() {
-            subject.interfaces = self.interfaces;
+            subject.interfaces = self.interfaces.into_iter().map(Interface::named).collect();
         }
         let report = doctor::examine(&subject);
         output.print(&report, table)?;

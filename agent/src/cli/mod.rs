@@ -10,6 +10,7 @@ mod drops;
 mod events;
 mod explain;
 mod history;
+mod interfaces;
 mod limits;
 mod list_files;
 mod lists;
@@ -123,6 +124,9 @@ enum Command {
     /// Whether what is judged bad is dropped (`enforce`) or only counted (`observe`)
     #[command(subcommand, after_help = mode::EXAMPLES)]
     Mode(mode::ModeCommand),
+    /// Interfaces: what is protected, what is absent, and what could not be attached
+    #[command(subcommand, after_help = interfaces::EXAMPLES)]
+    Iface(interfaces::InterfaceCommand),
     /// Check, show, compare and change configurations
     #[command(
         subcommand,
@@ -212,6 +216,7 @@ fn client(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Limit(command) => command.run(&client, output).await,
             Command::Mode(command) => command.run(&client, output).await,
             Command::Reload(reload) => reload.run(&client, output).await,
+            Command::Iface(command) => command.run(&client, output).await,
             Command::Detach(detach) => detach.run(&client, output).await,
             Command::Run(_)
             | Command::Config(_)

@@ -12,6 +12,7 @@ use crate::{
     control::{
         api::{self, Flow},
         client::Client,
+        interfaces::Standing,
         problems::problems,
     },
     failure::Failure,
@@ -68,6 +69,14 @@ fn table(status: &api::Status) -> String {
         line("protected", "nothing".to_owned());
     }
     for interface in &status.interfaces {
+        if interface.state != Standing::Attached {
+            let why = interface
+                .error
+                .as_deref()
+                .map_or_else(String::new, |error| format!(": {}", printable(error, 200)));
+            line("NOT PROTECTED", format!("{} ({}{why})", interface.name, interface.state.name()));
+            continue;
+        }
         let mut how = interface.attach.name().to_owned();
         if interface.taken_over {
             how.push_str(", taken over from an earlier agent");

@@ -50,8 +50,9 @@ pub(super) struct SupportDump {
 }
 
 /// What an agent is asked for: name of the file, path.
-const ASKED: [(&str, &str); 10] = [
+const ASKED: [(&str, &str); 11] = [
     ("status.json", "/v1/status"),
+    ("interfaces.json", "/v1/interfaces"),
     ("drops.json", "/v1/drops?by=all"),
     ("signatures.json", "/v1/signatures"),
     ("limits.json", "/v1/limits"),

@@ -18,6 +18,7 @@ mod error;
 mod flows;
 mod history;
 mod install;
+mod interfaces;
 mod limits;
 mod list_files;
 mod model;
@@ -41,6 +42,7 @@ pub use directory::{LARGEST, read_sources, read_sources_if_any, read_text, with_
 pub use error::{ConfigError, Diagnostic, Invalid, Located};
 pub use history::{History, HistoryError, Trial};
 pub use install::{install, install_text, keep};
+pub use interfaces::{DEFAULT_ROUTE, Pattern, Selector};
 pub use model::{
     Agent, Attach, Claim, Class, Config, ConfiguredLists, CookieMode, Flows, Fragments, Interface, LimitSet,
     ListAction, ListFile, Mode, PortRange, PrefixLength, PrefixLimits, Role, SignatureRule, Source,

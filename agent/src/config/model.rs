@@ -53,6 +53,11 @@ pub enum Attach {
 }
 
 impl Attach {
+    /// How a program is attached.
+    pub const fn of(program: crate::datapath::link::AttachedProgram) -> Self {
+        if program.native { Self::Native } else { Self::Generic }
+    }
+
     /// Its name in the configuration, the API and the CLI.
     pub const fn name(self) -> &'static str {
         match self {
@@ -145,10 +150,12 @@ pub struct Agent {
 /// One `[[interface]]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Interface {
-    /// As the kernel names it.
+    /// As the kernel names it, a pattern of such names, or `default-route`; see [`Interface::selector`].
     pub name: String,
     /// How to attach.
     pub attach: Attach,
+    /// Whether it, or one that matches, must be there when the agent starts.
+    pub required: bool,
 }
 
 /// `[source]`: what counts as one source, and how much state there is for all of them.

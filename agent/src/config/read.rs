@@ -17,10 +17,9 @@ use toml::{Spanned, de::DeTable};
 use super::{
     builtin, classes,
     document::{Diagnostics, Table, Value},
-    flows, limits, list_files,
+    flows, interfaces, limits, list_files,
     model::{
-        Agent, Attach, Class, Config, ConfiguredLists, Fragments, Interface, LimitSet, Mode, PrefixLength,
-        Role, Source,
+        Agent, Attach, Class, Config, ConfiguredLists, Fragments, LimitSet, Mode, PrefixLength, Role, Source,
     },
     rate::{Period, Quantity, Rate},
     signatures, tunnels,
@@ -43,7 +42,7 @@ pub(super) const ATTACH: [(&str, Attach); 2] = [("native", Attach::Native), ("ge
 
 /// Keys of tables.
 pub(super) const AGENT_KEYS: [&str; 4] = ["pin_dir", "state_dir", "socket", "metrics"];
-pub(super) const INTERFACE_KEYS: [&str; 2] = ["name", "attach"];
+pub(super) const INTERFACE_KEYS: [&str; 3] = ["name", "attach", "required"];
 pub(super) const SOURCE_KEYS: [&str; 3] = ["ipv4_prefix", "ipv6_prefix", "lines"];
 pub(super) const EVENTS_KEYS: [&str; 1] = ["rate"];
 pub(super) const LISTS_KEYS: [&str; 2] = ["allow", "deny"];
@@ -99,7 +98,7 @@ pub(super) fn config(document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnost
         agent(value, &mut config.agent, diagnostics);
     }
     if let Some(value) = root.get("interface") {
-        config.interfaces = interfaces(value, diagnostics);
+        config.interfaces = interfaces::read(value, diagnostics);
     }
     if let Some(value) = root.get("source") {
         source(value, &mut config.source, diagnostics);
@@ -277,56 +276,6 @@ pub(super) fn path(
         return None;
     }
     Some(path.to_owned())
-}
-
-fn interfaces(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Interface> {
-    let help = "write a block for each interface:  [[interface]]  name = \"eth0\"";
-    let mut interfaces: Vec<Interface> = Vec::new();
-    for (i, item) in diagnostics.array("interface", value, help).iter().enumerate() {
-        if i == MOST_INTERFACES {
-            diagnostics.push(
-                item.span(),
-                "there are too many interfaces",
-                format!("allowed: at most {MOST_INTERFACES}"),
-            );
-            break;
-        }
-        let Some(table) = Table::of("[[interface]]", item, &INTERFACE_KEYS, diagnostics) else {
-            continue;
-        };
-        let attach = table.get("attach").and_then(|value| diagnostics.choice("attach", value, &ATTACH));
-        let Some(value) = table.get("name") else {
-            diagnostics.push(table.span(), "this [[interface]] has no `name`", "add one: name = \"eth0\"");
-            continue;
-        };
-        let Some(name) = interface_name(value, diagnostics) else { continue };
-        if interfaces.iter().any(|interface| interface.name == name) {
-            diagnostics.push(
-                value.span(),
-                format!("interface `{name}` stands twice"),
-                "name each interface once",
-            );
-            continue;
-        }
-        interfaces.push(Interface { name, attach: attach.unwrap_or(Attach::Native) });
-    }
-    interfaces
-}
-
-/// A name that the kernel would take (`dev_valid_name`, net/core/dev.c).
-fn interface_name(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
-    let help = "an interface's name as `ip link` shows it: 1 to 15 bytes, no slash, no colon, no space";
-    let name = diagnostics.string("name", value, help)?;
-    let refused = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
-    if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.contains(refused) {
-        diagnostics.push(
-            value.span(),
-            format!("\"{}\" is no name of an interface", printable(name, 40)),
-            help,
-        );
-        return None;
-    }
-    Some(name.to_owned())
 }
 
 fn source(value: &Value<'_>, source: &mut Source, diagnostics: &mut Diagnostics) {

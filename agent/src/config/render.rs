@@ -33,7 +33,7 @@ pub fn render(config: &Config) -> String {
     let _ = writeln!(out, "metrics = \"{metrics}\"");
     for interface in &config.interfaces {
         let _ = writeln!(out, "\n[[interface]]\nname = {}", string(&interface.name));
-        let _ = writeln!(out, "attach = \"{}\"", interface.attach.name());
+        let _ = writeln!(out, "attach = \"{}\"\nrequired = {}", interface.attach.name(), interface.required);
     }
     let source = config.source;
     let _ = writeln!(out, "\n[source]\nipv4_prefix = {}", source.ipv4_prefix);

@@ -100,9 +100,10 @@ fn agent(key: &str) -> Value {
 fn interface(key: &str) -> Value {
     match key {
         "name" => {
-            json!({ "type": "string", "minLength": 1, "maxLength": 15, "description": "As ip link shows it" })
+            json!({ "type": "string", "minLength": 1, "maxLength": 15, "description": "As ip link shows it, a pattern (eth*), or default-route" })
         }
         "attach" => choice("In the driver, or behind it and slower", &read::ATTACH),
+        "required" => flag("The agent does not start without it"),
         _ => Value::Null,
     }
 }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::configuration::Pending;
+use super::interfaces::Standing;
 use crate::{
     config::{Attach, DropIn, ListAction, Mode},
     datapath::FlowUsage,
@@ -55,7 +56,7 @@ pub struct Status {
     pub mode: Mode,
     /// The mode that the configuration asks for.
     pub configured_mode: Mode,
-    /// Interfaces that are protected.
+    /// Interfaces that are protected, or are to be.
     pub interfaces: Vec<InterfaceStatus>,
     /// What happens to packets.
     pub traffic: Traffic,
@@ -97,19 +98,38 @@ pub struct CookieStatus {
     pub obstacle: Option<String>,
 }
 
-/// A protected interface.
+/// An interface that is protected, or is to be.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct InterfaceStatus {
     /// Its name.
     pub name: String,
-    /// Its index.
+    /// Its index; 0 where it is not there.
     pub index: u32,
-    /// How the program is attached.
+    /// How the program is attached, or is to be.
     pub attach: Attach,
     /// Whether the configuration names it; one that it no longer names stays protected until it is detached.
     pub configured: bool,
     /// Whether an earlier agent's program was replaced there.
     pub taken_over: bool,
+    /// Whether it must be there.
+    #[serde(default)]
+    pub required: bool,
+    /// How it stands with it.
+    #[serde(default)]
+    pub state: Standing,
+    /// Why it is not protected although it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl InterfaceStatus {
+    /// How it is attached; in capitals what it is instead.
+    pub fn how(&self) -> String {
+        match self.state {
+            Standing::Attached => self.attach.name().to_owned(),
+            state => state.name().to_uppercase(),
+        }
+    }
 }
 
 /// What happened to packets, all interfaces together.

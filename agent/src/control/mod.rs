@@ -9,6 +9,7 @@ pub mod connections;
 pub mod explain;
 pub mod follow;
 pub mod import;
+pub mod interfaces;
 pub mod kept;
 pub mod limits;
 pub mod lines;
@@ -26,6 +27,7 @@ use explain::{ExplainQuery, Explanation};
 use limits::SetLimits;
 
 use configuration::{Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack};
+use interfaces::{AttachRequest, InterfaceReport, InterfacesReport};
 use ipnet::IpNet;
 
 use crate::{config::Mode, lists::ListName};
@@ -189,6 +191,20 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// [`Refused`] when there is none; the one in force stays so then.
     fn roll_back(&self, request: &ChangeRequest) -> Result<RolledBack, Refused>;
+
+    /// The interfaces of the host.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the kernel does not tell.
+    fn interfaces(&self) -> Result<InterfacesReport, Refused>;
+
+    /// Protects an interface, until the next reload unless the configuration names it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with what stands in the way.
+    fn attach(&self, request: &AttachRequest) -> Result<InterfaceReport, Refused>;
 
     /// Ends protection.
     ///

@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::api::Status;
+use super::{
+    api::{InterfaceStatus, Status},
+    interfaces::Standing,
+};
 use crate::{
     config::{Attach, Mode},
     datapath::FlowUsage,
@@ -107,16 +110,21 @@ pub fn problems(status: &Status) -> Vec<Problem> {
 }
 
 fn interfaces(status: &Status, all: &mut Vec<Problem>) {
-    if status.interfaces.is_empty() {
+    if !status.interfaces.iter().any(|interface| interface.state == Standing::Attached) {
         all.push(Problem {
             level: Level::Fail,
             about: "interfaces".into(),
             found: "nothing is protected".into(),
-            fix: "name them as [[interface]] in the configuration, and restart the agent".into(),
+            fix: "name what to protect as [[interface]] in the configuration, then `stopbank reload`; `stopbank iface ls` says what is absent"
+                .into(),
         });
     }
     for interface in &status.interfaces {
         let about = || format!("interface {}", interface.name);
+        if interface.state != Standing::Attached {
+            all.extend(unprotected(interface, about()));
+            continue;
+        }
         if interface.attach == Attach::Generic {
             all.push(Problem {
                 level: Level::Warn,
@@ -135,6 +143,22 @@ fn interfaces(status: &Status, all: &mut Vec<Problem>) {
             });
         }
     }
+}
+
+/// One that is absent and need not be there is no problem, as little as one that was detached by command.
+fn unprotected(interface: &InterfaceStatus, about: String) -> Option<Problem> {
+    let (found, fix) = match interface.state {
+        Standing::Failed => (
+            format!("it is not protected: {}", interface.error.as_deref().unwrap_or("not attached yet")),
+            "take out of the way what it names; it is tried again by itself, at once by `stopbank reload`",
+        ),
+        Standing::Absent if interface.required => (
+            "it is not there".to_owned(),
+            "`ip link` shows what is; it is protected as soon as it is back. One that may be absent: required = false",
+        ),
+        _ => return None,
+    };
+    Some(Problem { level: Level::Fail, about, found, fix: fix.to_owned() })
 }
 
 fn mode(status: &Status, all: &mut Vec<Problem>) {
@@ -229,6 +253,9 @@ pub(crate) mod tests {
                 attach: Attach::Native,
                 configured: true,
                 taken_over: false,
+                required: true,
+                state: Standing::Attached,
+                error: None,
             }],
             traffic: Traffic::default(),
             lists: ListSizes::default(),
@@ -293,6 +320,28 @@ pub(crate) mod tests {
         ] {
             assert!(all.iter().any(|(_, told)| told.starts_with(part)), "no {part} in {all:#?}");
         }
+    }
+
+    #[test]
+    fn an_interface_that_is_not_protected_is_a_failure_unless_it_need_not_be_there() {
+        let other = |state, required| {
+            found(|status| {
+                let eth1 = InterfaceStatus {
+                    name: "eth1".into(),
+                    state,
+                    required,
+                    attach: Attach::Generic,
+                    error: Some("another's program".into()),
+                    ..status.interfaces[0].clone()
+                };
+                status.interfaces.push(eth1);
+            })
+        };
+        let fail = |told: &str| vec![(Level::Fail, format!("interface eth1: {told}"))];
+        assert_eq!(other(Standing::Failed, false), fail("it is not protected: another's program"));
+        assert_eq!(other(Standing::Absent, true), fail("it is not there"));
+        assert_eq!(other(Standing::Absent, false), []);
+        assert_eq!(found(|status| status.interfaces[0].state = Standing::Absent).len(), 2);
     }
 
     #[test]

@@ -34,6 +34,7 @@ use super::{
     connections::{self, BODY, Peer},
     explain::ExplainQuery,
     follow::{self, EventFilter, EventQuery, FOLLOWERS, Streams},
+    interfaces::AttachRequest,
     limits::SetLimits,
 };
 use crate::lists::{ListName, parse_prefix};
@@ -117,6 +118,7 @@ fn router(agent: Agent, streams: Streams) -> Router {
         .route("/v1/mode", get(mode).put(set_mode))
         .route("/v1/config", get(config))
         .route("/v1/detach", post(detach))
+        .route("/v1/interfaces", get(interfaces).post(attach).delete(detach_some))
         .layer(DefaultBodyLimit::max(LARGEST))
         .merge(lists)
         .merge(configuration::routes())
@@ -314,6 +316,23 @@ async fn config(State(agent): State<Agent>) -> Response {
 
 async fn detach(State(agent): State<Agent>, body: Body) -> Response {
     answer(move || agent.detach(&read::<DetachRequest>(body)?)).await
+}
+
+async fn interfaces(State(agent): State<Agent>) -> Response {
+    answer(move || agent.interfaces()).await
+}
+
+async fn attach(State(agent): State<Agent>, body: Body) -> Response {
+    answer(move || agent.attach(&read::<AttachRequest>(body)?)).await
+}
+
+async fn detach_some(State(agent): State<Agent>, body: Body) -> Response {
+    let some = |request: DetachRequest| match request.interfaces.as_slice() {
+        [] => Err(Refused::new(Why::BadRequest, "no interfaces were given")
+            .hint("POST /v1/detach ends protection of all")),
+        _ => Ok(request),
+    };
+    answer(move || agent.detach(&some(read(body)?)?)).await
 }
 
 async fn no_such_path() -> Response {

@@ -5,13 +5,15 @@ use std::{fs, io, path::Path};
 use aya::programs::{
     Xdp, XdpMode,
     links::{FdLink, PinnedLink},
+    loaded_programs,
     xdp::{XdpLink, XdpLinkId},
 };
 
 use super::{
     Datapath, DatapathError, device,
     error::errno,
-    flows, link,
+    flows, hotplug, kinds,
+    link::{self, AttachedProgram, Link, Links},
     pins::{self, Pins},
 };
 
@@ -58,7 +60,7 @@ impl Datapath {
         let index = index_of(interface)?;
         self.adopt(interface, index)?;
         // First, so that what is judged by flows is also noted.
-        self.attach_egress(interface)?;
+        self.attach_egress(interface, true)?;
         let pin = self.pins.as_ref().map(|pins| pins.link(interface));
         let program = self.program()?;
         let attached = |replaced| Attached { interface: interface.to_owned(), index, mode, replaced };
@@ -89,11 +91,26 @@ impl Datapath {
         let Some(pins) = &self.pins else { return Ok(false) };
         let pin = pins.link(interface);
         flows::detach_egress(pins, interface)?;
+        // Where it fails, because the interface is gone for instance, the rest does it.
+        let _ = hotplug::detach_pinned(&pin);
         match fs::remove_file(&pin) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(DatapathError::pin("remove", pin, error)),
         }
+    }
+
+    /// Brings what is pinned, by an earlier version too, in line with the interfaces that there are, after some were renamed
+    /// or went.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`super::Attacher::put_in_order`].
+    pub fn put_in_order(&self, links: &Links) -> Result<(), DatapathError> {
+        self.pins_before()
+            .into_iter()
+            .chain(&self.pins)
+            .try_for_each(|pins| hotplug::put_in_order(pins, links))
     }
 
     /// Interfaces that are protected now, by this agent or an earlier one.
@@ -154,7 +171,7 @@ pub struct PinnedProgram {
     /// The id of the program that the pinned link holds.
     pub pinned: u32,
     /// The program that the kernel says is on the interface; `None`: none, or there is no such interface.
-    pub attached: Option<link::AttachedProgram>,
+    pub attached: Option<AttachedProgram>,
 }
 
 /// For each interface whose link is pinned below `pins`: the program that it holds, and the one that is attached. Changes nothing.
@@ -215,35 +232,77 @@ fn attach_anew(
 ) -> Result<XdpLinkId, DatapathError> {
     let found = link::query(index)
         .map_err(|error| DatapathError::kernel(format!("ask the kernel about {interface:?}"), &error))?;
+    if !found.is_ethernet() {
+        return Err(DatapathError::NotEthernet { name: interface.to_owned(), link_type: found.link_type });
+    }
     if let Some(other) = found.program {
-        return Err(DatapathError::OtherProgram {
-            name: interface.to_owned(),
-            program: other.id,
-            mode: if other.native { "native" } else { "generic" },
-        });
+        return Err(other_program(interface, other));
     }
     let how = match mode {
         AttachMode::Native => XdpMode::Driver,
         AttachMode::Generic => XdpMode::Skb,
     };
-    program.attach_to_if_index(index, how).map_err(|error| {
-        let name = interface.to_owned();
-        let source = |code| io::Error::from_raw_os_error(code);
-        match errno(&error) {
-            Some(code @ libc::EOPNOTSUPP) => DatapathError::NoNativeSupport { name, source: source(code) },
-            Some(libc::EBUSY | libc::EEXIST) => {
-                DatapathError::OtherProgram { name, program: 0, mode: "unknown" }
-            }
-            Some(code @ (libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG))
-                if mode == AttachMode::Native =>
-            {
-                let driver = device::driver(&name).unwrap_or_else(|| "unknown".to_owned());
-                let advice = device::advice(&name, &driver, found.mtu, code);
-                DatapathError::DriverRefused { name, driver, advice, source: source(code) }
-            }
-            _ => DatapathError::kernel(format!("attach to {name:?}"), &error),
-        }
+    program.attach_to_if_index(index, how).map_err(|error| match errno(&error) {
+        Some(code) => refused(&found, mode, &io::Error::from_raw_os_error(code)),
+        None => DatapathError::kernel(format!("attach to {interface:?}"), &error),
     })
+}
+
+/// Somebody else's program, by its name if this process may ask for it.
+pub(super) fn other_program(interface: &str, program: AttachedProgram) -> DatapathError {
+    DatapathError::OtherProgram {
+        name: interface.to_owned(),
+        program: program.id,
+        known_as: program_name(program.id),
+        mode: program.mode(),
+    }
+}
+
+/// The name of a program, which the kernel tells those with CAP_SYS_ADMIN.
+pub fn program_name(id: u32) -> Option<String> {
+    let found = loaded_programs().map_while(Result::ok).find(|program| program.id() == id)?;
+    found.name_as_str().filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+/// What a refusal to attach is due to, and what to do about it.
+pub(super) fn refused(link: &Link, mode: AttachMode, error: &io::Error) -> DatapathError {
+    let name = link.name.clone();
+    let source = |code| io::Error::from_raw_os_error(code);
+    if let Some(other) = link.program {
+        return other_program(&name, other);
+    }
+    match error.raw_os_error() {
+        Some(code @ libc::EOPNOTSUPP) => {
+            let links = link::all().unwrap_or_default();
+            let generic =
+                "To protect it all the same, at a third of the speed, set attach = \"generic\" for it";
+            let advice = match kinds::instead(link, &links) {
+                Some(instead) => format!("{instead}. {generic}"),
+                None => generic.to_owned(),
+            };
+            DatapathError::NoNativeSupport { name, advice, source: source(code) }
+        }
+        Some(libc::EBUSY | libc::EEXIST) => {
+            let links = link::all().unwrap_or_default();
+            match kinds::occupied_above(link, &links) {
+                Some(above) => DatapathError::OccupiedAbove {
+                    name,
+                    above: above.name.clone(),
+                    program: above.program.unwrap_or_default().id,
+                },
+                None => other_program(&name, AttachedProgram::default()),
+            }
+        }
+        Some(code @ (libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG))
+            if mode == AttachMode::Native =>
+        {
+            let driver = device::driver(&name).unwrap_or_else(|| "unknown".to_owned());
+            let advice = device::advice(&name, &driver, link.mtu, code);
+            DatapathError::DriverRefused { name, driver, advice, source: source(code) }
+        }
+        Some(libc::ENODEV) => DatapathError::NoSuchInterface { name, existing: existing() },
+        _ => DatapathError::kernel(format!("attach to {name:?}"), error),
+    }
 }
 
 fn index_of(interface: &str) -> Result<u32, DatapathError> {
@@ -263,18 +322,5 @@ pub fn interface_index(name: &std::ffi::CStr) -> Option<u32> {
 
 /// Names of the interfaces of this network namespace (/sys/class/net may show another's).
 fn existing() -> Vec<String> {
-    let mut names = Vec::new();
-    // SAFETY: the list ends with an entry whose index is 0, its names are C strings, and it is freed once.
-    unsafe {
-        let list = libc::if_nameindex();
-        let mut entry = list;
-        while !entry.is_null() && (*entry).if_index != 0 {
-            names.push(std::ffi::CStr::from_ptr((*entry).if_name).to_string_lossy().into_owned());
-            entry = entry.add(1);
-        }
-        if !list.is_null() {
-            libc::if_freenameindex(list);
-        }
-    }
-    names
+    link::all().unwrap_or_default().into_values().map(|link| link.name).collect()
 }

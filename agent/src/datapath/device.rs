@@ -2,9 +2,10 @@
 
 use std::{ffi::CStr, io, net::Ipv4Addr, net::UdpSocket, os::fd::AsRawFd as _};
 
-/// `ETHTOOL_GDRVINFO`, `ETHTOOL_GFLAGS` (include/uapi/linux/ethtool.h).
+/// `ETHTOOL_GDRVINFO`, `ETHTOOL_GFLAGS`, `ETHTOOL_GCHANNELS` (include/uapi/linux/ethtool.h).
 const GET_DRIVER: u32 = 0x03;
 const GET_FLAGS: u32 = 0x25;
+const GET_CHANNELS: u32 = 0x3c;
 /// `ETH_FLAG_LRO` in what the latter returns.
 const FLAG_LRO: u32 = 1 << 15;
 
@@ -28,6 +29,16 @@ struct Value {
     data: u32,
 }
 
+/// `struct ethtool_channels`.
+#[repr(C)]
+#[derive(Default)]
+struct Channels {
+    command: u32,
+    /// Receiving, sending, other, both.
+    most: [u32; 4],
+    now: [u32; 4],
+}
+
 const _: () = assert!(size_of::<DriverInfo>() == 196);
 
 /// The name of the interface's driver, if it says one.
@@ -36,6 +47,23 @@ pub fn driver(interface: &str) -> Option<String> {
     ethtool(interface, &mut info).ok()?;
     let name = CStr::from_bytes_until_nul(&info.driver).ok()?.to_str().ok()?;
     (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Queues for what comes in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Queues {
+    /// In use.
+    pub now: u32,
+    /// That the driver could use.
+    pub most: u32,
+}
+
+/// The interface's queues for what comes in, if its driver says.
+pub fn queues(interface: &str) -> Option<Queues> {
+    let mut channels = Channels { command: GET_CHANNELS, ..Channels::default() };
+    ethtool(interface, &mut channels).ok()?;
+    let [now, most] = [channels.now, channels.most].map(|[receive, _, _, both]| receive.saturating_add(both));
+    (now != 0).then_some(Queues { now, most })
 }
 
 /// Whether large receive offload is on, which hands merged segments over that XDP could not tell apart.

@@ -44,12 +44,12 @@ pub enum DatapathError {
         existing: Vec<String>,
     },
     /// No native XDP.
-    #[error(
-        "interface {name:?}: its driver has no native XDP ({source}). To protect it all the same, at a third of the speed, set attach = \"generic\" for it"
-    )]
+    #[error("interface {name:?}: its driver has no native XDP ({source}). {advice}")]
     NoNativeSupport {
         /// The interface.
         name: String,
+        /// What to do about it.
+        advice: String,
         /// What the kernel said.
         source: io::Error,
     },
@@ -65,15 +65,28 @@ pub enum DatapathError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Frames that the program cannot read.
+    #[error(
+        "interface {name:?} carries no Ethernet frames (link type {link_type}), and the program could judge none of its packets: protect the interface that they come in on as frames; for tunnels see [tunnels] inspect"
+    )]
+    NotEthernet {
+        /// The interface.
+        name: String,
+        /// `ARPHRD_…`.
+        link_type: u16,
+    },
     /// Somebody else's program.
     #[error(
-        "interface {name:?} has another XDP program (id {program}, {mode}); stopbank does not replace what is not its own. See it with `bpftool prog show id {program}`; remove it with the tool that attached it"
+        "interface {name:?} has another XDP program (id {program}{}, {mode}); stopbank does not replace what is not its own. See it with `bpftool prog show id {program}`; remove it with the tool that attached it (`ip link set dev {name} xdp off`, if that was ip)",
+        .known_as.as_ref().map_or_else(|| "; its name is told to CAP_SYS_ADMIN only".to_owned(), |known| format!(", {known:?}"))
     )]
     OtherProgram {
         /// The interface.
         name: String,
         /// The program's id, 0 if the kernel did not say.
         program: u32,
+        /// The program's name, if the kernel told it.
+        known_as: Option<String>,
         /// How it is attached.
         mode: &'static str,
     },
@@ -92,6 +105,18 @@ pub enum DatapathError {
         version: u32,
         /// What they protect.
         interfaces: Vec<String>,
+    },
+    /// A program on the bond, bridge or VLAN device above it.
+    #[error(
+        "interface {name:?}: {above}, which is on top of it, has an XDP program (id {program}), and the kernel takes one of both only. Protect {above}, or take that program off ({above} is protected? `stopbank detach {above}`) and protect {name}"
+    )]
+    OccupiedAbove {
+        /// The interface.
+        name: String,
+        /// The one on top of it.
+        above: String,
+        /// The program's id.
+        program: u32,
     },
     /// A file below the pin directory.
     #[error("cannot {tried} {path:?}: {source}")]
@@ -120,10 +145,17 @@ impl DatapathError {
             Self::NoObject => Kind::NoObject,
             Self::Permission { .. } => Kind::Permission,
             Self::NoSuchInterface { .. } => Kind::NoSuchInterface,
-            Self::NoNativeSupport { .. } | Self::DriverRefused { .. } => Kind::NoNativeSupport,
-            Self::OtherProgram { .. } => Kind::OtherProgram,
+            Self::NoNativeSupport { .. } | Self::DriverRefused { .. } | Self::NotEthernet { .. } => {
+                Kind::NoNativeSupport
+            }
+            Self::OtherProgram { .. } | Self::OccupiedAbove { .. } => Kind::OtherProgram,
             Self::OtherLayout { .. } | Self::Pin { .. } | Self::Kernel { .. } => Kind::Kernel,
         }
+    }
+
+    /// What the kernel says of a netlink request.
+    pub fn netlink(tried: impl Into<String>, error: &io::Error) -> Self {
+        Self::kernel(tried, error)
     }
 
     pub(super) fn pin(tried: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {

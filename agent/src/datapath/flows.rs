@@ -110,8 +110,13 @@ impl Datapath {
     }
 
     /// Attaches the tc program of a gateway, in the place of an earlier agent's; where this host is none, an earlier agent's is
-    /// taken off.
-    pub(super) fn attach_egress(&mut self, interface: &str) -> Result<(), DatapathError> {
+    /// taken off. `learn`: what belongs to no flow passes for a while, if the program was not there, because there are
+    /// connections whose packets it has not seen. An interface that has just appeared has none.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError`].
+    pub fn attach_egress(&mut self, interface: &str, learn: bool) -> Result<(), DatapathError> {
         let pins = |prefix: &str| self.pins.as_ref().map(|pins| pins.for_interface(prefix, interface));
         let (Some(link), Some(filter)) = (pins(LINK), pins(FILTER)) else { return Ok(()) };
         let Some(flows) = self.flows.settings else {
@@ -119,7 +124,9 @@ impl Datapath {
         };
         if !take_over(self.egress()?, interface, &link, &filter)? {
             attach_anew(self.egress()?, interface, &link, &filter)?;
-            self.flows.learn(flows)?;
+            if learn {
+                self.flows.learn(flows)?;
+            }
         } else if self.flows.read()?.learning_until_ns == 0 {
             // The table is new, though the program is not.
             self.flows.learn(flows)?;

@@ -11,6 +11,8 @@ pub mod device;
 mod error;
 mod flows;
 mod health;
+mod hotplug;
+pub mod kinds;
 pub mod link;
 mod lists;
 mod maps;
@@ -36,13 +38,15 @@ use stopbank_common::{
 };
 
 pub use attach::{
-    AttachMode, Attached, PinnedProgram, detach_all, interface_index, pinned_programs, protected,
+    AttachMode, Attached, PinnedProgram, detach_all, interface_index, pinned_programs, program_name,
+    protected,
 };
 pub use clock::Ticks;
 pub use error::{DatapathError, Kind};
 use flows::FlowTable;
 pub use flows::{FlowUsage, notes_flows};
 pub use health::{MapUse, Reader};
+pub use hotplug::{Attacher, hurry};
 pub use lists::Generation;
 use lists::Lists;
 pub use maps::EventReader;

@@ -18,13 +18,16 @@ const LINK_PREFIX: &str = "link_";
 pub(super) const EGRESS_LINK: &str = "egress_";
 /// Of a program whose filter is in a clsact qdisc.
 pub(super) const EGRESS_FILTER: &str = "filter_";
+/// Of everything that is pinned for an interface.
+const INTERFACE_PREFIXES: [&str; 3] = [LINK_PREFIX, EGRESS_LINK, EGRESS_FILTER];
 
 /// Whether a pin of this name protects an interface.
 pub(super) fn is_link(name: &str) -> bool {
-    [LINK_PREFIX, EGRESS_LINK, EGRESS_FILTER].iter().any(|prefix| name.starts_with(prefix))
+    INTERFACE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// A directory of pins: `<pin directory>/v<ABI version>`, and others while an upgrade is under way ([`super::upgrade`]).
+#[derive(Clone)]
 pub(super) struct Pins {
     directory: PathBuf,
 }
@@ -124,7 +127,7 @@ impl Pins {
 
     /// Where whatever protects an interface is pinned.
     pub(super) fn links_of(&self, interface: &str) -> [PathBuf; 3] {
-        [LINK_PREFIX, EGRESS_LINK, EGRESS_FILTER].map(|prefix| self.for_interface(prefix, interface))
+        INTERFACE_PREFIXES.map(|prefix| self.for_interface(prefix, interface))
     }
 
     /// Whether any interface is protected from here.
@@ -147,6 +150,32 @@ impl Pins {
         }
         interfaces.sort();
         Ok(interfaces)
+    }
+
+    /// Removes what is pinned for an interface.
+    pub(super) fn remove_interface(&self, interface: &str) -> Result<(), DatapathError> {
+        for pin in self.links_of(interface) {
+            match fs::remove_file(&pin) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(DatapathError::pin("remove", pin, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what is pinned for an interface to another name.
+    pub(super) fn rename_interface(&self, from: &str, to: &str) -> Result<(), DatapathError> {
+        for (old, new) in self.links_of(from).into_iter().zip(self.links_of(to)) {
+            match fs::rename(&old, new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(DatapathError::pin("rename", old, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Removes every pin and the directory, links first: protection ends before the state does.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::config::{Config, CookieMode, Role};
+use crate::config::{Config, CookieMode, Interface, Role};
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -78,7 +78,7 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// Interfaces; where there are none, those that the default routes go through.
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<Interface>,
     /// Where the agent pins.
     pub pins: PathBuf,
     /// Some class is to answer with SYN cookies.
@@ -93,7 +93,7 @@ impl Subject {
     /// What a configuration says.
     pub fn of(config: &Config) -> Self {
         Self {
-            interfaces: config.interfaces.iter().map(|interface| interface.name.clone()).collect(),
+            interfaces: config.interfaces.clone(),
             pins: config.agent.pin_dir.clone(),
             cookies: config.all_classes().any(|class| class.syn_cookies.mode != CookieMode::Off),
             gateway: config.role == Role::Gateway,
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn what_is_not_ok_says_what_to_do() {
         let report = examine(&Subject {
-            interfaces: vec!["lo".into()],
+            interfaces: vec![Interface::named("lo".to_owned())],
             pins: "/sys/fs/bpf/none".into(),
             cookies: true,
             gateway: true,

@@ -18,6 +18,7 @@ use crate::{
             Applied, ApplyRequest, ChangeRequest, Confirmed, DiffReport, DiffRequest, RolledBack,
         },
         explain::{ExplainQuery, Explanation},
+        interfaces::{AttachRequest, InterfaceReport, InterfacesReport},
         limits::SetLimits,
         lists::{Who, list_entry},
     },
@@ -147,6 +148,14 @@ impl Control for Engine {
 
     fn roll_back(&self, request: &ChangeRequest) -> Result<RolledBack, Refused> {
         self.roll_back_configuration(request)
+    }
+
+    fn interfaces(&self) -> Result<InterfacesReport, Refused> {
+        self.report_interfaces()
+    }
+
+    fn attach(&self, request: &AttachRequest) -> Result<InterfaceReport, Refused> {
+        self.attach_interface(request)
     }
 
     fn detach(&self, request: &DetachRequest) -> Result<Detached, Refused> {

@@ -1,19 +1,19 @@
 //! Changes to the lists, the mode, and the end of protection.
 
-use super::{Engine, State};
+use super::{Engine, State, interfaces::locked};
 use crate::{
     config::Mode,
     control::{
-        Refused, Why,
+        Refused,
         api::{
-            AddRequest, Added, DetachRequest, Detached, ImportRequest, Imported, ItemError, ModeReport,
-            RemoveRequest, Removed,
+            AddRequest, Added, DetachRequest, Detached, ImportRequest, Imported, ModeReport, RemoveRequest,
+            Removed,
         },
         import::import,
         lists::{self, Who},
     },
     datapath::detach_all,
-    lists::{ListName, printable},
+    lists::ListName,
 };
 
 impl Engine {
@@ -77,33 +77,16 @@ impl Engine {
         let mut state = self.lock();
         if request.interfaces.is_empty() {
             let pins = state.config.agent.pin_dir.clone();
-            let interfaces = detach_all(&pins)?;
+            let plan = state.plan.clone();
+            let mut plan = locked(&plan);
+            plan.over = true;
+            let interfaces = detach_all(&pins).inspect_err(|_| plan.over = false)?;
             state.interfaces.clear();
             tracing::warn!("protection ended on request: {}; stopping", interfaces.join(", "));
             self.stop.send_replace(true);
             return Ok(Detached { interfaces, stopping: true });
         }
-        let attached = state.datapath.attached_interfaces()?;
-        let unknown: Vec<ItemError> = request
-            .interfaces
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| !attached.contains(name))
-            .map(|(index, name)| ItemError {
-                index,
-                error: format!("{} is not protected", printable(name, 40)),
-            })
-            .collect();
-        if !unknown.is_empty() {
-            return Err(Refused::new(Why::NotFound, "nothing was detached")
-                .hint(format!("protected are: {}", attached.join(", ")))
-                .items(unknown));
-        }
-        for name in &request.interfaces {
-            state.datapath.detach(name)?;
-            state.interfaces.retain(|interface| interface.name != *name);
-            tracing::warn!("{name} is protected no longer, on request");
-        }
+        state.detach_interfaces(&request.interfaces)?;
         Ok(Detached { interfaces: request.interfaces.clone(), stopping: false })
     }
 }

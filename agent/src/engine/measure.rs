@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use stopbank_common::gcra::Dimension;
+use stopbank_common::{gcra::Dimension, policy::MAX_INTERFACES};
 
 use super::{Engine, Protected, State, limits::class_limits};
 use crate::{
@@ -112,13 +112,17 @@ impl Engine {
             let datapath = &state.datapath;
             (interfaces, numbers, state.config.source.lines, datapath.reader(), datapath.program_id())
         };
-        let mut slots: BTreeMap<u32, String> =
-            interfaces.iter().map(|one| (one.slot as u32, one.name.clone())).collect();
+        let mut slots: BTreeMap<u32, String> = interfaces
+            .iter()
+            .filter(|one| one.slot != 0)
+            .map(|one| (one.slot as u32, one.name.clone()))
+            .collect();
         slots.insert(0, "other".to_owned());
         let mut snapshot = Snapshot::default();
-        for slot in slots.keys() {
+        // Those too whose interface is gone.
+        for slot in 0..MAX_INTERFACES as u32 {
             for (class, _) in numbers.iter() {
-                snapshot.add(*slot, class, &reader.counters(*slot, class)?);
+                snapshot.add(slot, class, &reader.counters(slot, class)?);
             }
         }
         let busy_cells = reader.busy_cells(lines)?;

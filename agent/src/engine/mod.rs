@@ -8,6 +8,7 @@ mod changes;
 mod cookies;
 mod explain;
 mod files;
+mod interfaces;
 mod kept;
 mod limits;
 mod lockout;
@@ -41,8 +42,9 @@ use crate::{
     rates::{Rates, Snapshot},
     state::{self, Keeper},
 };
-use stopbank_common::policy::Policy;
+use stopbank_common::policy::{MAX_INTERFACES, Policy};
 
+use interfaces::{Follower, Protected, SharedPlan, Waker};
 pub use measure::{Measured, MeasuredFile, MeasuredInterface};
 pub use resume::{resume, without_files};
 pub use start::Start;
@@ -67,6 +69,10 @@ pub struct Engine {
     expiry: Notify,
     /// A configuration on trial has come or gone.
     trials: Notify,
+    /// What follows interfaces, until it begins.
+    follower: Mutex<Option<Follower>>,
+    /// Has it look at everything.
+    waker: Waker,
     /// Set when protection has been ended and the agent is to stop.
     stop: watch::Sender<bool>,
 }
@@ -103,19 +109,8 @@ struct State {
     proofs: Proofs,
     files: Files,
     interfaces: Vec<Protected>,
+    plan: SharedPlan,
     rates: Rates,
-}
-
-/// A protected interface.
-#[derive(Clone, Debug)]
-struct Protected {
-    name: String,
-    index: u32,
-    attach: Attach,
-    /// Where its packets are counted.
-    slot: usize,
-    configured: bool,
-    taken_over: bool,
 }
 
 impl Engine {
@@ -215,8 +210,8 @@ impl State {
     /// The counters as they are now.
     fn snapshot(&self) -> Result<Snapshot, Refused> {
         let mut snapshot = Snapshot::default();
-        let slots = std::iter::once(0).chain(self.interfaces.iter().map(|interface| interface.slot));
-        for slot in slots {
+        // Those too whose interface is gone: what is counted is counted.
+        for slot in 0..MAX_INTERFACES {
             for (class, _) in self.numbers.iter() {
                 let slot = slot as u32;
                 snapshot.add(slot, class, &self.datapath.counters(slot, class)?);
@@ -227,13 +222,14 @@ impl State {
 
     /// Name of the interface whose packets are counted in a slot.
     fn slot_name(&self, slot: u32) -> &str {
-        let interface = self.interfaces.iter().find(|interface| interface.slot as u32 == slot);
+        let mut named = self.interfaces.iter().filter(|interface| interface.slot != 0);
+        let interface = named.find(|interface| interface.slot as u32 == slot);
         interface.map_or("other", |interface| &interface.name)
     }
 
     /// Name of the interface with an index.
     fn interface_name(&self, index: u32) -> &str {
-        let interface = self.interfaces.iter().find(|interface| interface.index == index);
+        let interface = self.interfaces.iter().find(|interface| interface.index == index && index != 0);
         interface.map_or("other", |interface| &interface.name)
     }
 }
@@ -252,11 +248,10 @@ fn put(
     }
 }
 
-/// Interface indices by counter slot, as the policy has them.
 /// This host, as a policy must know it.
 fn host(interfaces: &[Protected]) -> Host {
     let mut host = Host { forwards: forwards(), ..Host::default() };
-    for interface in interfaces {
+    for interface in interfaces.iter().filter(|interface| interface.slot != 0) {
         host.interfaces[interface.slot] = interface.index;
     }
     host.handshake = handshake::of_host(&host.interfaces);

@@ -1,13 +1,17 @@
 //! A new configuration in the place of the one in force, as a whole or not at all.
 
-use std::{sync::PoisonError, time::SystemTime};
+use std::{collections::BTreeSet, sync::PoisonError, time::SystemTime};
 
-use stopbank_common::policy::MAX_INTERFACES;
-
-use super::{Engine, Protected, State, cookies, files::Prepared, host, start};
+use super::{
+    Engine, Protected, State, cookies,
+    files::Prepared,
+    host,
+    interfaces::{self, Plan, locked},
+};
 use crate::{
-    config::{self, Attach, Compiled, Config, ConfiguredLists, Mode, Role, Sources, compile},
+    config::{self, Compiled, Config, ConfiguredLists, Mode, Role, Sources, compile},
     control::{Refused, Why, api::Reloaded, configuration::ChangeRequest},
+    datapath::link::Links,
     lists::feeds::Copies,
 };
 
@@ -81,8 +85,12 @@ impl Engine {
     ) -> Result<Reloaded, Refused> {
         let Candidate { sources, mut config, prepared } = candidate;
         let mut notes = keep_what_needs_a_restart(&mut config, &state.config);
-        let found = start::resolve(&config.interfaces)?;
-        let interfaces = state.merge(&config, &found, &mut notes);
+        let mut plan = Plan::new(config.interfaces.clone(), BTreeSet::new());
+        let links = interfaces::look(&mut plan)?;
+        // One that has gone since is followed already, and no reason to refuse the rest.
+        plan.complete(&links, |name| state.interfaces.iter().any(|known| known.name == name))?;
+        let interfaces = interfaces::picture(&state.interfaces, &plan, &links);
+        notes.extend(state.left_behind(&interfaces));
         let kept = state.datapath.kept()?;
         cookies::manage(&config);
         let mut compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
@@ -90,7 +98,8 @@ impl Engine {
         })?;
         let mode = mode.unwrap_or(config.mode);
         compiled.policy.mode = config::mode_number(mode);
-        state.swap(config, sources, interfaces, compiled, prepared)?;
+        state.swap(config, sources, (plan, links, interfaces), compiled, prepared)?;
+        self.wake_follower();
         state.mode = mode;
         cookies::warn(state);
         Ok(Reloaded { notes })
@@ -98,46 +107,17 @@ impl Engine {
 }
 
 impl State {
-    /// The interfaces of a new configuration, each with the slot that it had, and those that it no longer names.
-    fn merge(&self, config: &Config, found: &[u32], notes: &mut Vec<String>) -> Vec<Protected> {
-        let mut interfaces: Vec<Protected> = Vec::new();
-        for old in &self.interfaces {
-            if !config.interfaces.iter().any(|new| new.name == old.name) {
-                if old.configured {
-                    notes.push(format!(
-                        "{} is no longer in the configuration; it stays protected until `stopbank detach {}`",
-                        old.name, old.name
-                    ));
-                }
-                interfaces.push(Protected { configured: false, ..old.clone() });
-            }
-        }
-        for (new, &index) in config.interfaces.iter().zip(found) {
-            let old = self.interfaces.iter().find(|old| old.name == new.name);
-            interfaces.push(Protected {
-                name: new.name.clone(),
-                index,
-                attach: new.attach,
-                slot: old.map_or(0, |old| old.slot),
-                configured: true,
-                taken_over: old.is_some_and(|old| old.taken_over),
-            });
-        }
-        // Where host are short, the configured come first; the others share slot 0.
-        interfaces.sort_by_key(|interface| !interface.configured);
-        for i in 0..interfaces.len() {
-            if interfaces[i].slot != 0 {
-                continue;
-            }
-            let free = (1..MAX_INTERFACES).find(|slot| interfaces.iter().all(|other| other.slot != *slot));
-            let free = free.or_else(|| {
-                let unconfigured =
-                    interfaces.iter_mut().find(|other| !other.configured && other.slot != 0)?;
-                Some(std::mem::take(&mut unconfigured.slot))
-            });
-            interfaces[i].slot = free.unwrap_or(0);
-        }
-        interfaces
+    /// Says which interfaces a configuration names no longer.
+    fn left_behind(&self, interfaces: &[Protected]) -> Vec<String> {
+        let configured = |index| self.interfaces.iter().any(|old| old.index == index && old.configured);
+        let left = interfaces.iter().filter(|new| !new.configured && configured(new.index));
+        let note = |new: &Protected| {
+            let name = &new.name;
+            format!(
+                "{name} is no longer in the configuration; it stays protected until `stopbank detach {name}`"
+            )
+        };
+        left.map(note).collect()
     }
 
     /// Puts a new configuration in force: interfaces first, then lists, then the policy. What fails takes back what came
@@ -146,12 +126,13 @@ impl State {
         &mut self,
         config: Config,
         sources: Sources,
-        interfaces: Vec<Protected>,
+        (plan, links, mut interfaces): (Plan, Links, Vec<Protected>),
         compiled: Compiled,
         prepared: Prepared,
     ) -> Result<(), Refused> {
         let Compiled { policy, kept, numbers, counters } = compiled;
-        let changed = self.attach_changed(&interfaces)?;
+        let changed = self.attach_changed(&plan, &links, &mut interfaces)?;
+        self.reset_slots(&interfaces);
         let installed = match prepared.generation {
             Some(generation) => self.datapath.install_lists(generation).map_err(Refused::from),
             None => Ok(()),
@@ -183,6 +164,7 @@ impl State {
         self.numbers = numbers;
         self.counters = counters;
         self.interfaces = interfaces;
+        *locked(&self.plan) = plan;
         self.loaded = SystemTime::now();
         Ok(())
     }
@@ -202,43 +184,6 @@ impl State {
         }
         self.apply(changes)
     }
-
-    /// Attaches to the interfaces that are new, or are to be attached in another way.
-    fn attach_changed(&mut self, interfaces: &[Protected]) -> Result<Vec<Reattached>, Refused> {
-        let mut changed = Vec::new();
-        for new in interfaces.iter().filter(|interface| interface.configured) {
-            let before = self.interfaces.iter().find(|old| old.name == new.name).map(|old| old.attach);
-            if before == Some(new.attach) {
-                continue;
-            }
-            changed.push(Reattached { name: new.name.clone(), before });
-            if let Err(error) = self.datapath.attach(&new.name, new.attach.into()) {
-                self.put_back(&changed);
-                return Err(error.into());
-            }
-            tracing::info!(mode = new.attach.name(), "protecting {}", new.name);
-        }
-        Ok(changed)
-    }
-
-    /// Puts interfaces back as they were: not attached, or attached as before.
-    fn put_back(&mut self, changed: &[Reattached]) {
-        for Reattached { name, before } in changed.iter().rev() {
-            let outcome = match before {
-                Some(attach) => self.datapath.attach(name, (*attach).into()).map(|_| ()),
-                None => self.datapath.detach(name).map(|_| ()),
-            };
-            if let Err(error) = outcome {
-                tracing::error!("cannot put {name} back as it was: {error}");
-            }
-        }
-    }
-}
-
-/// An interface that was attached anew, and how it was attached before.
-struct Reattached {
-    name: String,
-    before: Option<Attach>,
 }
 
 /// Puts back what a running agent cannot change, and says so.

@@ -7,7 +7,7 @@ use std::{
 
 use stopbank_common::{Reason, event::Event};
 
-use super::{Engine, State};
+use super::{Engine, Protected, State};
 use crate::{
     config::{self, Config},
     control::{
@@ -24,9 +24,15 @@ use crate::{
 };
 
 impl Engine {
-    /// Whether any interface is protected.
-    pub fn healthy(&self) -> bool {
-        !self.lock().interfaces.is_empty()
+    /// What is wrong with protection: nothing is protected, an interface is there and not protected, or is not there and must
+    /// be. Empty: all is well.
+    pub fn troubles(&self) -> Vec<String> {
+        let state = self.lock();
+        let mut troubles: Vec<String> = state.interfaces.iter().filter_map(Protected::trouble).collect();
+        if !state.interfaces.iter().any(Protected::is_attached) {
+            troubles.insert(0, "no interface is protected".to_owned());
+        }
+        troubles
     }
 
     pub(super) fn report_status(&self) -> Result<Status, Refused> {
@@ -38,6 +44,9 @@ impl Engine {
             attach: interface.attach,
             configured: interface.configured,
             taken_over: interface.taken_over,
+            required: interface.required,
+            state: interface.standing,
+            error: interface.error.clone(),
         });
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Origin, Start,
-    trial::{ROLLED_BACK, leave_out_absent},
+    trial::{ROLLED_BACK, wait_for_absent},
 };
 use crate::{
     config::{self, Config, ConfigError, History, Sources},
@@ -122,7 +122,7 @@ fn go_back(start: &mut Start, history: &mut History, unusable: Option<Failure>) 
             }
         };
     }
-    leave_out_absent(&mut config);
+    wait_for_absent(&mut config);
     start.config = config;
     start.sources = history.good.clone();
     start.protected = trial.map(|trial| trial.protected);

@@ -2,22 +2,27 @@
 //! is taken off again when it fails.
 
 use std::{
-    collections::BTreeMap,
-    fs,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::{Instant, SystemTime},
 };
 
 use stopbank_common::{
     hash::class_salt,
-    policy::{CLASS_DEFAULT, Kept, MAX_INTERFACES},
+    policy::{CLASS_DEFAULT, Kept},
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Engine, Origin, Protected, State, cookies, files::Prepared, host, kept::Resumed};
+use super::{
+    Engine, Origin, State, cookies,
+    files::Prepared,
+    host,
+    interfaces::{self, Follower, Plan, locked},
+    kept::Resumed,
+};
 use crate::{
-    config::{Attach, Config, History, Interface, Role, Sources, compile},
-    datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, link, monotonic_ns},
+    config::{Config, History, Role, Sources, compile},
+    datapath::{Datapath, DatapathError, EventReader, Generation, Options, detach_all, monotonic_ns},
     failure::{Code, Failure},
     lists::{Change, Inherited, ListName, feeds::Copies},
     proofs::Proofs,
@@ -58,7 +63,11 @@ impl Engine {
     /// protected still are.
     pub fn start(start: Start) -> Result<(Self, EventReader), Failure> {
         let Start { config, sources, history, protected: before, origin, metrics, kernel_log, .. } = start;
-        let found = resolve(&config.interfaces)?;
+        let plan = Arc::new(Mutex::new(Plan::new(config.interfaces.clone(), BTreeSet::new())));
+        // First, so that nothing is missed that happens from here on.
+        let mut follower = Follower::begin(&plan)?;
+        let links = interfaces::look(&mut locked(&plan))?;
+        locked(&plan).complete(&links, |_| false)?;
         let options = Options {
             source_lines: config.source.lines,
             flows: (config.role == Role::Gateway).then_some(config.flows),
@@ -67,8 +76,9 @@ impl Engine {
         };
         let mut datapath = Datapath::open(&config.agent.pin_dir, &options)?;
         let kept = datapath.kept()?;
-        let left = leftovers(&datapath, &config)?;
-        let interfaces = protected(&config, &found, &left);
+        let attacher = datapath.attacher()?;
+        let inherited = interfaces::inherited(&datapath, &locked(&plan), &links)?;
+        let interfaces = interfaces::picture(&inherited, &locked(&plan), &links);
         cookies::manage(&config);
         let compiled = compile(&config, &kept, &host(&interfaces)).map_err(|error| {
             Failure::new(Code::Configuration, format!("a limit cannot be held: {error:?}"))
@@ -112,6 +122,7 @@ impl Engine {
             proofs,
             files: prepared.files,
             interfaces,
+            plan,
             rates: Rates::default(),
         };
         let first = kept.salts[usize::from(CLASS_DEFAULT)] != class_salt(Config::DEFAULT_CLASS);
@@ -126,6 +137,8 @@ impl Engine {
             }
             return Err(failure);
         }
+        // An upgrade has only now pinned where this version does.
+        follower.attaches(attacher.map(|attacher| attacher.beside(&state.datapath)));
         cookies::warn(&state);
         keeper.push(lines);
         if let Ok(snapshot) = state.snapshot() {
@@ -143,6 +156,8 @@ impl Engine {
             started: (Instant::now(), SystemTime::now()),
             expiry: Notify::new(),
             trials: Notify::new(),
+            waker: follower.waker(),
+            follower: Mutex::new(Some(follower)),
             stop: watch::Sender::new(false),
         };
         if let Some(before) = before {
@@ -249,108 +264,4 @@ impl State {
             );
         }
     }
-
-    /// Attaches to every interface, and gives those that were not attached before. If one that the configuration names
-    /// fails, they are taken off again.
-    fn attach_all(&mut self) -> Result<Vec<String>, Failure> {
-        let mut fresh = Vec::new();
-        // First those that are not protected yet: should one refuse, nothing of the others has been touched.
-        let mut order: Vec<usize> = (0..self.interfaces.len()).collect();
-        order.sort_by_key(|i| self.datapath.holds(&self.interfaces[*i].name));
-        for i in order {
-            let interface = &mut self.interfaces[i];
-            match self.datapath.attach(&interface.name, interface.attach.into()) {
-                Ok(attached) => {
-                    interface.index = attached.index;
-                    interface.taken_over = attached.replaced;
-                    if !attached.replaced {
-                        fresh.push(interface.name.clone());
-                    }
-                    log_attached(interface);
-                }
-                Err(error) if !interface.configured => {
-                    tracing::warn!("{} keeps an earlier version's program: {error}", interface.name);
-                }
-                Err(error) => {
-                    self.detach_all_of(&fresh);
-                    return Err(error.into());
-                }
-            }
-        }
-        Ok(fresh)
-    }
-
-    fn detach_all_of(&mut self, names: &[String]) {
-        for name in names.iter().rev() {
-            if let Err(error) = self.datapath.detach(name) {
-                tracing::error!("cannot take the program off {name} again: {error}");
-            }
-        }
-    }
-}
-
-fn log_attached(interface: &Protected) {
-    let Protected { name, index, attach, taken_over, .. } = interface;
-    tracing::info!(index, mode = attach.name(), taken_over, "protecting {name}");
-    if *attach == Attach::Generic {
-        tracing::warn!(
-            "{name} is protected in generic mode: packets are dropped behind the driver, at about a third of the speed"
-        );
-    }
-}
-
-/// Indices of the interfaces, all of which must exist.
-pub(super) fn resolve(interfaces: &[Interface]) -> Result<Vec<u32>, DatapathError> {
-    interfaces.iter().map(|interface| index_of(&interface.name)).collect()
-}
-
-/// Index of an interface.
-fn index_of(name: &str) -> Result<u32, DatapathError> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice::name_to_index, socket_with};
-    socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-        .and_then(|socket| name_to_index(socket, name))
-        .map_err(|_| DatapathError::NoSuchInterface { name: name.to_owned(), existing: existing() })
-}
-
-/// Names of the interfaces of this network namespace; what /sys shows may be another's.
-fn existing() -> Vec<String> {
-    let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
-    table.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
-}
-
-/// Interfaces that an earlier agent protects and the configuration does not name (any more): protection only ends by
-/// `stopbank detach`, so this agent takes them over as they are.
-fn leftovers(datapath: &Datapath, config: &Config) -> Result<Vec<(Interface, u32)>, DatapathError> {
-    let mut left = Vec::new();
-    for name in datapath.attached_interfaces()? {
-        if config.interfaces.iter().any(|interface| interface.name == name) {
-            continue;
-        }
-        let Ok(index) = index_of(&name) else { continue };
-        let Some(program) = link::query(index).ok().and_then(|link| link.program) else { continue };
-        let attach = if program.native { Attach::Native } else { Attach::Generic };
-        tracing::warn!(
-            "{name} is protected but not in the configuration; it stays so until `stopbank detach {name}`"
-        );
-        left.push((Interface { name, attach }, index));
-    }
-    Ok(left)
-}
-
-/// Gives each interface its counter slot; those that have none left share slot 0.
-fn protected(config: &Config, found: &[u32], left: &[(Interface, u32)]) -> Vec<Protected> {
-    let configured = config.interfaces.iter().zip(found.iter().copied()).map(|pair| (pair, true));
-    let left = left.iter().map(|(interface, index)| ((interface, *index), false));
-    configured
-        .chain(left)
-        .enumerate()
-        .map(|(i, ((interface, index), configured))| Protected {
-            name: interface.name.clone(),
-            index,
-            attach: interface.attach,
-            slot: if i + 1 < MAX_INTERFACES { i + 1 } else { 0 },
-            configured,
-            taken_over: false,
-        })
-        .collect()
 }

@@ -5,7 +5,7 @@
 //! back, and always say what is in force then.
 
 use std::{
-    ffi::CString,
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -13,11 +13,12 @@ use std::{
 
 use super::{
     Engine, State,
+    interfaces::{self, Plan},
     reload::{Candidate, keep_what_needs_a_restart, refuse},
     report::time,
 };
 use crate::{
-    config::{self, Class, Config, History, Interface, Mode, Sources, Trial},
+    config::{self, Class, Config, History, Mode, Sources, Trial},
     control::{
         Refused, Why,
         api::DetachRequest,
@@ -26,7 +27,6 @@ use crate::{
             RolledBack,
         },
     },
-    datapath::interface_index,
 };
 
 /// Where nothing is said.
@@ -195,7 +195,7 @@ impl Engine {
     /// Puts an earlier configuration in force, and makes the files say it.
     fn go_back(&self, mut candidate: Candidate, why: &str) -> Result<RolledBack, Refused> {
         let wanted = candidate.sources.clone();
-        let gone = leave_out_absent(&mut candidate.config);
+        let gone = wait_for_absent(&mut candidate.config);
         let mut state = self.lock();
         let mode = state.trial.as_ref().map(|trial| trial.mode);
         let reloaded = self.reload_into(&mut state, candidate, mode)?;
@@ -351,24 +351,24 @@ impl State {
     }
 }
 
-/// Leaves out interfaces that have gone, and says so: they are no reason to stay with what is to be taken back.
-pub(super) fn leave_out_absent(config: &mut Config) -> Vec<String> {
-    let there = |interface: &Interface| {
-        CString::new(interface.name.as_str()).is_ok_and(|name| interface_index(&name).is_some())
-    };
+/// Has interfaces waited for that are gone, and says so: they are no reason to stay with what is to be taken back.
+pub(super) fn wait_for_absent(config: &mut Config) -> Vec<String> {
+    let mut plan = Plan::new(config.interfaces.clone(), BTreeSet::new());
+    let Ok(links) = interfaces::look(&mut plan) else { return Vec::new() };
     // Without any, nothing would be in force.
-    if !config.interfaces.iter().any(there) {
+    if !plan.finds_any(&links) {
         return Vec::new();
     }
-    let (there, gone): (Vec<_>, Vec<_>) = config.interfaces.drain(..).partition(there);
-    config.interfaces = there;
-    let note = |gone: Interface| {
-        let name = gone.name;
-        let note = format!("{name} is not there and was left out; `stopbank reload` protects it once it is");
-        tracing::warn!("{note}");
-        note
-    };
-    gone.into_iter().map(note).collect()
+    let absent =
+        config.interfaces.iter_mut().filter(|interface| interface.required && !plan.finds(interface, &links));
+    absent
+        .map(|interface| {
+            interface.required = false;
+            let note = format!("{} is not there; it is protected as soon as it is", interface.name);
+            tracing::warn!("{note}");
+            note
+        })
+        .collect()
 }
 
 fn trial_time(seconds: Option<f64>) -> Result<Duration, Refused> {
@@ -425,19 +425,18 @@ mod tests {
     use crate::config::parse;
 
     #[test]
-    fn what_is_gone_is_left_out_unless_nothing_would_be_left() {
+    fn what_is_gone_is_waited_for_unless_nothing_would_be_protected() {
         let config = |names: &[&str]| {
             let blocks = names.iter().map(|name| format!("[[interface]]\nname = \"{name}\"\n"));
             parse("", &blocks.collect::<String>()).unwrap()
         };
-        let left = |names: &[&str]| {
+        let required = |names: &[&str]| {
             let mut config = config(names);
-            let notes = leave_out_absent(&mut config);
-            let names: Vec<String> = config.interfaces.into_iter().map(|interface| interface.name).collect();
-            (names.join(" "), notes.len())
+            let notes = wait_for_absent(&mut config);
+            (config.interfaces.iter().map(|interface| interface.required).collect(), notes.len())
         };
-        assert_eq!(left(&["lo", "gone0", "gone1"]), ("lo".to_owned(), 2));
-        assert_eq!(left(&["lo"]), ("lo".to_owned(), 0));
-        assert_eq!(left(&["gone0"]), ("gone0".to_owned(), 0));
+        assert_eq!(required(&["lo", "gone0", "gone1"]), (vec![true, false, false], 2));
+        assert_eq!(required(&["lo"]), (vec![true], 0));
+        assert_eq!(required(&["gone0"]), (vec![true], 0));
     }
 }

@@ -79,7 +79,7 @@ fn judged(status: &Status) -> (i32, String) {
         let interfaces: Vec<String> = status
             .interfaces
             .iter()
-            .map(|interface| format!("{} {}", interface.name, interface.attach.name()))
+            .map(|interface| format!("{} {}", interface.name, interface.how()))
             .collect();
         format!("{}, {}", interfaces.join(", "), status.mode.name())
     } else {

@@ -147,7 +147,7 @@ fn head_line(app: &App, width: u16, clock: SystemTime) -> Paragraph<'static> {
         let interfaces: Vec<String> = status
             .interfaces
             .iter()
-            .map(|interface| format!("{} {}", interface.name, interface.attach.name()))
+            .map(|interface| format!("{} {}", interface.name, interface.how()))
             .collect();
         let mode = match status.mode {
             Mode::Enforce => "enforce",

@@ -77,7 +77,8 @@ struct Batch {
     flags: u64,
 }
 
-fn bpf<A>(command: libc::c_long, attribute: &mut A) -> io::Result<libc::c_long> {
+/// bpf(2), with an attribute that begins as the command wants it.
+pub(in crate::datapath) fn bpf<A>(command: libc::c_long, attribute: &mut A) -> io::Result<libc::c_long> {
     // SAFETY: the attribute is a live, initialised struct of the size that is given; what it points to is the caller's
     // affair and outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attribute, size_of::<A>()) };
