@@ -233,7 +233,7 @@ fn killed_on_trial(topology: &Topology) {
 
 fn gone_on_trial(topology: &Topology) {
     let second = "[[interface]]\nname = \"gone0\"\nattach = \"generic\"\n";
-    let make = || topology.server.ip(&["link add gone0 type dummy"]).unwrap();
+    let make = || topology.server.ip(&["link add gone0 type veth peer name gone1"]).unwrap();
     let site = site(topology, &enforcing(CLOSED));
     let (without, new) = (text(&site.configuration()), other(&site, EXTRA));
     fs::write(site.configuration(), format!("{without}{second}")).unwrap();
