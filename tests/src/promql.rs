@@ -135,8 +135,10 @@ pub fn values(yaml: &str, key: &str) -> Vec<String> {
     let mut values = Vec::new();
     let mut lines = yaml.lines().peekable();
     while let Some(line) = lines.next() {
-        let indent = line.len() - line.trim_start().len();
-        let Some(value) = line.trim_start().trim_start_matches("- ").strip_prefix(&format!("{key}: ")) else {
+        // In a list the key stands behind the dash, and what belongs to it is deeper than that.
+        let entry = line.trim_start().trim_start_matches("- ");
+        let indent = line.len() - entry.len();
+        let Some(value) = entry.strip_prefix(&format!("{key}: ")) else {
             continue;
         };
         let mut value = value.trim().to_owned();

@@ -170,13 +170,14 @@ mod tests {
                 "interface.eth0.attach: \"native\" > \"generic\"",
                 "interface.eth1.attach: - > \"native\"",
                 "interface.eth1.name: - > \"eth1\"",
+                "interface.eth1.required: - > true",
                 "lists.deny: - > \"203.0.113.0/24\"",
                 "lists.deny: \"198.51.100.1/32\" > -",
                 "mode: \"observe\" > \"enforce\"",
                 "signature: in this order: a, b > in this order: b, a",
             ]
         );
-        assert_eq!(shown(after, before).len(), 11);
+        assert_eq!(shown(after, before).len(), 12);
     }
 
     #[test]
