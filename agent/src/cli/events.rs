@@ -24,7 +24,7 @@ use crate::{
 
 /// The latest drops, as the kernel samples them, or with --follow those that come
 ///
-/// A sample of all drops, at most as many a second as the configuration has under [events]. What --follow could not be told
+/// A sample of all drops, at most as many a second as the configuration has under `[events]`. What --follow could not be told
 /// of, because the agent was restarted or events came faster than they were read, is said on stderr.
 #[derive(Args, Debug)]
 #[command(after_help = "\

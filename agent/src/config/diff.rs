@@ -1,6 +1,6 @@
 //! What differs between two configurations, key by key.
 //!
-//! Both are written out with every key ([`super::render`]) and read as TOML again: a key that is written out cannot be
+//! Both are written out with every key ([`super::render()`]) and read as TOML again: a key that is written out cannot be
 //! forgotten here.
 
 use std::collections::BTreeMap;

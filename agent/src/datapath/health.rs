@@ -22,7 +22,7 @@ use stopbank_common::{
 use super::{Datapath, DatapathError, FlowUsage, maps::Shared, monotonic_ns};
 use crate::config::source_lines;
 
-/// Lines that [`Datapath::busy_cells`] looks at, out of all, evenly spaced.
+/// Lines that are looked at for the part of the cells in use, out of all, evenly spaced.
 const SAMPLED: u32 = 512;
 
 /// The maps whose memory counts, and what it is counted under.
