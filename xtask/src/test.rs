@@ -65,8 +65,11 @@ const PACKAGES: &str = "packages";
 /// Makes what those tests install, and what they boot. Where that fails they are skipped, and say what is missing.
 fn for_packages(tests: &mut Command) {
     let made = packages::wish(&package::JUDGES).and_then(|()| package::for_tests());
-    if let Err(error) = made {
-        say(&format!("no packages for the tests of packages: {error:#}"));
+    match made {
+        Ok(()) => {
+            tests.env("STOPBANK_PACKAGES_MADE", "1");
+        }
+        Err(error) => say(&format!("no packages for the tests of packages: {error:#}")),
     }
     match rootfs::wish() {
         Ok(root) => {
