@@ -306,7 +306,7 @@ impl Host<'_> {
         assert!(self.fails(&["systemctl", "restart", "stopbank"]));
         wait_until("eight more attempts", || self.unit("NRestarts").parse::<u32>().unwrap() >= 8);
         assert_ne!(self.unit("ActiveState"), "failed");
-        self.topology.server.ip(&[&format!("link add {LATER} type dummy")]).unwrap();
+        self.topology.server.ip(&[&format!("link add {LATER} type veth peer name later1")]).unwrap();
         wait_until("an agent runs", || self.unit("ActiveState") == "active");
         assert!(has_program(self.topology, LATER));
         self.configure(&configuration(""));
