@@ -50,6 +50,9 @@ table inet witness {
 }
 ";
 
+/// What another configuration has more: a limit in the last class, and a list.
+const OTHER: &str = "[class.per_source]\npackets = \"5000/s\"\n[lists]\ndeny = [\"203.0.113.0/24\"]\n";
+
 /// What happens to the agent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Case {
@@ -63,7 +66,9 @@ pub enum Case {
     Layout,
     /// A list file replaced, and reloaded.
     List,
-    /// Another configuration in force, and the one before again.
+    /// Another configuration in force by a reload, and the one before again.
+    Reload,
+    /// Another configuration in force on trial, and taken back.
     Rollback,
     /// Stopped, and started three times in vain.
     FailingStart,
@@ -75,12 +80,13 @@ pub enum Case {
 
 impl Case {
     /// Those in which there must be no gap.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Restart,
         Self::Kill,
         Self::Upgrade,
         Self::Layout,
         Self::List,
+        Self::Reload,
         Self::Rollback,
         Self::FailingStart,
         Self::Modes,
@@ -94,7 +100,8 @@ impl Case {
             Self::Upgrade => "upgrade, same layout",
             Self::Layout => "upgrade from ABI version 4",
             Self::List => "reload of a list file",
-            Self::Rollback => "other configuration and back",
+            Self::Reload => "other configuration and back",
+            Self::Rollback => "other configuration on trial, rolled back",
             Self::FailingStart => "starts that fail, then one that does not",
             Self::Modes => "mode observe and enforce by turns",
             Self::Detach => "detach and start (to compare)",
@@ -249,13 +256,24 @@ impl<'n> Scene<'n> {
                 fs::rename(pins.join(format!("v{ABI_VERSION}")), pins.join("v4"))?;
             }
             Case::List => self.replace_list()?,
-            Case::Rollback => {
-                for more in
-                    ["[class.per_source]\npackets = \"5000/s\"\n[lists]\ndeny = [\"203.0.113.0/24\"]\n", ""]
-                {
+            Case::Reload => {
+                for more in [OTHER, ""] {
                     self.site.configure(&policy(None, more))?;
                     self.site.ask(&["reload"])?;
                 }
+            }
+            Case::Rollback => {
+                let before = fs::read_to_string(self.site.configuration())?;
+                let other = self.files.file("other.toml");
+                self.site.configure(&policy(None, OTHER))?;
+                fs::rename(self.site.configuration(), &other)?;
+                self.site.write_configuration(&before)?;
+                let other = other.to_str().context("a path that is no text")?;
+                self.site.ask(&["config", "apply", other, "--confirm", "1m"])?;
+                thread::sleep(Duration::from_millis(200));
+                self.site.ask(&["config", "rollback"])?;
+                let now = fs::read_to_string(self.site.configuration())?;
+                ensure!(now == before, "the configuration was not taken back: {now}");
             }
             Case::FailingStart => {
                 self.stop()?;

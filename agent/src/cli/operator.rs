@@ -1,6 +1,6 @@
 //! Where the operator is logged in from, so that nobody shuts it out by accident.
 
-use std::{fs, net::IpAddr, process};
+use std::{fs::File, io::Read as _, net::IpAddr, os::unix::process::parent_id};
 
 use crate::control::configuration::Session;
 
@@ -19,18 +19,18 @@ pub(super) fn session() -> Option<Session> {
     if let Some(session) = own.as_deref().and_then(read) {
         return Some(session);
     }
-    let mut pid = process::id();
+    let mut pid = parent_id();
     for _ in 0..GENERATIONS {
-        pid = parent(pid)?;
         if pid <= 1 {
             return None;
         }
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let environment = process_file(pid, "environ").unwrap_or_default();
         let connection =
             environment.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(b"SSH_CONNECTION="));
         if let Some(session) = connection.and_then(|text| std::str::from_utf8(text).ok()).and_then(read) {
             return Some(session);
         }
+        pid = parent(pid)?;
     }
     None
 }
@@ -46,9 +46,17 @@ fn read(text: &str) -> Option<Session> {
 /// The parent of a process: the fourth field of /proc/PID/stat, counted from the end of the command's name, which may
 /// hold anything (proc_pid_stat(5)).
 fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&process_file(pid, "stat")?).into_owned();
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A file of /proc/PID. These files have no length that could be asked for: with room from the start they are read at once and not by
+/// 32, 64, 128, … bytes, each of which the kernel makes anew. A ban waits for this.
+fn process_file(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(16 << 10);
+    File::open(format!("/proc/{pid}/{name}")).ok()?.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -69,6 +77,6 @@ mod tests {
 
     #[test]
     fn the_parent_is_found() {
-        assert_eq!(parent(process::id()), Some(std::os::unix::process::parent_id()));
+        assert_eq!(parent(std::process::id()), Some(parent_id()));
     }
 }
