@@ -275,6 +275,19 @@ impl Host<'_> {
             let written = self.succeed(&["cat", "/etc/stopbank/stopbank.toml"]);
             assert!(written.contains("fragments"), "{written}");
         });
+        attack.during("a configuration on trial, rolled back", || {
+            let before = self.on_trial();
+            self.succeed(&["stopbank", "config", "rollback"]);
+            assert_eq!(self.succeed(&["cat", "/etc/stopbank/stopbank.toml"]), before);
+            assert!(!self.in_force().contains("tried"));
+        });
+        attack.during("a configuration on trial, and the agent killed", || {
+            let (before, process) = (self.on_trial(), self.unit("MainPID"));
+            self.succeed(&["systemctl", "kill", "--signal=SIGKILL", "stopbank"]);
+            self.another_runs(&process);
+            assert_eq!(self.succeed(&["cat", "/etc/stopbank/stopbank.toml"]), before);
+            assert!(!self.in_force().contains("tried"));
+        });
         attack.during("reload of a configuration with errors", || {
             self.configure("packest = 1\n");
             assert!(self.fails(&["systemctl", "reload", "stopbank"]));
@@ -297,6 +310,20 @@ impl Host<'_> {
         });
         attack.during("start after a stop", || drop(self.succeed(&["systemctl", "start", "stopbank"])));
         self.banned();
+    }
+
+    /// Puts a configuration with another class on trial; what the file says before.
+    fn on_trial(&self) -> String {
+        let before = self.succeed(&["cat", "/etc/stopbank/stopbank.toml"]);
+        let more = "[[class]]\nname = \"tried\"\nprotocol = \"udp\"\nports = [4]\n";
+        fs::write(self.container.path("/root/new.toml"), format!("{before}{more}")).unwrap();
+        self.succeed(&["stopbank", "config", "apply", "/root/new.toml", "--confirm", "1m"]);
+        assert!(self.in_force().contains("tried"));
+        before
+    }
+
+    fn in_force(&self) -> String {
+        self.succeed(&["stopbank", "limit", "ls"])
     }
 
     /// An agent that cannot start is started again and again: more often than systemd's usual limit of five times in ten seconds.
