@@ -65,6 +65,26 @@ pub enum Step<'r> {
     Element(usize),
 }
 
+/// What is shown of JSON, in the order of the bytes.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Event<'e, 'r> {
+    /// An object or an array begins.
+    Open {
+        /// Whether it is an object.
+        object: bool,
+    },
+    /// The container that was opened last ends.
+    Close,
+    /// An object's entry begins, whose name is the last of the steps.
+    Name,
+    /// A value that is no container.
+    Scalar(&'e Scalar<'r>),
+}
+
+/// Is shown an event, the steps that lead to it, and the byte at which the value begins (for [`Event::Close`]: behind which it ends, for
+/// [`Event::Name`]: behind the colon). Its error ends the reading.
+pub type Visit<'v, 'r> = dyn FnMut(&[Step<'r>], Event<'_, 'r>, usize) -> Result<(), Reason> + 'v;
+
 /// Reads all of `bytes` as one value, and shows `visit` each scalar with the steps that lead to it.
 ///
 /// # Errors
@@ -75,6 +95,20 @@ pub fn read<'r>(
     limits: &Limits,
     visit: &mut dyn FnMut(&[Step<'r>], &Scalar<'r>),
 ) -> Result<(), Reason> {
+    events(bytes, limits, &mut |steps, event, _| {
+        if let Event::Scalar(scalar) = event {
+            visit(steps, scalar);
+        }
+        Ok(())
+    })
+}
+
+/// Reads all of `bytes` as one value, and shows `visit` all that there is.
+///
+/// # Errors
+///
+/// The [`Reason`] to refuse it, the first one in the order of the bytes, or what `visit` has returned.
+pub fn events<'r>(bytes: &'r [u8], limits: &Limits, visit: &mut Visit<'_, 'r>) -> Result<(), Reason> {
     let text = str::from_utf8(bytes).map_err(|_| Reason::JsonUtf8)?;
     let mut reader = Reader { text, at: 0, limits, values: 0, path: Vec::new(), names: Vec::new() };
     reader.white_space();
@@ -143,7 +177,7 @@ impl<'r> Reader<'r, '_> {
     }
 
     /// A value: a scalar is shown, a container is opened up to its first value, or closed if it is empty.
-    fn value(&mut self, visit: &mut dyn FnMut(&[Step<'r>], &Scalar<'r>)) -> Result<(), Reason> {
+    fn value(&mut self, visit: &mut Visit<'_, 'r>) -> Result<(), Reason> {
         loop {
             self.values += 1;
             if self.values > self.limits.values {
@@ -153,23 +187,25 @@ impl<'r> Reader<'r, '_> {
                 Some(b'{') => true,
                 Some(b'[') => false,
                 _ => {
+                    let start = self.at;
                     let scalar = self.scalar()?;
-                    visit(&self.path, &scalar);
-                    return Ok(());
+                    return visit(&self.path, Event::Scalar(&scalar), start);
                 }
             };
             if self.path.len() >= self.limits.depth {
                 return Err(Reason::JsonDepth);
             }
+            visit(&self.path, Event::Open { object: container }, self.at)?;
             self.at += 1;
             self.white_space();
             if self.take(if container { b'}' } else { b']' }) {
-                return Ok(());
+                return visit(&self.path, Event::Close, self.at);
             }
             if container {
                 self.names.push(Names::default());
                 let name = self.name()?;
                 self.path.push(Step::Name(name));
+                visit(&self.path, Event::Name, self.at)?;
             } else {
                 self.element(0)?;
                 self.path.push(Step::Element(0));
@@ -178,7 +214,7 @@ impl<'r> Reader<'r, '_> {
     }
 
     /// What follows a value in the container that is open: another value, or its end.
-    fn onwards(&mut self, visit: &mut dyn FnMut(&[Step<'r>], &Scalar<'r>)) -> Result<(), Reason> {
+    fn onwards(&mut self, visit: &mut Visit<'_, 'r>) -> Result<(), Reason> {
         self.white_space();
         let another = self.take(b',');
         match self.path.pop() {
@@ -192,12 +228,13 @@ impl<'r> Reader<'r, '_> {
                 self.white_space();
                 let name = self.name()?;
                 self.path.push(Step::Name(name));
+                visit(&self.path, Event::Name, self.at)?;
                 self.value(visit)
             }
-            Some(Step::Element(_)) if self.take(b']') => Ok(()),
+            Some(Step::Element(_)) if self.take(b']') => visit(&self.path, Event::Close, self.at),
             Some(Step::Name(_)) if self.take(b'}') => {
                 self.names.pop();
-                Ok(())
+                visit(&self.path, Event::Close, self.at)
             }
             _ => Err(Reason::JsonSyntax),
         }

@@ -119,3 +119,29 @@ fn many_names_are_told_apart_as_few_are() {
         assert_eq!(refused(&object(names, "\"other\":1")), None, "{names}");
     }
 }
+
+#[test]
+fn all_that_there_is_is_shown_in_its_order() {
+    let text = br#"{"a": [1, {}], "b" :"c"}"#;
+    let mut shown = String::new();
+    events(text, &Limits::default(), &mut |steps, event, at| {
+        let kind = match event {
+            Event::Open { object: true } => "{",
+            Event::Open { object: false } => "[",
+            Event::Close => "end",
+            Event::Name => "name",
+            Event::Scalar(_) => "scalar",
+        };
+        shown += &format!("{kind} {} {at}; ", steps.len());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(
+        shown,
+        "{ 0 0; name 1 6; [ 1 6; scalar 2 7; { 2 10; end 2 12; end 1 13; name 1 20; scalar 1 20; end 0 24; "
+    );
+    let stopped = events(text, &Limits::default(), &mut |steps, _, _| {
+        if steps.len() == 2 { Err(Reason::BodyUnread) } else { Ok(()) }
+    });
+    assert_eq!(stopped, Err(Reason::BodyUnread));
+}
