@@ -35,9 +35,14 @@ pub fn of(declared: Option<&[u8]>, body: &[u8]) -> Result<Content, Reason> {
         // Parts of which nobody knows what they are.
         Some(essence) if essence.starts_with("multipart/") => return Err(Reason::ContentMismatch),
         Some(_) => Content::Opaque,
-        None => return Ok(looks),
+        None => return Ok(as_it_looks(body)),
     };
     if looks == Content::Opaque || looks == read_as { Ok(read_as) } else { Err(Reason::ContentMismatch) }
+}
+
+/// What a body is read as where nothing is declared, or something that does not count.
+pub(crate) fn as_it_looks(body: &[u8]) -> Content {
+    looks_like(body)
 }
 
 /// Type and subtype in lower case (RFC 9110, section 8.3.1).

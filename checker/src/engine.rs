@@ -1,102 +1,317 @@
 //! The way of a request, top to bottom: the first check that refuses it decides.
+//!
+//! A front end that has the whole request calls [`check`]. One that streams calls [`check_head`] first, which gives a [`Head`] or a
+//! refusal, reads the body only if [`Head::needs_body`], and hands it to [`Head::check_body`].
+
+use std::time::Duration;
 
 use crate::{
-    Check, Reason, Request, Verdict, coding,
-    content::{self, Content},
-    fields, http1, json, multipart,
+    Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding, content, cookies, fields,
+    http1, json, multipart,
+    policy::{Fail, Mode, Rules},
     target::{self, Target},
+    values,
+    verdict::Kind,
 };
 
-/// What a request may be.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a request may be. Every one of these is a limit of the policy.
+#[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// The request as a whole.
     pub request: http1::Limits,
     /// Its target.
     pub target: target::Limits,
+    /// Its cookies.
+    pub cookies: cookies::Limits,
     /// What its body may become by decoding.
     pub coding: coding::Limits,
     /// JSON.
     pub json: json::Limits,
+    /// Form fields; of the target's limits those of parameters.
+    pub form: target::Limits,
     /// Forms of parts.
     pub multipart: multipart::Limits,
 }
 
+/// What is known beside the request.
+#[derive(Clone, Copy, Default)]
+pub struct Context<'c> {
+    /// How long the request has been judged: time that its sender is waited for does not count. The engine has no clock of its own; without
+    /// one there are no deadlines, and a request has the same verdict whenever it is judged.
+    pub elapsed: Option<&'c dyn Fn() -> Duration>,
+}
+
 /// Judges a request that is all of `bytes`, as HTTP/1 sends it.
-pub fn check_bytes(bytes: &[u8], limits: &Limits) -> Verdict {
-    match http1::read(bytes, &limits.request) {
-        Ok(request) => check(&request, limits),
+pub fn check_bytes(bytes: &[u8], context: &Context<'_>, policy: &Policy) -> Verdict {
+    match http1::read(bytes, policy.request_limits()) {
+        Ok(request) => check(&request, context, policy),
         Err(reason) => Verdict::refused(Check::Framing, reason),
     }
 }
 
-/// Judges a request.
-pub fn check(request: &Request<'_>, limits: &Limits) -> Verdict {
-    match judge(request, limits) {
-        Ok(()) => Verdict::ALLOWED,
-        Err((check, reason)) => Verdict::refused(check, reason),
+/// Judges a whole request.
+pub fn check(request: &Request<'_>, context: &Context<'_>, policy: &Policy) -> Verdict {
+    match check_head(request, context, policy) {
+        Ok(head) => head.check_body(request, context),
+        Err(verdict) => verdict,
     }
 }
 
-fn judge(request: &Request<'_>, limits: &Limits) -> Result<(), (Check, Reason)> {
-    let framing = |reason| (Check::Framing, reason);
-    http1::framing(request.version, &request.headers).map_err(framing)?;
+/// Judges what can be judged without the body, which may be missing here.
+///
+/// # Errors
+///
+/// The refusal.
+pub fn check_head<'p>(
+    request: &Request<'_>,
+    context: &Context<'_>,
+    policy: &'p Policy,
+) -> Result<Head<'p>, Verdict> {
+    let framing = |reason| Verdict::refused(Check::Framing, reason);
+    let length = http1::framing(request.version, &request.headers).map_err(framing)?;
+    http1::within(request, policy.request_limits()).map_err(framing)?;
     fields::check(request).map_err(framing)?;
-    Target::read(request.method, request.target, &limits.target).map_err(|reason| (Check::Target, reason))?;
-    let body = coding::decode(&request.body, request.values("content-encoding"), &limits.coding)
-        .map_err(|reason| (Check::Coding, reason))?;
-    let content_type = request.values("content-type").next();
-    let content = content::of(content_type, &body).map_err(|reason| (Check::Content, reason))?;
-    match content {
-        Content::Json => {
-            json::read(&body, &limits.json, &mut |_, _| {}).map_err(|reason| (Check::Json, reason))
+    let target = Target::read(request.method, request.target, &policy.target_limits())
+        .map_err(|reason| Verdict::refused(Check::Target, reason))?;
+    let host = request.values("host").next().unwrap_or_default();
+    let routed = match request.target {
+        // No path, and so of no route.
+        b"*" => Err(Reason::RouteUndeclared),
+        _ => policy.route(host, &target.segments, request.method),
+    };
+    let route = routed.ok();
+    let rules = policy.rules(route);
+    let mut judge = Judge { rules, context, observed: Vec::new() };
+    let judged = match (routed, policy.undeclared()) {
+        (Err(reason), Mode::Enforce) => {
+            Err(Box::new(Finding { check: Check::Route, reason, evidence: None }))
         }
-        Content::Form => {
-            target::form(&body, &limits.target).map(drop).map_err(|reason| (Check::Form, reason))
+        (Err(reason), Mode::Observe) => {
+            judge.note(Finding { check: Check::Route, reason, evidence: None });
+            Ok(())
         }
-        Content::Multipart => multipart::read(content_type.unwrap_or_default(), &body, &limits.multipart)
-            .map(drop)
-            .map_err(|reason| (Check::Multipart, reason)),
-        Content::Empty | Content::Opaque => Ok(()),
+        _ => Ok(()),
+    };
+    match judged.and_then(|()| judge.head(request, &target, length)) {
+        Ok(()) => Ok(Head { route, rules, observed: judge.observed }),
+        Err(finding) => Err(Verdict { route, observed: judge.observed, ..Verdict::from(*finding) }),
     }
+}
+
+/// A request of which nothing speaks against the head.
+#[derive(Clone, Debug)]
+pub struct Head<'p> {
+    /// Its route, as [`Policy::routes`] counts.
+    pub route: Option<usize>,
+    rules: &'p Rules,
+    observed: Vec<Finding>,
+}
+
+impl Head<'_> {
+    /// Whether a check needs the body. If not, it may be forwarded as it comes, no more of it than [`Head::body_limit`].
+    pub fn needs_body(&self) -> bool {
+        self.rules.needs_body()
+    }
+
+    /// Most bytes of the body, without its transfer coding. What is longer is refused for [`Reason::BodyLength`].
+    pub const fn body_limit(&self) -> usize {
+        self.rules.limits.request.body
+    }
+
+    /// The verdict where no check needs the body.
+    pub fn allow(self) -> Verdict {
+        Verdict { route: self.route, observed: self.observed, ..Verdict::ALLOWED }
+    }
+
+    /// Judges the body of the same request.
+    pub fn check_body(self, request: &Request<'_>, context: &Context<'_>) -> Verdict {
+        let mut judge = Judge { rules: self.rules, context, observed: self.observed };
+        let judged = judge.body(request);
+        let verdict = judged.map_or_else(|finding| Verdict::from(*finding), |()| Verdict::ALLOWED);
+        Verdict { route: self.route, observed: judge.observed, ..verdict }
+    }
+}
+
+/// Findings of checks that only observe which a verdict keeps.
+const MOST_OBSERVED: usize = 16;
+
+/// Ends the judgement.
+pub(crate) type Judged = Result<(), Box<Finding>>;
+
+/// One request in judgement.
+struct Judge<'j> {
+    rules: &'j Rules,
+    context: &'j Context<'j>,
+    observed: Vec<Finding>,
+}
+
+impl Judge<'_> {
+    /// What a check has found is refused, noted or passed over, as its mode has it.
+    fn found(&mut self, check: Check, reason: Reason, evidence: Option<Box<Evidence>>) -> Judged {
+        match self.rules.of(check).mode {
+            Mode::Enforce => Err(Box::new(Finding { check, reason, evidence })),
+            Mode::Observe => {
+                self.note(Finding { check, reason, evidence });
+                Ok(())
+            }
+            Mode::Off => Ok(()),
+        }
+    }
+
+    /// A check that could not do its work.
+    fn failed(&mut self, check: Check, reason: Reason) -> Judged {
+        let rule = self.rules.of(check);
+        match (rule.mode, rule.fail) {
+            (Mode::Off, _) => Ok(()),
+            (_, Fail::Closed) => self.found(check, reason, None),
+            (_, Fail::Open) => {
+                self.note(Finding { check, reason, evidence: None });
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, finding: Finding) {
+        let known = |one: &Finding| one.check == finding.check && one.reason == finding.reason;
+        // A check that has failed open fails at each value again.
+        if self.observed.len() < MOST_OBSERVED
+            && (finding.evidence.is_some() || !self.observed.iter().any(known))
+        {
+            self.observed.push(finding);
+        }
+    }
+
+    /// Whether a check is to be run now: it is on, and in time.
+    fn runs(&mut self, check: Check) -> Result<bool, Box<Finding>> {
+        let rule = self.rules.of(check);
+        if rule.mode == Mode::Off {
+            return Ok(false);
+        }
+        match (rule.deadline, self.context.elapsed) {
+            (Some(deadline), Some(elapsed)) if elapsed() > deadline => {
+                self.failed(check, Reason::CheckDeadline).map(|()| false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn head(&mut self, request: &Request<'_>, target: &Target<'_>, length: http1::Framing) -> Judged {
+        let limits = &self.rules.limits;
+        if matches!(length, http1::Framing::Length(length) if length > limits.request.body) {
+            return Err(too_long());
+        }
+        if self.runs(Check::Query)?
+            && let Err(reason) = target::within(&target.query, &limits.target)
+        {
+            self.found(Check::Query, reason, None)?;
+        }
+        let mut cookies = Vec::new();
+        if self.runs(Check::Cookies)? {
+            match cookies::read(request.version, &request.headers, &limits.cookies) {
+                Ok(read) => cookies = read,
+                Err(reason) => self.found(Check::Cookies, reason, None)?,
+            }
+        }
+        if self.rules.judges_values() {
+            values::of_target(target, &mut |place, text| self.value(place, text))?;
+            values::of_headers(request, &cookies, &mut |place, text| self.value(place, text))?;
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, request: &Request<'_>) -> Judged {
+        let rules = self.rules;
+        if request.body.len() > rules.limits.request.body {
+            return Err(too_long());
+        }
+        if !rules.needs_body() {
+            return Ok(());
+        }
+        if !self.runs(Check::Coding)? && rules.is_on(Check::Coding) {
+            return self.unread();
+        }
+        let codings = request.values("content-encoding");
+        let body = match coding::decode(&request.body, codings, &rules.limits.coding) {
+            Ok(body) => body,
+            Err(reason) => {
+                self.found(Check::Coding, reason, None)?;
+                return self.unread();
+            }
+        };
+        let content_type = request.values("content-type").next();
+        let content = match content::of(content_type, &body) {
+            Ok(content) => content,
+            Err(reason) => {
+                self.found(Check::Content, reason, None)?;
+                // As the server behind may take it, that goes by the look of it.
+                content::as_it_looks(&body)
+            }
+        };
+        self.structure(content, content_type.unwrap_or_default(), &body)
+    }
+
+    /// The body as what it is.
+    fn structure(&mut self, content: content::Content, content_type: &[u8], body: &[u8]) -> Judged {
+        let check = match content {
+            content::Content::Json => Check::Json,
+            content::Content::Form => Check::Form,
+            content::Content::Multipart => Check::Multipart,
+            content::Content::Empty => return Ok(()),
+            content::Content::Opaque => {
+                return values::of_text(body, &mut |place, text| self.value(place, text));
+            }
+        };
+        let runs = self.runs(check)?;
+        if !runs && !self.rules.judges_values() {
+            return Ok(());
+        }
+        let rules = self.rules;
+        let limits = &rules.limits;
+        // Values that are judged while the structure is read end the reading, too, if they are refused.
+        let mut refused = None;
+        let mut show = |place: &Place<'_>, text: &str| {
+            self.value(place, text).map_err(|finding| {
+                let reason = finding.reason;
+                refused = Some(finding);
+                reason
+            })
+        };
+        let read = match content {
+            content::Content::Json => values::of_json(body, &limits.json, &mut show),
+            content::Content::Form => values::of_form(body, &limits.form, &mut show),
+            _ => values::of_parts(content_type, body, &limits.multipart, &mut show),
+        };
+        match (read, refused) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(finding)) => Err(finding),
+            (Err(reason), None) => {
+                if runs {
+                    self.found(check, reason, None)?;
+                }
+                self.unread()
+            }
+        }
+    }
+
+    /// The body could not be read as what it is: checks of values have not seen them.
+    fn unread(&mut self) -> Judged {
+        for check in Check::ALL.iter().filter(|check| check.kind() == Kind::Values) {
+            self.failed(*check, Reason::BodyUnread)?;
+        }
+        Ok(())
+    }
+
+    /// One value of the request, decoded.
+    fn value(&mut self, place: &Place<'_>, text: &str) -> Judged {
+        let _ = (place, text);
+        Ok(())
+    }
+}
+
+fn too_long() -> Box<Finding> {
+    Box::new(Finding { check: Check::Framing, reason: Reason::BodyLength, evidence: None })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verdict(head: &str, body: &str) -> Verdict {
-        let request = format!("{head}\r\nHost: a.example\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        check_bytes(request.as_bytes(), &Limits::default())
-    }
-
-    #[test]
-    fn each_check_refuses_with_its_own_reason() {
-        let json = "Content-Type: application/json";
-        let form = "Content-Type: application/x-www-form-urlencoded";
-        for (head, body, check, reason) in [
-            ("GET /\tHTTP/1.1".to_owned(), "", Check::Framing, Reason::RequestLine),
-            ("GET / HTTP/1.1\r\nX_Y: a".to_owned(), "", Check::Framing, Reason::HeaderUnderscore),
-            ("GET /../a HTTP/1.1".to_owned(), "", Check::Target, Reason::PathTraversal),
-            (
-                "POST / HTTP/1.1\r\nContent-Encoding: gzip".to_owned(),
-                "abc",
-                Check::Coding,
-                Reason::CodingBroken,
-            ),
-            (
-                "POST / HTTP/1.1\r\nContent-Type: text/plain".to_owned(),
-                "{}",
-                Check::Content,
-                Reason::ContentMismatch,
-            ),
-            (format!("POST / HTTP/1.1\r\n{json}"), "{\"a\":1,\"a\":2}", Check::Json, Reason::JsonRepeated),
-            (format!("POST / HTTP/1.1\r\n{form}"), "a=%zz", Check::Form, Reason::PercentEncoding),
-        ] {
-            assert_eq!(verdict(&head, body), Verdict::refused(check, reason), "{head:?} {body:?}");
-        }
-        let good = verdict(&format!("POST /a/b?c=d HTTP/1.1\r\n{json}"), "{\"a\":[1,\"O'Neil\"]}");
-        assert_eq!(good, Verdict::ALLOWED);
-        assert_eq!(verdict(&format!("POST / HTTP/1.1\r\n{form}"), "a=b+c&d=%26"), Verdict::ALLOWED);
-    }
-}
+#[path = "engine_tests.rs"]
+mod tests;

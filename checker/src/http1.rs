@@ -51,6 +51,27 @@ pub fn read<'r>(bytes: &'r [u8], limits: &Limits) -> Result<Request<'r>, Reason>
     Ok(Request { method, target, version, headers, body })
 }
 
+/// Holds the head of a request that another part has read (HTTP/2) against the limits.
+pub(crate) fn within(request: &Request<'_>, limits: &Limits) -> Result<(), Reason> {
+    if !is_token(request.method) || request.method.len() > LONGEST_METHOD {
+        return Err(Reason::Method);
+    }
+    if request.target.len() > limits.target {
+        return Err(Reason::TargetLength);
+    }
+    if request.headers.len() > limits.headers {
+        return Err(Reason::HeaderCount);
+    }
+    // Names, values and what HTTP/1 has around them.
+    let lengths = || request.headers.iter().map(|field| field.name.len() + field.value.len());
+    if lengths().any(|length| length > limits.header)
+        || lengths().map(|length| length + 4).sum::<usize>() > limits.head
+    {
+        return Err(Reason::HeaderLength);
+    }
+    Ok(())
+}
+
 /// Where a body ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {

@@ -7,16 +7,24 @@
 
 pub mod coding;
 pub mod content;
+pub mod cookies;
 pub mod engine;
 pub mod fields;
 pub mod http1;
 pub mod json;
 pub mod multipart;
+mod place;
+pub mod policy;
 mod reason;
 mod request;
 pub mod target;
+mod text;
+mod values;
 mod verdict;
 
+pub use place::Place;
+pub use policy::Policy;
 pub use reason::Reason;
 pub use request::{Field, Request, Version};
-pub use verdict::{Action, Check, Verdict};
+pub use text::printable;
+pub use verdict::{Action, Check, Evidence, Finding, Identity, Kind, Verdict};

@@ -96,6 +96,15 @@ reasons! {
     JsonStringLength, "json-string-length", 400, "A string longer than the policy allows.";
     JsonNumberLength, "json-number-length", 400, "A number with more characters than the policy allows.";
     JsonValues, "json-values", 400, "More values in all than the policy allows.";
+    RouteUndeclared, "route-undeclared", 404, "No route of the policy has this host and path.";
+    MethodUndeclared, "method-undeclared", 405, "A route of the policy has this path, but none with this method.";
+    CookieSyntax, "cookie-syntax", 400, "The cookies are not `name=value; name=value` (RFC 6265, section 4.2), strictly read.";
+    CookieHeaders, "cookie-headers", 400, "More than one Cookie header, which only HTTP/2 may have.";
+    CookieRepeated, "cookie-repeated", 400, "Two cookies of one name: servers differ in which one counts.";
+    CookieCount, "cookie-count", 431, "More cookies than the policy allows.";
+    CookieLength, "cookie-length", 431, "A cookie with a longer name or value than the policy allows.";
+    BodyUnread, "body-unread", 400, "A body that cannot be read as what it is, so that a check that must have seen its values has not.";
+    CheckDeadline, "check-deadline", 503, "A check was not done within its deadline, and fails closed.";
 }
 
 #[cfg(test)]

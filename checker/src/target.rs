@@ -135,14 +135,22 @@ fn parameters<'r>(query: &'r str, limits: &Limits) -> Result<Parameters<'r>, Rea
         let both = decode(name, true).zip(decode(value, true));
         parameters.push(both.ok_or(Reason::QueryUtf8)?);
     }
-    if !limits.repeated {
+    within(&parameters, limits).map(|()| parameters)
+}
+
+/// Holds parameters that were read by wider limits against others.
+pub(crate) fn within(parameters: &[(Cow<'_, str>, Cow<'_, str>)], limits: &Limits) -> Result<(), Reason> {
+    if parameters.len() > limits.parameters {
+        return Err(Reason::QueryCount);
+    }
+    if !limits.repeated && parameters.len() > 1 {
         let mut names: Vec<&str> = parameters.iter().map(|(name, _)| &**name).collect();
         names.sort_unstable();
         if names.windows(2).any(|two| two[0] == two[1]) {
             return Err(Reason::QueryRepeated);
         }
     }
-    Ok(parameters)
+    Ok(())
 }
 
 /// Decodes percent signs once, and with `form` plus signs too. `None` if it is not UTF-8 then: overlong forms and surrogates are not

@@ -1,6 +1,6 @@
 //! What the engine says of a request.
 
-use crate::Reason;
+use crate::{Place, Reason, text};
 
 /// What is to become of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,42 +21,107 @@ impl Action {
     }
 }
 
-/// A group of rules that are switched on and off together.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Check {
-    /// Where a request ends, and what its headers are.
-    Framing,
-    /// The target.
-    Target,
-    /// The body's content coding.
-    Coding,
-    /// Whether the body is what it is declared as.
-    Content,
-    /// Structure and limits of JSON.
-    Json,
-    /// Form fields.
-    Form,
-    /// Forms of parts.
-    Multipart,
+/// What a check needs, and whether it can be done without.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Without it nothing else can be judged: always enforced.
+    Always,
+    /// Decided by `undeclared`, not by a mode of its own.
+    Route,
+    /// The head of a request.
+    Head,
+    /// The structure of a body.
+    Body,
+    /// Every value of a request.
+    Values,
 }
 
-impl Check {
-    /// As verdicts and the policy have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Framing => "framing",
-            Self::Target => "target",
-            Self::Coding => "coding",
-            Self::Content => "content",
-            Self::Json => "json",
-            Self::Form => "form",
-            Self::Multipart => "multipart",
+/// Declares the checks once: name, kind and what it does.
+macro_rules! checks {
+    ($($variant:ident, $name:literal, $kind:ident, $about:literal;)*) => {
+        /// A group of rules that are switched on and off together.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum Check {
+            $(#[doc = $about] $variant,)*
         }
+
+        impl Check {
+            /// Every check, in the order in which a request goes through them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// As verdicts and the policy have it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it needs.
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind,)* }
+            }
+
+            /// What it does, for people.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$variant => $about,)* }
+            }
+        }
+    };
+}
+
+checks! {
+    Framing, "framing", Always, "Where a request ends, and what its headers are.";
+    Target, "target", Always, "The target: a path that can be read in one way only.";
+    Route, "route", Route, "Whether the policy declares the path and the method.";
+    Query, "query", Head, "Parameters of the query: how many, and whether one stands twice.";
+    Cookies, "cookies", Head, "Cookies: their syntax, how many, how long.";
+    Coding, "coding", Body, "The body's content coding, and what it becomes by decoding.";
+    Content, "content", Body, "Whether the body is what it is declared as.";
+    Json, "json", Body, "Structure and limits of JSON.";
+    Form, "form", Body, "Form fields.";
+    Multipart, "multipart", Body, "Forms of parts.";
+}
+
+/// What a check has found, for logs and for `explain`: never more of the value than that needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Evidence {
+    /// Where, as [`Place`] is displayed: `json /user/name`, `query q`, `path 2`.
+    pub place: String,
+    /// The rule that says so; within a check that has only one, empty.
+    pub rule: String,
+    /// How sure it is, in a measure of the check's own; 0 where there is none.
+    pub score: u16,
+    /// What was found, decoded, escaped and cut; empty where it may be secret.
+    pub text: String,
+}
+
+/// Characters of a value that evidence shows.
+const SHOWN: usize = 96;
+
+impl Evidence {
+    /// What `rule` found in `text`, the decoded value at `place`, or a part of it.
+    pub fn new(place: &Place<'_>, rule: &str, score: u16, text: &str) -> Box<Self> {
+        let text = if place.is_secret() { String::new() } else { text::printable(text, SHOWN) };
+        Box::new(Self { place: place.to_string(), rule: rule.to_owned(), score, text })
     }
 }
 
+/// What one check says against a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// Which check.
+    pub check: Check,
+    /// Why.
+    pub reason: Reason,
+    /// What it goes by, where it is more than the reason says.
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// Who asks. Tokens, keys and certificates are not read yet, so that nobody is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Identity {}
+
 /// What the engine says of a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
     /// What is to become of it.
     pub action: Action,
@@ -66,14 +131,71 @@ pub struct Verdict {
     pub reason: Option<Reason>,
     /// The check that refused it.
     pub check: Option<Check>,
+    /// What that goes by.
+    pub evidence: Option<Box<Evidence>>,
+    /// Who asks.
+    pub identity: Option<Identity>,
+    /// The route that it is for, as [`crate::Policy::routes`] counts; `None` where there is none, or it is not known yet.
+    pub route: Option<usize>,
+    /// What checks that only observe say against it: the first few.
+    pub observed: Vec<Finding>,
 }
 
 impl Verdict {
     /// Nothing speaks against it.
-    pub const ALLOWED: Self = Self { action: Action::Allow, status: 0, reason: None, check: None };
+    pub const ALLOWED: Self = Self {
+        action: Action::Allow,
+        status: 0,
+        reason: None,
+        check: None,
+        evidence: None,
+        identity: None,
+        route: None,
+        observed: Vec::new(),
+    };
 
     /// A check refuses it.
-    pub const fn refused(check: Check, reason: Reason) -> Self {
-        Self { action: Action::Refuse, status: reason.status(), reason: Some(reason), check: Some(check) }
+    pub fn refused(check: Check, reason: Reason) -> Self {
+        Self {
+            action: Action::Refuse,
+            status: reason.status(),
+            reason: Some(reason),
+            check: Some(check),
+            ..Self::ALLOWED
+        }
+    }
+
+    /// Whether it is forwarded.
+    pub fn is_allowed(&self) -> bool {
+        self.action == Action::Allow
+    }
+}
+
+impl From<Finding> for Verdict {
+    fn from(finding: Finding) -> Self {
+        Self { evidence: finding.evidence, ..Self::refused(finding.check, finding.reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_shows_no_secret_and_no_more_than_a_line() {
+        let of = |place: Place<'_>| Evidence::new(&place, "rule", 7, "' OR 1=1\n--").text;
+        assert_eq!(of(Place::Query("q")), "' OR 1=1\\u{a}--");
+        assert_eq!(of(Place::Cookie("q")), "");
+        assert_eq!(of(Place::Header(b"Authorization")), "");
+        let long = Evidence::new(&Place::Body, "rule", 0, &"é".repeat(100_000));
+        assert_eq!(long.text.chars().count(), SHOWN + 1);
+    }
+
+    #[test]
+    fn checks_are_counted_in_their_order() {
+        for (number, check) in Check::ALL.iter().enumerate() {
+            assert_eq!(*check as usize, number);
+            assert!(check.about().ends_with('.'));
+        }
     }
 }

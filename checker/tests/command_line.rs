@@ -63,3 +63,62 @@ fn what_cannot_be_read_is_an_error_that_names_it() {
         assert!(stderr.contains(said) && output.stdout.is_empty(), "{stderr}");
     }
 }
+
+#[test]
+fn a_policy_is_a_file_or_one_that_is_shipped() {
+    let file = std::env::temp_dir().join(format!("stopbank-checker-{}.toml", std::process::id()));
+    let path = file.to_str().unwrap();
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write(
+        "[[route]]\nhost = \"a.example\"\npath = \"/users/{id}\"\nmethods = [\"GET\"]\nchecks.query = \"observe\"\nlimits.query.parameters = 1\n",
+    );
+    assert_eq!(run(&["config", "check", path], b"").status.code(), Some(0));
+    let judged = |policy: &str, target: &str| {
+        let request = format!("{target} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        let output = run(&["check", "--policy", policy, "--request", "-"], request.as_bytes());
+        (output.status.code(), printed(&output).remove(0))
+    };
+    let (code, verdict) = judged(path, "GET /users/7?a=1&b=2");
+    assert_eq!((code, verdict["route"].as_str()), (Some(0), Some("a.example/users/{id}")));
+    assert_eq!(verdict["observed"][0]["reason"].as_str(), Some("query-count"));
+    for (target, status, reason) in
+        [("GET /users", 404, "route-undeclared"), ("POST /users/7", 405, "method-undeclared")]
+    {
+        let (code, verdict) = judged(path, target);
+        assert_eq!(
+            (code, verdict["status"].as_u64(), verdict["reason"].as_str()),
+            (Some(1), Some(status), Some(reason))
+        );
+    }
+    assert_eq!(judged("generic.toml", "POST /users/7").0, Some(0));
+    assert_eq!(judged("api", "POST /users/7").0, Some(1));
+
+    let routes = String::from_utf8(run(&["routes", "--policy", path], b"").stdout).unwrap();
+    assert!(routes.contains("a.example  /users/{id}   GET      query observe"), "{routes}");
+    assert!(routes.contains("*          (undeclared)  any      refused"), "{routes}");
+    let routes = run(&["routes", "--policy", path, "-o", "json"], b"").stdout;
+    let routes: serde_json::Value = serde_json::from_slice(&routes).unwrap();
+    assert_eq!(routes[0]["checks"]["query"].as_str(), Some("observe"));
+
+    write("undeclared = \"alow\"\n");
+    for arguments in [
+        &["config", "check", path][..],
+        &["config", "show", path],
+        &["routes", "--policy", path],
+        &["check", "--policy", path, "--request", "-"],
+    ] {
+        let output = run(arguments, b"");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{stderr}");
+        assert!(
+            stderr.contains(":1:14: `undeclared` is \"alow\"") && stderr.contains("did you mean \"allow\"?"),
+            "{stderr}"
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
+    let missing = run(&["config", "check", path], b"");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("generic, api"));
+    let shown = run(&["config", "show", "api", "--text"], b"").stdout;
+    assert!(String::from_utf8(shown).unwrap().contains("[[route]]"));
+}

@@ -1,19 +1,32 @@
-//! Any bytes as a request to the checker: it never panics, and what it allows is whole: no shorter beginning of it is a request, and nothing
-//! may follow it.
+//! Any bytes as a request to the checker: it never panics, what it allows is whole (no shorter beginning of it is a request, and nothing may
+//! follow it), and its head alone is judged as the whole is.
 #![no_main]
+
+use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use stopbank_checker::{
-    Verdict,
-    engine::{Limits, check_bytes},
+    Policy,
+    engine::{Context, check_bytes, check_head},
+    http1,
 };
 
+static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy::shipped("generic").expect("it is shipped"));
+
 fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits::default();
-    if check_bytes(bytes, &limits) != Verdict::ALLOWED {
+    let context = Context::default();
+    let allowed = |bytes: &[u8]| check_bytes(bytes, &context, &POLICY).is_allowed();
+    let verdict = check_bytes(bytes, &context, &POLICY);
+    if let Ok(request) = http1::read(bytes, POLICY.request_limits()) {
+        match check_head(&request, &context, &POLICY) {
+            Ok(head) => assert_eq!(head.check_body(&request, &context), verdict),
+            Err(refused) => assert_eq!(refused, verdict),
+        }
+    }
+    if !verdict.is_allowed() {
         return;
     }
     let longer = [bytes, b"G"].concat();
-    assert_ne!(check_bytes(&longer, &limits), Verdict::ALLOWED, "something follows it");
-    assert_ne!(check_bytes(&bytes[..bytes.len() - 1], &limits), Verdict::ALLOWED, "less of it is a request too");
+    assert!(!allowed(&longer), "something follows it");
+    assert!(!allowed(&bytes[..bytes.len() - 1]), "less of it is a request too");
 });

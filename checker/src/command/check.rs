@@ -1,0 +1,136 @@
+//! `check`: requests out of a file, a verdict for each.
+
+use std::{
+    io::{self, BufRead as _, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use stopbank_checker::{
+    Check, Evidence, Policy, Reason, Verdict,
+    engine::{self, Context},
+};
+
+/// Largest request, or line with one, that is read.
+const LARGEST: u64 = 64 << 20;
+
+/// Judge requests out of a file: a line of JSON for each
+///
+/// The file is one request as HTTP/1 sends it, or a line of JSON for each request whose member `raw` is that in base64. Other members are
+/// printed again with the verdict, so that it can be told which request it is about.
+///
+/// A verdict has `action` (allow, refuse), `status`, `reason`, `check`, `description`, `route` (host and path of the route that it is for),
+/// `evidence` (place, rule, score and text) where a check has more to say than its reason, and `observed`: the same of checks that only
+/// observe. Deadlines play no part here, so that a request has the same verdict each time.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  printf 'GET /a/../b HTTP/1.1\\r\\nHost: example.org\\r\\n\\r\\n' | stopbank-checker check --request -
+  stopbank-checker check --policy policy.toml --request requests.ndjson | jq -r .reason | sort | uniq -c")]
+pub(crate) struct CheckCommand {
+    /// The policy: a file, or one that comes with the checker
+    #[arg(long, value_name = "POLICY", default_value = "generic")]
+    policy: PathBuf,
+    /// The file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+}
+
+impl CheckCommand {
+    /// Whether every request of the file is allowed.
+    pub(crate) fn run(&self) -> Result<bool> {
+        let policy = super::load(&self.policy)?;
+        let file = &self.request;
+        let name = file.display();
+        let input: Box<dyn Read> = if file == Path::new("-") {
+            Box::new(io::stdin().lock())
+        } else {
+            Box::new(std::fs::File::open(file).with_context(|| format!("cannot open {name}"))?)
+        };
+        let mut input = io::BufReader::new(input);
+        let mut out = io::stdout().lock();
+        // No method begins with a brace.
+        if input.fill_buf().with_context(|| format!("cannot read {name}"))?.first() != Some(&b'{') {
+            let mut bytes = Vec::new();
+            input.take(LARGEST + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
+            if bytes.len() as u64 > LARGEST {
+                bail!("{name} is larger than {} MiB", LARGEST >> 20);
+            }
+            return judge(&bytes, Map::new(), &policy, &mut out);
+        }
+        let mut all = true;
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            let read = (&mut input).take(LARGEST + 1).read_until(b'\n', &mut line);
+            if read.with_context(|| format!("cannot read {name}"))? == 0 {
+                break;
+            }
+            if line.len() as u64 > LARGEST {
+                bail!("{name}: line {number} is longer than {} MiB", LARGEST >> 20);
+            }
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let one: Line = serde_json::from_slice(&line)
+                .with_context(|| format!("{name}: line {number} is no JSON object with a member `raw`"))?;
+            let bytes = STANDARD
+                .decode(&one.raw)
+                .with_context(|| format!("{name}: line {number}: `raw` is not base64"))?;
+            all &= judge(&bytes, one.rest, &policy, &mut out)?;
+        }
+        Ok(all)
+    }
+}
+
+/// A line of a file of requests.
+#[derive(Deserialize)]
+struct Line {
+    raw: String,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// Prints the verdict on a request, with what came with it. Whether it is allowed.
+fn judge(bytes: &[u8], mut line: Map<String, Value>, policy: &Policy, out: &mut impl Write) -> Result<bool> {
+    let verdict = engine::check_bytes(bytes, &Context::default(), policy);
+    for (key, value) in members(&verdict, policy) {
+        line.insert(key.to_owned(), value);
+    }
+    writeln!(out, "{}", Value::Object(line))?;
+    Ok(verdict.is_allowed())
+}
+
+/// A verdict as JSON.
+pub(crate) fn members(verdict: &Verdict, policy: &Policy) -> [(&'static str, Value); 8] {
+    let Verdict { action, status, reason, check, evidence: found, identity: _, route, observed } = verdict;
+    let route = route.and_then(|route| policy.routes().get(route));
+    let observed: Vec<Value> = observed
+        .iter()
+        .map(|finding| {
+            json!({
+                "check": finding.check.name(),
+                "reason": finding.reason.name(),
+                "evidence": finding.evidence.as_deref().map(evidence),
+            })
+        })
+        .collect();
+    [
+        ("action", json!(action.name())),
+        ("status", json!((*status != 0).then_some(status))),
+        ("reason", json!(reason.map(Reason::name))),
+        ("check", json!(check.map(Check::name))),
+        ("description", json!(reason.map(Reason::description))),
+        ("route", json!(route.map(|route| format!("{}{}", route.host(), route.path())))),
+        ("evidence", json!(found.as_deref().map(evidence))),
+        ("observed", json!(observed)),
+    ]
+}
+
+fn evidence(evidence: &Evidence) -> Value {
+    let Evidence { place, rule, score, text } = evidence;
+    json!({ "place": place, "rule": rule, "score": score, "text": text })
+}

@@ -1,0 +1,55 @@
+//! The subcommands, one a file, and how a policy is found.
+
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod routes;
+
+use std::{fs::File, io::Read as _, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use stopbank_checker::{Policy, policy, printable};
+
+/// Longest part of a file's name that messages repeat, in characters.
+const ECHO: usize = 4096;
+
+/// The text of a policy, and what messages call it: that of a file, or, where there is none of this name, of one that comes with the
+/// checker.
+///
+/// # Errors
+///
+/// It cannot be read, or is no text.
+pub(crate) fn text(policy: &Path) -> Result<(String, String)> {
+    let name = printable(&policy.display().to_string(), ECHO);
+    if !policy.exists()
+        && let Some((shipped, text)) = policy.to_str().and_then(shipped)
+    {
+        return Ok((shipped.to_owned(), text.to_owned()));
+    }
+    let names = policy::SHIPPED.map(|(name, _)| name).join(", ");
+    let cannot = || format!("cannot read the policy {name} (those that come with the checker: {names})");
+    let file = File::open(policy).with_context(cannot)?;
+    let mut bytes = Vec::new();
+    file.take(policy::LARGEST as u64 + 1).read_to_end(&mut bytes).with_context(cannot)?;
+    if bytes.len() > policy::LARGEST {
+        bail!("{name} is larger than {} KiB", policy::LARGEST >> 10);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => bail!("{name} is not UTF-8: byte {}", error.utf8_error().valid_up_to() + 1),
+    }
+}
+
+fn shipped(name: &str) -> Option<(&'static str, &'static str)> {
+    let name = name.strip_suffix(".toml").unwrap_or(name);
+    policy::SHIPPED.into_iter().find(|(shipped, _)| *shipped == name)
+}
+
+/// Reads and checks a policy.
+///
+/// # Errors
+///
+/// It cannot be read, or [`policy::Errors`].
+pub(crate) fn load(policy: &Path) -> Result<Policy> {
+    let (file, text) = text(policy)?;
+    Ok(Policy::parse(&file, &text)?)
+}

@@ -1,0 +1,115 @@
+//! `routes`: what a policy declares.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::Result;
+use serde_json::json;
+use stopbank_checker::{
+    Check, Kind,
+    policy::{Mode, Rules},
+};
+
+/// List the routes of a policy: host, path, methods, and what its checks do
+///
+/// The last line is for requests that no route is for.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  stopbank-checker routes --policy policy.toml
+  stopbank-checker routes --policy policy.toml -o json | jq -r '.[] | select(.checks.json != \"enforce\") | .path'")]
+pub(crate) struct RoutesCommand {
+    /// The policy: a file, or one that comes with the checker
+    #[arg(long, value_name = "POLICY", default_value = "generic")]
+    policy: PathBuf,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// A line of the table.
+struct Row<'p> {
+    host: &'p str,
+    path: &'p str,
+    methods: &'p [String],
+    rules: Option<&'p Rules>,
+}
+
+impl RoutesCommand {
+    pub(crate) fn run(&self) -> Result<()> {
+        let policy = super::load(&self.policy)?;
+        let mut rows: Vec<Row<'_>> = policy
+            .routes()
+            .iter()
+            .map(|route| Row {
+                host: route.host(),
+                path: route.path(),
+                methods: route.methods(),
+                rules: Some(route.rules()),
+            })
+            .collect();
+        let undeclared = (policy.undeclared() != Mode::Enforce).then(|| policy.default_rules());
+        rows.push(Row { host: "*", path: "(undeclared)", methods: &[], rules: undeclared });
+        match self.output {
+            Output::Table => table(&rows),
+            Output::Json => json(&rows),
+        }
+    }
+}
+
+/// Checks that a policy can switch.
+fn switched() -> impl Iterator<Item = Check> {
+    Check::ALL.iter().copied().filter(|check| !matches!(check.kind(), Kind::Always | Kind::Route))
+}
+
+/// What the checks of a route do: those that do not enforce by name.
+fn summary(rules: Option<&Rules>) -> String {
+    let Some(rules) = rules else { return "refused".to_owned() };
+    let weaker: Vec<String> = switched()
+        .filter(|check| rules.of(*check).mode != Mode::Enforce)
+        .map(|check| format!("{} {}", check.name(), rules.of(check).mode.name()))
+        .collect();
+    if weaker.is_empty() { "all enforced".to_owned() } else { weaker.join(", ") }
+}
+
+fn table(rows: &[Row<'_>]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let methods =
+        |row: &Row<'_>| if row.methods.is_empty() { "any".to_owned() } else { row.methods.join(" ") };
+    let width = |heading: &str, of: &dyn Fn(&Row<'_>) -> usize| {
+        rows.iter().map(of).max().unwrap_or(0).max(heading.len())
+    };
+    let host = width("HOST", &|row| row.host.chars().count());
+    let path = width("PATH", &|row| row.path.chars().count());
+    let method = width("METHODS", &|row| methods(row).len());
+    writeln!(out, "{:<host$}  {:<path$}  {:<method$}  CHECKS", "HOST", "PATH", "METHODS")?;
+    for row in rows {
+        let checks = summary(row.rules);
+        writeln!(out, "{:<host$}  {:<path$}  {:<method$}  {checks}", row.host, row.path, methods(row))?;
+    }
+    Ok(())
+}
+
+fn json(rows: &[Row<'_>]) -> Result<()> {
+    let rows: Vec<serde_json::Value> = rows
+        .iter()
+        .map(|row| {
+            let checks: Option<serde_json::Map<_, _>> = row.rules.map(|rules| {
+                switched()
+                    .map(|check| (check.name().to_owned(), json!(rules.of(check).mode.name())))
+                    .collect()
+            });
+            json!({ "host": row.host, "path": row.path, "methods": row.methods, "checks": checks })
+        })
+        .collect();
+    writeln!(io::stdout().lock(), "{:#}", json!(rows))?;
+    Ok(())
+}

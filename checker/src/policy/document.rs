@@ -1,0 +1,230 @@
+//! Reading typed values out of a TOML document that remembers where everything stands, and collecting what is wrong with it instead of
+//! stopping at the first error.
+
+use std::{ops::Range, time::Duration};
+
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+use super::{
+    error::Diagnostic,
+    settings::{Setting, Unit, read_size},
+};
+use crate::text::printable;
+
+/// A value and its place.
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+
+/// Characters of the text that messages repeat.
+const ECHO: usize = 40;
+
+/// What was found wrong so far.
+#[derive(Default)]
+pub(super) struct Diagnostics(pub(super) Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// Notes an error; `help` says what is allowed.
+    pub(super) fn push(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.push_all(span, message, vec![help.into()]);
+    }
+
+    /// Notes an error with any number of lines of help.
+    pub(super) fn push_all(&mut self, span: Range<usize>, message: impl Into<String>, help: Vec<String>) {
+        self.0.push(Diagnostic { span, message: message.into(), help });
+    }
+
+    /// A string.
+    pub(super) fn string<'v>(&mut self, what: &str, value: &'v Value<'_>, help: &str) -> Option<&'v str> {
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong_type(what, value, "a string", help);
+        }
+        text
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        what: &str,
+        value: &Value<'_>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let allowed = format!("allowed: {}", quoted(&names));
+        let text = self.string(what, value, &allowed)?;
+        if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == text) {
+            return Some(*choice);
+        }
+        let mut help = vec![allowed];
+        help.extend(
+            did_you_mean(text, names.iter().copied()).map(|name| format!("did you mean \"{name}\"?")),
+        );
+        self.push_all(value.span(), format!("`{what}` is \"{}\"", printable(text, ECHO)), help);
+        None
+    }
+
+    /// A time, `"50ms"` or `"2s"`.
+    pub(super) fn time(&mut self, what: &str, value: &Value<'_>) -> Option<Duration> {
+        const HELP: &str = "allowed: \"1ms\" to \"60s\", in `ms` or `s`";
+        let text = self.string(what, value, HELP)?;
+        let milliseconds = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+            (Some(number), _) => number.trim().parse::<u64>().ok(),
+            (None, Some(number)) => {
+                number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1000))
+            }
+            (None, None) => None,
+        };
+        match milliseconds {
+            Some(number @ 1..=60_000) => Some(Duration::from_millis(number)),
+            _ => {
+                self.push(value.span(), format!("`{what}` is \"{}\"", printable(text, ECHO)), HELP);
+                None
+            }
+        }
+    }
+
+    /// The value of a limit; a flag is 0 or 1.
+    pub(super) fn limit(&mut self, setting: &Setting, value: &Value<'_>) -> Option<usize> {
+        let (name, allowed) = (setting.name, setting.allowed());
+        let (least, most) = setting.range;
+        let number = match (value.get_ref(), setting.unit) {
+            (DeValue::Boolean(flag), Unit::Flag) => return Some(usize::from(*flag)),
+            (DeValue::Integer(number), Unit::Count | Unit::Size) => {
+                usize::from_str_radix(number.as_str(), number.radix()).ok()
+            }
+            (DeValue::String(text), Unit::Size) => read_size(text),
+            (_, unit) => {
+                let wanted = match unit {
+                    Unit::Count => "a whole number",
+                    Unit::Size => "a size",
+                    Unit::Flag => "true or false",
+                };
+                self.wrong_type(name, value, wanted, &allowed);
+                return None;
+            }
+        };
+        if number.is_none_or(|number| !(least..=most).contains(&number)) {
+            let wrong = if number.is_some() { "out of range" } else { "no size, or out of range" };
+            self.push(value.span(), format!("`{name}` is {wrong}"), allowed);
+            return None;
+        }
+        number
+    }
+
+    /// The elements of an array.
+    pub(super) fn array<'v, 'i>(&mut self, what: &str, value: &'v Value<'i>, help: &str) -> &'v [Value<'i>] {
+        if let Some(array) = value.get_ref().as_array() {
+            return array;
+        }
+        self.wrong_type(what, value, "an array", help);
+        &[]
+    }
+
+    /// Notes that a value has another type than wanted.
+    pub(super) fn wrong_type(&mut self, what: &str, value: &Value<'_>, wanted: &str, help: &str) {
+        let found = match value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a decimal point",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        self.push(value.span(), format!("`{what}` is {found}; it must be {wanted}"), help);
+    }
+}
+
+/// A table whose keys are known.
+pub(super) struct Table<'v, 'i> {
+    table: &'v DeTable<'i>,
+    span: Range<usize>,
+}
+
+impl<'v, 'i> Table<'v, 'i> {
+    /// The document itself.
+    pub(super) fn root(
+        document: &'v Spanned<DeTable<'i>>,
+        allowed: &[&str],
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let table = Self { table: document.get_ref(), span: document.span() };
+        table.check_keys("at the top of the file", allowed, &[], diagnostics);
+        table
+    }
+
+    /// A table within; `name` as it is written. Keys that are not `allowed` are errors.
+    pub(super) fn of(
+        name: &str,
+        value: &'v Value<'i>,
+        allowed: &[&str],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        Self::but_for(name, value, allowed, &[], diagnostics)
+    }
+
+    /// The same, but that keys which are `named` already are no errors here.
+    pub(super) fn but_for(
+        name: &str,
+        value: &'v Value<'i>,
+        allowed: &[&str],
+        named: &[&str],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let Some(table) = value.get_ref().as_table() else {
+            diagnostics.wrong_type(name, value, "a table", &format!("allowed keys: {}", allowed.join(", ")));
+            return None;
+        };
+        let table = Self { table, span: value.span() };
+        table.check_keys(&format!("in {name}"), allowed, named, diagnostics);
+        Some(table)
+    }
+
+    fn check_keys(&self, place: &str, allowed: &[&str], named: &[&str], diagnostics: &mut Diagnostics) {
+        for key in self.table.keys() {
+            let name: &DeString<'_> = key.get_ref();
+            if allowed.contains(&name.as_ref()) || named.contains(&name.as_ref()) {
+                continue;
+            }
+            let mut help = vec![format!("allowed: {}", allowed.join(", "))];
+            help.extend(
+                did_you_mean(name, allowed.iter().copied()).map(|meant| format!("did you mean `{meant}`?")),
+            );
+            diagnostics.push_all(
+                key.span(),
+                format!("unknown key `{}` {place}", printable(name, ECHO)),
+                help,
+            );
+        }
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, key: &str) -> Option<&'v Value<'i>> {
+        self.table.get(key)
+    }
+
+    /// Where the table stands.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+}
+
+/// The candidate that a near miss was probably meant to be.
+fn did_you_mean<'c>(written: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    if written.len() > ECHO {
+        return None;
+    }
+    let written = written.to_lowercase();
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&written, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// `"a", "b"`.
+pub(super) fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,262 @@
+//! The policy: which requests there may be, which checks judge them, and within which limits.
+//!
+//! [`Policy::parse`] reads a text of TOML and checks all of it; what it gives is never changed. The text is at most [`LARGEST`] bytes.
+
+mod document;
+mod error;
+mod read;
+mod render;
+mod route;
+mod schema;
+mod settings;
+
+use std::{borrow::Cow, time::Duration};
+
+pub use error::{Diagnostic, Errors};
+pub use schema::schema;
+
+use crate::{Check, Reason, engine::Limits, http1, target, verdict::Kind};
+use route::{Found, Methods, Part, Router};
+
+/// Largest text of a policy, in bytes.
+pub const LARGEST: usize = 1 << 20;
+
+/// The policies that come with the checker: name and text.
+pub const SHIPPED: [(&str, &str); 2] = [
+    ("generic", include_str!("../../policies/generic.toml")),
+    ("api", include_str!("../../policies/api.toml")),
+];
+
+/// What a check does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Nothing.
+    Off,
+    /// It says what it finds.
+    Observe,
+    /// It refuses.
+    Enforce,
+}
+
+impl Mode {
+    /// As the policy has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// What becomes of a request that a check could not judge: it ran out of time, or the body could not be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fail {
+    /// It goes on, and is noted.
+    Open,
+    /// It is refused.
+    Closed,
+}
+
+impl Fail {
+    /// As the policy has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// How a check is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// What it does.
+    pub mode: Mode,
+    /// What becomes of a request that it could not judge.
+    pub fail: Fail,
+    /// By when it must be done, counted from when the request began to be judged. `None`: there is no deadline.
+    pub deadline: Option<Duration>,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self { mode: Mode::Enforce, fail: Fail::Closed, deadline: None }
+    }
+}
+
+/// How a route's requests are judged.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    rules: [Rule; Check::ALL.len()],
+    /// Its limits.
+    pub limits: Limits,
+}
+
+impl Rules {
+    /// How a check is run.
+    pub fn of(&self, check: Check) -> Rule {
+        self.rules.get(check as usize).copied().unwrap_or_default()
+    }
+
+    fn of_mut(&mut self, check: Check) -> &mut Rule {
+        // `rules` has a place for each check.
+        &mut self.rules[check as usize]
+    }
+
+    /// Whether a check does anything.
+    pub fn is_on(&self, check: Check) -> bool {
+        self.of(check).mode != Mode::Off
+    }
+
+    /// Whether a check of values does.
+    pub fn judges_values(&self) -> bool {
+        Check::ALL.iter().any(|check| check.kind() == Kind::Values && self.is_on(*check))
+    }
+
+    /// Whether the head alone is not enough. Where it is, a body may be streamed past the checker, up to its limit.
+    pub fn needs_body(&self) -> bool {
+        Check::ALL.iter().any(|check| matches!(check.kind(), Kind::Body | Kind::Values) && self.is_on(*check))
+    }
+}
+
+/// A route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    host: String,
+    path: String,
+    parts: Vec<Part>,
+    methods: Methods,
+    rules: Rules,
+}
+
+impl Route {
+    /// The host, in lower case; `*` for any.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The template of its path, as the policy has it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its methods; empty for any.
+    pub fn methods(&self) -> &[String] {
+        match &self.methods {
+            Methods::Any => &[],
+            Methods::These(methods) => methods,
+        }
+    }
+
+    /// How its requests are judged.
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What its placeholders stand for in a path that is of this route: name and segment, for `{rest*}` the first one that it takes.
+    pub fn placeholders<'s>(
+        &'s self,
+        segments: &'s [Cow<'_, str>],
+    ) -> impl Iterator<Item = (&'s str, &'s str)> {
+        self.parts.iter().zip(segments).filter_map(|(part, segment)| match part {
+            Part::Literal(_) => None,
+            Part::One(name) | Part::Rest(name) => Some((name.as_str(), segment.as_ref())),
+        })
+    }
+}
+
+/// A policy, all of it checked.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    undeclared: Mode,
+    default: Rules,
+    routes: Vec<Route>,
+    router: Router,
+    /// What is read of a request before its route is known: its body may be as long as that of any route.
+    widest: http1::Limits,
+}
+
+impl Policy {
+    /// Reads a policy; `file` is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Errors> {
+        read::policy(file, text)
+    }
+
+    /// One of the [`SHIPPED`] policies, by its name with or without `.toml`.
+    pub fn shipped(name: &str) -> Option<Self> {
+        let name = name.strip_suffix(".toml").unwrap_or(name);
+        let (file, text) = SHIPPED.into_iter().find(|(shipped, _)| *shipped == name)?;
+        Self::parse(file, text).ok()
+    }
+
+    /// A policy that has these limits and enforces every check on any route.
+    pub fn with_limits(limits: Limits) -> Self {
+        let default = Rules { limits, ..Rules::default() };
+        Self::new(Mode::Off, default, Vec::new(), Router::default())
+    }
+
+    fn new(undeclared: Mode, default: Rules, routes: Vec<Route>, router: Router) -> Self {
+        let body = |rules: &Rules| rules.limits.request.body;
+        let longest = routes.iter().map(|route| body(&route.rules)).chain([body(&default)]).max();
+        let widest = http1::Limits { body: longest.unwrap_or_default(), ..default.limits.request };
+        Self { undeclared, default, routes, router, widest }
+    }
+
+    /// Its routes, in the order of its text.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// How requests are judged that no route is for, where these are not refused.
+    pub const fn default_rules(&self) -> &Rules {
+        &self.default
+    }
+
+    /// What becomes of requests that no route is for: `Enforce` refuses them.
+    pub const fn undeclared(&self) -> Mode {
+        self.undeclared
+    }
+
+    /// By what a request is read before its route is known.
+    pub const fn request_limits(&self) -> &http1::Limits {
+        &self.widest
+    }
+
+    /// By what a target is read before its route is known.
+    pub(crate) const fn target_limits(&self) -> target::Limits {
+        target::Limits {
+            parameters: usize::MAX,
+            repeated: true,
+            semicolons: self.default.limits.target.semicolons,
+        }
+    }
+
+    /// The route of a request, or why it has none.
+    pub(crate) fn route(
+        &self,
+        host: &[u8],
+        segments: &[Cow<'_, str>],
+        method: &[u8],
+    ) -> Result<usize, Reason> {
+        match self.router.find(host, segments, method) {
+            Found::Route(route) => Ok(route),
+            Found::OtherMethods => Err(Reason::MethodUndeclared),
+            Found::Nothing => Err(Reason::RouteUndeclared),
+        }
+    }
+
+    /// How requests of a route are judged; those of none, where it is `None`.
+    pub fn rules(&self, route: Option<usize>) -> &Rules {
+        route.and_then(|route| self.routes.get(route)).map_or(&self.default, Route::rules)
+    }
+
+    /// All of it, with every check and limit written out.
+    pub fn render(&self) -> String {
+        render::render(self)
+    }
+}

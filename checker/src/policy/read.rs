@@ -1,0 +1,270 @@
+//! From the document to the [`Policy`]: what may stand where, and what it means.
+
+use toml::{Spanned, de::DeTable};
+
+use super::{
+    Errors, Fail, LARGEST, Mode, Policy, Route, Rule, Rules,
+    document::{Diagnostics, Table, Value},
+    error::{Diagnostic, line_of},
+    route::{self, Methods, Router},
+    settings::SETTINGS,
+};
+use crate::{Check, request::is_token, text::printable, verdict::Kind};
+
+/// Most routes.
+const MOST_ROUTES: usize = 10_000;
+/// Longest method, in bytes.
+const LONGEST_METHOD: usize = 32;
+
+/// Keys of tables.
+pub(super) const ROOT_KEYS: [&str; 6] = ["undeclared", "fail", "deadline", "checks", "limits", "route"];
+pub(super) const ROUTE_KEYS: [&str; 7] = ["host", "path", "methods", "fail", "deadline", "checks", "limits"];
+pub(super) const CHECK_KEYS: [&str; 3] = ["mode", "fail", "deadline"];
+
+/// Choices.
+pub(super) const UNDECLARED: [(&str, Mode); 3] =
+    [("refuse", Mode::Enforce), ("observe", Mode::Observe), ("allow", Mode::Off)];
+pub(super) const MODES: [(&str, Mode); 3] =
+    [("off", Mode::Off), ("observe", Mode::Observe), ("enforce", Mode::Enforce)];
+pub(super) const FAILS: [(&str, Fail); 2] = [("open", Fail::Open), ("closed", Fail::Closed)];
+
+/// Checks that have a mode.
+pub(super) fn switched() -> impl Iterator<Item = Check> {
+    Check::ALL.iter().copied().filter(|check| !matches!(check.kind(), Kind::Always | Kind::Route))
+}
+
+/// Tables below `limits`, those of a route or all.
+pub(super) fn groups(of_routes: bool) -> Vec<&'static str> {
+    let mut groups: Vec<&str> = SETTINGS
+        .iter()
+        .filter(|setting| setting.of_routes || !of_routes)
+        .map(|setting| setting.group)
+        .collect();
+    groups.dedup();
+    groups
+}
+
+/// Keys of a table below `limits`, those of a route or all.
+pub(super) fn limit_keys(group: &str, of_routes: bool) -> Vec<&'static str> {
+    let of_group =
+        |setting: &&super::settings::Setting| setting.group == group && (setting.of_routes || !of_routes);
+    SETTINGS.iter().filter(of_group).map(|setting| setting.name).collect()
+}
+
+pub(super) fn policy(file: &str, text: &str) -> Result<Policy, Errors> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let errors = |mut diagnostics: Vec<Diagnostic>| {
+        diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+        Errors { file: file.to_owned(), text: text.to_owned(), diagnostics }
+    };
+    let mut diagnostics = Diagnostics::default();
+    if text.len() > LARGEST {
+        diagnostics.push(
+            0..0,
+            format!("larger than {} KiB", LARGEST >> 10),
+            "a policy is no place for lists",
+        );
+        return Err(errors(diagnostics.0));
+    }
+    let (document, wrong) = DeTable::parse_recoverable(text);
+    for error in wrong {
+        let message = error.message().lines().collect::<Vec<_>>().join(", ");
+        let span = error.span().unwrap_or_default();
+        diagnostics.push_all(span, format!("not TOML: {}", printable(&message, 200)), Vec::new());
+    }
+    if !diagnostics.0.is_empty() {
+        return Err(errors(diagnostics.0));
+    }
+    let policy = root(text, &document, &mut diagnostics);
+    if diagnostics.0.is_empty() { Ok(policy) } else { Err(errors(diagnostics.0)) }
+}
+
+fn root(text: &str, document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnostics) -> Policy {
+    let table = Table::root(document, &ROOT_KEYS, diagnostics);
+    let mut default = Rules::default();
+    let undeclared = table
+        .get("undeclared")
+        .and_then(|value| diagnostics.choice("undeclared", value, &UNDECLARED))
+        .unwrap_or(Mode::Enforce);
+    rules(&table, None, &mut default, diagnostics);
+    let (mut routes, mut router, mut lines) = (Vec::new(), Router::default(), Vec::new());
+    if let Some(value) = table.get("route") {
+        let blocks = diagnostics.array("route", value, "routes are blocks that begin with [[route]]");
+        if blocks.len() > MOST_ROUTES {
+            diagnostics.push(
+                value.span(),
+                format!("more than {MOST_ROUTES} routes"),
+                "`{id}` and `{rest*}` take many paths together",
+            );
+        }
+        for block in blocks.iter().take(MOST_ROUTES) {
+            let Some((span, route)) = route(block, &default, diagnostics) else { continue };
+            let number = routes.len();
+            if let Err(other) = router.add(&route.host, &route.parts, route.methods.clone(), number) {
+                let line = lines.get(other).copied().unwrap_or_default();
+                diagnostics.push(
+                    span.clone(),
+                    "another route has the same host, path and one of the methods",
+                    format!("it is on line {line}; names of placeholders tell no routes apart"),
+                );
+            }
+            lines.push(line_of(text, span.start));
+            routes.push(route);
+        }
+    }
+    Policy::new(undeclared, default, routes, router)
+}
+
+/// A route, and where its path stands.
+fn route(
+    block: &Value<'_>,
+    default: &Rules,
+    diagnostics: &mut Diagnostics,
+) -> Option<(std::ops::Range<usize>, Route)> {
+    const PATH_HELP: &str = "path = \"/accounts/{id}/files/{rest*}\"";
+    let table = Table::of("[[route]]", block, &ROUTE_KEYS, diagnostics)?;
+    let mut rules_of = default.clone();
+    rules(&table, Some(default), &mut rules_of, diagnostics);
+    let host = match table.get("host") {
+        None => "*".to_owned(),
+        Some(value) => {
+            let help = "allowed: \"api.example.org\", \"*.example.org\", \"192.0.2.1\", \"[2001:db8::1]\"";
+            let text = diagnostics.string("host", value, help).unwrap_or("*");
+            route::host(text).unwrap_or_else(|wrong| {
+                diagnostics.push(value.span(), format!("`host` {wrong}"), help);
+                "*".to_owned()
+            })
+        }
+    };
+    let methods = methods(&table, diagnostics);
+    let Some(value) = table.get("path") else {
+        diagnostics.push(table.span(), "a route without `path`", PATH_HELP);
+        return None;
+    };
+    let path = diagnostics.string("path", value, PATH_HELP)?;
+    let parts = route::template(path)
+        .map_err(|wrong| diagnostics.push(value.span(), format!("`path` {wrong}"), PATH_HELP))
+        .ok()?;
+    Some((value.span(), Route { host, path: path.to_owned(), parts, methods: methods?, rules: rules_of }))
+}
+
+fn methods(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<Methods> {
+    const HELP: &str = "methods = [\"GET\", \"HEAD\"], or methods = \"any\"";
+    let Some(value) = table.get("methods") else {
+        diagnostics.push(table.span(), "a route without `methods`", HELP);
+        return None;
+    };
+    if value.get_ref().as_str() == Some("any") {
+        return Some(Methods::Any);
+    }
+    let items = diagnostics.array("methods", value, HELP);
+    if items.is_empty() && value.get_ref().is_array() {
+        diagnostics.push(value.span(), "`methods` is empty", HELP);
+    }
+    let mut methods: Vec<String> = Vec::new();
+    for item in items {
+        let method = diagnostics.string("methods", item, HELP)?;
+        if !is_token(method.as_bytes()) || method.len() > LONGEST_METHOD {
+            diagnostics.push(item.span(), format!("\"{}\" is no method", printable(method, 40)), HELP);
+        } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            let upper = format!("did you mean \"{}\"?", method.to_ascii_uppercase());
+            diagnostics.push(
+                item.span(),
+                format!("\"{method}\" has lower case; methods tell case apart"),
+                upper,
+            );
+        } else if methods.iter().any(|one| one == method) {
+            diagnostics.push(item.span(), format!("\"{method}\" stands twice"), HELP);
+        } else {
+            methods.push(method.to_owned());
+        }
+    }
+    (!methods.is_empty()).then_some(Methods::These(methods))
+}
+
+/// What stands at the top of the file and in each route: `fail`, `deadline`, `checks` and `limits`. `default`: what a route goes by.
+fn rules(table: &Table<'_, '_>, default: Option<&Rules>, rules: &mut Rules, diagnostics: &mut Diagnostics) {
+    let fail = table.get("fail").and_then(|value| diagnostics.choice("fail", value, &FAILS));
+    let deadline = table.get("deadline").and_then(|value| diagnostics.time("deadline", value));
+    for rule in &mut rules.rules {
+        rule.fail = fail.unwrap_or(rule.fail);
+        rule.deadline = deadline.or(rule.deadline);
+    }
+    if let Some(value) = table.get("checks") {
+        checks(value, rules, diagnostics);
+    }
+    if let Some(value) = table.get("limits") {
+        limits(value, default.is_some(), rules, diagnostics);
+    }
+}
+
+fn checks(value: &Value<'_>, rules: &mut Rules, diagnostics: &mut Diagnostics) {
+    let names: Vec<&str> = switched().map(Check::name).collect();
+    let fixed: Vec<&str> =
+        Check::ALL.iter().map(|check| check.name()).filter(|name| !names.contains(name)).collect();
+    if Table::but_for("checks", value, &names, &fixed, diagnostics).is_none() {
+        return;
+    }
+    for (key, value) in value.get_ref().as_table().into_iter().flatten() {
+        let name = key.get_ref().as_ref();
+        let Some(check) = Check::ALL.iter().copied().find(|check| check.name() == name) else { continue };
+        match check.kind() {
+            Kind::Always => diagnostics.push(
+                key.span(),
+                format!("`{name}` is always enforced"),
+                "what cannot be read in one way only cannot be judged at all",
+            ),
+            Kind::Route => diagnostics.push(
+                key.span(),
+                "`route` is no check with a mode of its own",
+                "undeclared = \"refuse\", \"observe\" or \"allow\" at the top of the file",
+            ),
+            Kind::Head | Kind::Body | Kind::Values => rule(name, value, rules.of_mut(check), diagnostics),
+        }
+    }
+}
+
+/// `"enforce"`, or a table.
+fn rule(name: &str, value: &Value<'_>, rule: &mut Rule, diagnostics: &mut Diagnostics) {
+    if value.get_ref().is_table() {
+        let Some(table) = Table::of(&format!("checks.{name}"), value, &CHECK_KEYS, diagnostics) else {
+            return;
+        };
+        let mode = table.get("mode").and_then(|value| diagnostics.choice("mode", value, &MODES));
+        let fail = table.get("fail").and_then(|value| diagnostics.choice("fail", value, &FAILS));
+        let deadline = table.get("deadline").and_then(|value| diagnostics.time("deadline", value));
+        *rule = Rule {
+            mode: mode.unwrap_or(rule.mode),
+            fail: fail.unwrap_or(rule.fail),
+            deadline: deadline.or(rule.deadline),
+        };
+        return;
+    }
+    rule.mode = diagnostics.choice(name, value, &MODES).unwrap_or(rule.mode);
+}
+
+fn limits(value: &Value<'_>, of_route: bool, rules: &mut Rules, diagnostics: &mut Diagnostics) {
+    let groups_here = groups(of_route);
+    let Some(table) = Table::of("limits", value, &groups_here, diagnostics) else { return };
+    for group in groups_here {
+        let Some(value) = table.get(group) else { continue };
+        let what = format!("limits.{group}");
+        let of_group = || SETTINGS.iter().filter(|setting| setting.group == group);
+        let elsewhere: Vec<&str> =
+            of_group().filter(|setting| of_route && !setting.of_routes).map(|setting| setting.name).collect();
+        let allowed = limit_keys(group, of_route);
+        let Some(table) = Table::but_for(&what, value, &allowed, &elsewhere, diagnostics) else { continue };
+        for setting in of_group() {
+            let Some(value) = table.get(setting.name) else { continue };
+            if of_route && !setting.of_routes {
+                diagnostics.push(
+                    value.span(),
+                    format!("`{}` of {what} cannot be a route's own", setting.name),
+                    "it is needed before the route is known: set it at the top of the file",
+                );
+            } else if let Some(number) = diagnostics.limit(setting, value) {
+                setting.set(&mut rules.limits, number);
+            }
+        }
+    }
+}

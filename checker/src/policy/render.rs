@@ -1,0 +1,71 @@
+//! A policy with everything written out, as TOML that gives the same policy again.
+
+use std::fmt::Write as _;
+
+use super::{Policy, Rule, Rules, read, settings::SETTINGS};
+
+pub(super) fn render(policy: &Policy) -> String {
+    let mut text = String::new();
+    let undeclared = read::UNDECLARED.into_iter().find(|(_, mode)| *mode == policy.undeclared);
+    let _ = writeln!(text, "undeclared = \"{}\"", undeclared.map_or("refuse", |(name, _)| name));
+    rules(&mut text, "", &policy.default, None);
+    for route in &policy.routes {
+        let _ =
+            writeln!(text, "\n[[route]]\nhost = {}\npath = {}", string(route.host()), string(route.path()));
+        let methods: Vec<String> = route.methods().iter().map(|method| string(method)).collect();
+        let _ = match methods.as_slice() {
+            [] => writeln!(text, "methods = \"any\""),
+            these => writeln!(text, "methods = [{}]", these.join(", ")),
+        };
+        rules(&mut text, "route.", &route.rules, Some(&policy.default));
+    }
+    text
+}
+
+/// Checks and limits: all, or those in which a route differs from `default`.
+fn rules(text: &mut String, prefix: &str, rules: &Rules, default: Option<&Rules>) {
+    let mut lines = String::new();
+    for check in read::switched() {
+        let rule = rules.of(check);
+        if default.is_none_or(|default| default.of(check) != rule) {
+            let _ = writeln!(lines, "{} = {}", check.name(), show(rule));
+        }
+    }
+    section(text, &format!("{prefix}checks"), &lines);
+    for group in read::groups(false) {
+        lines.clear();
+        for setting in SETTINGS.iter().filter(|setting| setting.group == group) {
+            let value = setting.value(&rules.limits);
+            if default.is_none_or(|default| setting.value(&default.limits) != value) {
+                let _ = writeln!(lines, "{} = {}", setting.name, setting.show(value));
+            }
+        }
+        section(text, &format!("{prefix}limits.{group}"), &lines);
+    }
+}
+
+fn section(text: &mut String, name: &str, lines: &str) {
+    if !lines.is_empty() {
+        let _ = write!(text, "\n[{name}]\n{lines}");
+    }
+}
+
+fn show(Rule { mode, fail, deadline }: Rule) -> String {
+    let deadline = deadline.map(|deadline| format!(", deadline = \"{}ms\"", deadline.as_millis()));
+    format!("{{ mode = \"{}\", fail = \"{}\"{} }}", mode.name(), fail.name(), deadline.unwrap_or_default())
+}
+
+/// A basic string of TOML.
+fn string(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            other if other.is_control() => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(other));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted + "\""
+}

@@ -1,0 +1,108 @@
+//! The policy as JSON Schema (draft 2020-12), for editors and other people's checks. It goes by the reader's own tables; what a schema
+//! cannot say (that two routes take the same requests, that a placeholder has its name twice) only the reader knows.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    read,
+    settings::{SETTINGS, Setting, Unit},
+};
+
+const TIME: &str = r"^\s*[0-9]+\s*m?s$";
+const SIZE: &str = r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)\s*$";
+
+/// The schema of a whole policy.
+pub fn schema() -> Value {
+    let names = |choices: &[&str]| json!({ "enum": choices });
+    let mut root = judged(false);
+    root.insert(
+        "undeclared".to_owned(),
+        described(
+            "What becomes of requests that no route is for",
+            names(&read::UNDECLARED.map(|(name, _)| name)),
+        ),
+    );
+    root.insert("route".to_owned(), json!({ "type": "array", "items": route() }));
+    let mut schema = object(root, &[]);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["$id"] = json!("urn:stopbank:checker-policy:1");
+    schema["title"] = json!("A policy of stopbank-checker");
+    schema
+}
+
+fn route() -> Value {
+    let mut properties = judged(true);
+    properties
+        .insert("host".to_owned(), described("The host, *.name, or * for any", json!({ "type": "string" })));
+    let path = json!({ "type": "string", "pattern": "^/" });
+    properties.insert(
+        "path".to_owned(),
+        described("Segments, {name} for one, {name*} at the end for the rest", path),
+    );
+    let token = json!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Z-]{1,32}$" });
+    let methods = json!({ "anyOf": [{ "const": "any" }, { "type": "array", "minItems": 1, "uniqueItems": true, "items": token }] });
+    properties.insert("methods".to_owned(), methods);
+    object(properties, &["path", "methods"])
+}
+
+/// What stands at the top and in each route.
+fn judged(of_route: bool) -> Map<String, Value> {
+    let fail = json!({ "enum": read::FAILS.map(|(name, _)| name) });
+    let time = json!({ "type": "string", "pattern": TIME });
+    let mode = json!({ "enum": read::MODES.map(|(name, _)| name) });
+    let table: Map<String, Value> = read::CHECK_KEYS
+        .iter()
+        .map(|key| {
+            let value = match *key {
+                "mode" => &mode,
+                "fail" => &fail,
+                _ => &time,
+            };
+            ((*key).to_owned(), value.clone())
+        })
+        .collect();
+    let rule = json!({ "anyOf": [mode, object(table, &[])] });
+    let checks = read::switched()
+        .map(|check| (check.name().to_owned(), described(check.about().trim_end_matches('.'), rule.clone())))
+        .collect();
+    let limits = read::groups(of_route)
+        .into_iter()
+        .map(|group| {
+            let of_group = |setting: &&Setting| setting.group == group && (setting.of_routes || !of_route);
+            let keys =
+                SETTINGS.iter().filter(of_group).map(|setting| (setting.name.to_owned(), limit(setting)));
+            (group.to_owned(), object(keys.collect(), &[]))
+        })
+        .collect();
+    Map::from_iter([
+        ("fail".to_owned(), described("What becomes of a request that a check could not judge", fail)),
+        ("deadline".to_owned(), described("By when each check must be done", time)),
+        ("checks".to_owned(), object(checks, &[])),
+        ("limits".to_owned(), object(limits, &[])),
+    ])
+}
+
+fn limit(setting: &Setting) -> Value {
+    let (least, most) = setting.range;
+    let number = json!({ "type": "integer", "minimum": least, "maximum": most });
+    let value = match setting.unit {
+        Unit::Count => number,
+        Unit::Size => json!({ "anyOf": [number, { "type": "string", "pattern": SIZE }] }),
+        Unit::Flag => json!({ "type": "boolean" }),
+    };
+    described(setting.about, value)
+}
+
+fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
+    let mut table = json!({ "type": "object", "additionalProperties": false });
+    table["properties"] = Value::Object(properties);
+    if !required.is_empty() {
+        table["required"] = json!(required);
+    }
+    table
+}
+
+fn described(about: &str, mut value: Value) -> Value {
+    value["description"] = json!(about);
+    value
+}

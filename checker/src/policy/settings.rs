@@ -1,0 +1,201 @@
+//! Every limit that a policy can set, once: the reader, `config show`, the JSON Schema and the reference go by this table.
+
+use crate::engine::Limits;
+
+/// What a limit is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unit {
+    /// How many.
+    Count,
+    /// Bytes.
+    Size,
+    /// Whether something is allowed.
+    Flag,
+}
+
+/// Where a limit is kept.
+pub(super) enum Slot<'l> {
+    /// A count or a size.
+    Number(&'l mut usize),
+    /// A flag.
+    Flag(&'l mut bool),
+}
+
+/// A limit.
+pub(crate) struct Setting {
+    /// The table below `limits` that it stands in.
+    pub(crate) group: &'static str,
+    /// Its key there.
+    pub(crate) name: &'static str,
+    /// What it is.
+    pub(crate) unit: Unit,
+    /// Least and most.
+    pub(crate) range: (usize, usize),
+    /// Whether a route may have its own; the others are needed before the route is known.
+    pub(crate) of_routes: bool,
+    /// What it limits.
+    pub(crate) about: &'static str,
+    /// Where it is kept.
+    pub(super) slot: fn(&mut Limits) -> Slot<'_>,
+}
+
+/// Most bytes of anything: what `check --request` reads.
+const MOST: usize = 64 << 20;
+/// Most of anything that is counted.
+const MANY: usize = 10_000_000;
+
+macro_rules! settings {
+    ($($group:ident.$name:ident in $field:ident.$member:ident: $kind:ident, $least:expr, $most:expr, $of_routes:literal, $about:literal;)*) => {
+        /// Every limit, in the order in which they are shown.
+        pub(crate) const SETTINGS: &[Setting] = &[$(
+            Setting {
+                group: stringify!($group),
+                name: stringify!($name),
+                unit: Unit::$kind,
+                range: ($least, $most),
+                of_routes: $of_routes,
+                about: $about,
+                slot: |limits| settings!(@slot $kind limits.$field.$member),
+            },
+        )*];
+    };
+    (@slot Flag $($place:tt)*) => { Slot::Flag(&mut $($place)*) };
+    (@slot $kind:ident $($place:tt)*) => { Slot::Number(&mut $($place)*) };
+}
+
+settings! {
+    request.target in request.target: Size, 16, 64 << 10, false, "Bytes of the target";
+    request.headers in request.headers: Count, 1, 1_000, false, "Headers";
+    request.header in request.header: Size, 64, 1 << 20, false, "Bytes of one header, name and value";
+    request.head in request.head: Size, 64, 1 << 20, false, "Bytes of all headers";
+    request.body in request.body: Size, 0, MOST, true, "Bytes of the body as it is sent";
+    target.semicolons in target.semicolons: Flag, 0, 1, false, "Whether segments of the path may hold semicolons";
+    query.parameters in target.parameters: Count, 0, MANY, true, "Parameters";
+    query.repeated in target.repeated: Flag, 0, 1, true, "Whether a parameter may stand twice";
+    cookies.count in cookies.count: Count, 0, 1_000, true, "Cookies";
+    cookies.name_length in cookies.name_length: Size, 1, 64 << 10, true, "Bytes of a name";
+    cookies.value_length in cookies.value_length: Size, 0, 64 << 10, true, "Bytes of a value";
+    cookies.repeated in cookies.repeated: Flag, 0, 1, true, "Whether a name may stand twice";
+    cookies.any_character in cookies.any_character: Flag, 0, 1, true, "Whether values may hold spaces, commas, quotes and backslashes";
+    coding.codings in coding.codings: Count, 0, 8, true, "Content codings over one another";
+    coding.body in coding.body: Size, 0, MOST, true, "Bytes of the decoded body";
+    coding.ratio in coding.ratio: Count, 1, MANY, true, "How many times larger decoding may make it (beyond 64 KiB)";
+    json.depth in json.depth: Count, 1, 10_000, true, "Containers within one another";
+    json.entries in json.entries: Count, 0, MANY, true, "Entries of an object";
+    json.name_length in json.name_length: Size, 0, MOST, true, "Bytes of an entry's name, decoded";
+    json.elements in json.elements: Count, 0, MANY, true, "Elements of an array";
+    json.string_length in json.string_length: Size, 0, MOST, true, "Bytes of a string, decoded";
+    json.number_length in json.number_length: Count, 1, 10_000, true, "Characters of a number";
+    json.values in json.values: Count, 1, MANY, true, "Values in all, containers included";
+    json.repeated_names in json.repeated_names: Flag, 0, 1, true, "Whether an object may have a name twice";
+    form.fields in form.parameters: Count, 0, MANY, true, "Fields";
+    form.repeated in form.repeated: Flag, 0, 1, true, "Whether a field may stand twice";
+    multipart.parts in multipart.parts: Count, 0, 10_000, true, "Parts";
+    multipart.name_length in multipart.name_length: Size, 1, 2 << 10, true, "Bytes of a part's name, and of a file's";
+    multipart.field in multipart.field: Size, 0, MOST, true, "Bytes of a part that is no file";
+    multipart.file in multipart.file: Size, 0, MOST, true, "Bytes of a file";
+}
+
+impl Setting {
+    /// What it is set to; a flag is 0 or 1.
+    pub(crate) fn value(&self, limits: &Limits) -> usize {
+        let mut limits = limits.clone();
+        match (self.slot)(&mut limits) {
+            Slot::Number(number) => *number,
+            Slot::Flag(flag) => usize::from(*flag),
+        }
+    }
+
+    /// Sets it.
+    pub(super) fn set(&self, limits: &mut Limits, value: usize) {
+        match (self.slot)(limits) {
+            Slot::Number(number) => *number = value,
+            Slot::Flag(flag) => *flag = value != 0,
+        }
+    }
+
+    /// A value as a policy has it.
+    pub(crate) fn show(&self, value: usize) -> String {
+        match self.unit {
+            Unit::Count => value.to_string(),
+            Unit::Size => format!("\"{}\"", size(value)),
+            Unit::Flag => (value != 0).to_string(),
+        }
+    }
+
+    /// What is allowed.
+    pub(super) fn allowed(&self) -> String {
+        let (least, most) = self.range;
+        match self.unit {
+            Unit::Count => format!("allowed: {least} to {most}"),
+            Unit::Size => format!("allowed: \"{}\" to \"{}\", or bytes as a number", size(least), size(most)),
+            Unit::Flag => "allowed: true, false (without quotes)".to_owned(),
+        }
+    }
+}
+
+/// Units of sizes.
+const UNITS: [(&str, usize); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// Bytes in the largest unit that leaves no rest.
+pub(super) fn size(bytes: usize) -> String {
+    let (unit, factor) =
+        UNITS.into_iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)).unwrap_or(("B", 1));
+    format!("{} {unit}", bytes / factor)
+}
+
+/// `64 KiB` and its like, in bytes.
+pub(super) fn read_size(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let digits = text.trim_start_matches(|character: char| character.is_ascii_digit());
+    let number: usize = text[..text.len() - digits.len()].parse().ok()?;
+    let (_, factor) = UNITS.into_iter().find(|(unit, _)| *unit == digits.trim_start())?;
+    number.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_they_are_shown() {
+        for (bytes, shown) in
+            [(0, "0 B"), (1, "1 B"), (1025, "1025 B"), (64 << 10, "64 KiB"), (3 << 20, "3 MiB")]
+        {
+            assert_eq!(size(bytes), shown);
+            assert_eq!(read_size(shown), Some(bytes));
+        }
+        for bad in [
+            "",
+            "64",
+            "KiB",
+            "64 kB",
+            "1.5 MiB",
+            "-1 B",
+            "99999999999999999999 B",
+            "18446744073709551615 KiB",
+        ] {
+            assert_eq!(read_size(bad), None, "{bad}");
+        }
+        assert_eq!(read_size(" 4KiB"), Some(4096));
+    }
+
+    #[test]
+    fn each_limit_has_a_place_of_its_own_and_a_default_in_its_range() {
+        let defaults = Limits::default();
+        for setting in SETTINGS {
+            let value = setting.value(&defaults);
+            let (least, most) = setting.range;
+            assert!((least..=most).contains(&value), "{}.{}", setting.group, setting.name);
+            let other = if value == least { most } else { least };
+            let mut limits = defaults.clone();
+            setting.set(&mut limits, other);
+            let moved: Vec<&str> = SETTINGS
+                .iter()
+                .filter(|one| one.value(&limits) != one.value(&defaults))
+                .map(|one| one.name)
+                .collect();
+            assert_eq!(moved, [setting.name], "{}", setting.group);
+        }
+    }
+}
