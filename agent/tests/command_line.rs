@@ -379,10 +379,13 @@ fn completions_and_manual_pages_know_every_command() {
     let ran = scratch.run(&["man", "ban", "add"]);
     assert!(ran.stdout.contains(".TH stopbank-ban-add 1"), "{}", ran.stdout);
     assert_eq!(scratch.run(&["man", "bann"]).code, 3);
-    let pages = scratch.0.path().join("share/man1");
+    assert!(scratch.run(&["man", "stopbank.toml"]).stdout.contains(".TH stopbank.toml 5"));
+    let pages = scratch.0.path().join("share/man");
     let ran = scratch.run(&["man", "--dir", pages.to_str().unwrap()]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
-    assert!(pages.join("stopbank.1").exists() && pages.join("stopbank-limit-ls.1").exists());
+    for page in ["man1/stopbank.1", "man1/stopbank-limit-ls.1", "man5/stopbank.toml.5"] {
+        assert!(pages.join(page).exists(), "no {page}");
+    }
 }
 
 /// Every command without others below it, as the words that call it.

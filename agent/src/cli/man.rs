@@ -1,4 +1,6 @@
-//! `stopbank man`: manual pages, made of what `--help` says.
+//! `stopbank man`: manual pages, made of what `--help` says and of what the configuration may have.
+
+mod configuration;
 
 use std::{
     fs, io,
@@ -14,19 +16,20 @@ use clap_mangen::{
 use super::{command, output::print};
 use crate::failure::{Code, Failure};
 
-/// Print the manual page of a command, or write those of all commands into a directory
+/// Print the manual page of a command or of the configuration, or write all of them into a directory
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   stopbank man ban add | man -l -                      read one
-  stopbank man --dir /usr/local/share/man/man1         stopbank.1, stopbank-ban.1, stopbank-ban-add.1, …
+  stopbank man stopbank.toml | man -l -                the configuration's
+  stopbank man --dir /usr/local/share/man              man1/stopbank.1, man1/stopbank-ban-add.1, …, man5/stopbank.toml.5
 
 Packages of stopbank bring them along.")]
 pub(super) struct Man {
-    /// The command; none: stopbank itself
+    /// The command, or stopbank.toml; none: stopbank itself
     #[arg(value_name = "COMMAND", conflicts_with = "dir")]
     command: Vec<String>,
-    /// Write every page into this directory, which is made where it does not exist
+    /// Write every page into man1 and man5 of this directory, which are made where they do not exist
     #[arg(long, value_name = "DIRECTORY")]
     dir: Option<PathBuf>,
 }
@@ -44,6 +47,10 @@ impl Man {
                 Failure::new(code, format!("cannot write manual pages into {directory}: {error}"))
             });
         }
+        let failed = |error: io::Error| Failure::new(Code::Failed, error.to_string());
+        if self.command == [configuration::NAME] {
+            return print(&String::from_utf8_lossy(&configuration::page().map_err(failed)?));
+        }
         let mut command = &whole;
         for word in &self.command {
             command = command.find_subcommand(word).ok_or_else(|| {
@@ -52,8 +59,7 @@ impl Man {
                     .hint(format!("`{name} --help` lists them"))
             })?;
         }
-        let page = page(command).map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
-        print(&String::from_utf8_lossy(&page))
+        print(&String::from_utf8_lossy(&page(command).map_err(failed)?))
     }
 }
 
@@ -64,15 +70,23 @@ fn whole() -> Command {
     whole
 }
 
+/// Writes every page below a directory of manuals.
+fn write_all(whole: &Command, directory: &Path) -> io::Result<()> {
+    let (commands, files) = (directory.join("man1"), directory.join("man5"));
+    fs::create_dir_all(&commands)?;
+    fs::create_dir_all(&files)?;
+    write_commands(whole, &commands)?;
+    fs::write(files.join(configuration::FILE), configuration::page()?)
+}
+
 /// Writes the pages of a command and of those below it.
-fn write_all(command: &Command, directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
+fn write_commands(command: &Command, directory: &Path) -> io::Result<()> {
     let name = Page::new(command.clone()).get_filename();
     fs::write(directory.join(name), page(command)?)?;
     command
         .get_subcommands()
         .filter(|command| !command.is_hide_set())
-        .try_for_each(|command| write_all(command, directory))
+        .try_for_each(|command| write_commands(command, directory))
 }
 
 /// The page of a command. Sections stand in the order of man-pages(7).
@@ -140,7 +154,8 @@ mod tests {
     fn every_command_has_a_page_with_what_its_help_says() {
         let directory = tempfile::tempdir().unwrap();
         write_all(&whole(), directory.path()).unwrap();
-        let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+        let pages = directory.path().join("man1");
+        let read = |name: &str| fs::read_to_string(pages.join(name)).unwrap();
         let page = read("stopbank-ban-add.1");
         for part in [".SH NAME", "stopbank\\-ban\\-add", "\\-\\-for", ".SH \"SEE ALSO\"", "stopbank\\-ban(1)"]
         {
@@ -148,9 +163,9 @@ mod tests {
         }
         let page = read("stopbank.1");
         assert!(page.contains(".SH EXAMPLES\n.nf\n") && page.contains(".SH \"EXIT STATUS\""), "{page}");
-        assert!(!directory.path().join("stopbank-help.1").exists());
-        let pages = fs::read_dir(directory.path()).unwrap().count();
-        assert_eq!(pages, count(&whole()));
+        assert!(!pages.join("stopbank-help.1").exists());
+        assert_eq!(fs::read_dir(pages).unwrap().count(), count(&whole()));
+        assert!(directory.path().join("man5").join(configuration::FILE).exists());
     }
 
     fn count(command: &Command) -> usize {

@@ -79,6 +79,7 @@ fn same_files() {
         "/usr/lib/sysusers.d/stopbank.conf",
         "/usr/lib/tmpfiles.d/stopbank.conf",
         "/usr/share/man/man1/stopbank.1",
+        "/usr/share/man/man5/stopbank.toml.5",
         "/usr/share/bash-completion/completions/stopbank",
     ] {
         assert!(deb.contains(file), "no {file} in {deb:?}");
