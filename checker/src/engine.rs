@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use crate::{
-    Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding, content, cookies, fields,
-    http1, json, multipart,
+    Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding,
+    content::{self, Content},
+    cookies, fields, http1, json, multipart,
     policy::{Fail, Mode, Rules},
     target::{self, Target},
     values,
@@ -251,22 +252,30 @@ impl Judge<'_> {
     }
 
     /// The body as what it is.
-    fn structure(&mut self, content: content::Content, content_type: &[u8], body: &[u8]) -> Judged {
+    fn structure(&mut self, content: Content, content_type: &[u8], body: &[u8]) -> Judged {
         let check = match content {
-            content::Content::Json => Check::Json,
-            content::Content::Form => Check::Form,
-            content::Content::Multipart => Check::Multipart,
-            content::Content::Empty => return Ok(()),
-            content::Content::Opaque => {
+            Content::Json => Check::Json,
+            Content::Form => Check::Form,
+            Content::Multipart => Check::Multipart,
+            Content::Empty => return Ok(()),
+            Content::Opaque => {
                 return values::of_text(body, &mut |place, text| self.value(place, text));
             }
         };
+        let rules = self.rules;
         let runs = self.runs(check)?;
-        if !runs && !self.rules.judges_values() {
+        let enforced = runs && rules.of(check).mode == Mode::Enforce;
+        // A check that only observes, or is off, keeps those of values from nothing that can be read at all.
+        if runs
+            && !enforced
+            && let Err(reason) = read(content, content_type, body, &rules.limits, &mut |_, _| Ok(()))
+        {
+            self.found(check, reason, None)?;
+        }
+        if !enforced && !rules.judges_values() {
             return Ok(());
         }
-        let rules = self.rules;
-        let limits = &rules.limits;
+        let wide = if enforced { None } else { Some(widest()) };
         // Values that are judged while the structure is read end the reading, too, if they are refused.
         let mut refused = None;
         let mut show = |place: &Place<'_>, text: &str| {
@@ -276,20 +285,12 @@ impl Judge<'_> {
                 reason
             })
         };
-        let read = match content {
-            content::Content::Json => values::of_json(body, &limits.json, &mut show),
-            content::Content::Form => values::of_form(body, &limits.form, &mut show),
-            _ => values::of_parts(content_type, body, &limits.multipart, &mut show),
-        };
-        match (read, refused) {
+        let done = read(content, content_type, body, wide.as_ref().unwrap_or(&rules.limits), &mut show);
+        match (done, refused) {
             (Ok(()), _) => Ok(()),
             (Err(_), Some(finding)) => Err(finding),
-            (Err(reason), None) => {
-                if runs {
-                    self.found(check, reason, None)?;
-                }
-                self.unread()
-            }
+            (Err(reason), None) if enforced => self.found(check, reason, None),
+            (Err(_), None) => self.unread(),
         }
     }
 
@@ -305,6 +306,42 @@ impl Judge<'_> {
     fn value(&mut self, place: &Place<'_>, text: &str) -> Judged {
         let _ = (place, text);
         Ok(())
+    }
+}
+
+/// Reads a body that has a structure, and shows its values.
+fn read(
+    content: Content,
+    content_type: &[u8],
+    body: &[u8],
+    limits: &Limits,
+    show: &mut values::Show<'_, Reason>,
+) -> Result<(), Reason> {
+    match content {
+        Content::Json => values::of_json(body, &limits.json, show),
+        Content::Form => values::of_form(body, &limits.form, show),
+        Content::Multipart => values::of_parts(content_type, body, &limits.multipart, show),
+        Content::Empty | Content::Opaque => Ok(()),
+    }
+}
+
+/// What a body is read by for its values alone: all that its own length leaves room for.
+fn widest() -> Limits {
+    const MOST: usize = usize::MAX;
+    Limits {
+        json: json::Limits {
+            depth: MOST,
+            entries: MOST,
+            name_length: MOST,
+            elements: MOST,
+            string_length: MOST,
+            number_length: MOST,
+            values: MOST,
+            repeated_names: true,
+        },
+        form: target::Limits { parameters: MOST, repeated: true, ..target::Limits::default() },
+        multipart: multipart::Limits { parts: MOST, name_length: MOST, field: MOST, file: MOST },
+        ..Limits::default()
     }
 }
 
