@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::{
     Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding,
     content::{self, Content},
-    cookies, fields, http1, json, multipart,
+    cookies, fields, http1,
+    inject::{self, Detector, Scratch},
+    json, multipart,
     policy::{Fail, Mode, Rules},
     target::{self, Target},
     values,
@@ -82,7 +84,7 @@ pub fn check_head<'p>(
     };
     let route = routed.ok();
     let rules = policy.rules(route);
-    let mut judge = Judge { rules, context, observed: Vec::new() };
+    let mut judge = Judge { rules, context, observed: Vec::new(), scratch: Scratch::default() };
     let judged = match (routed, policy.undeclared()) {
         (Err(reason), Mode::Enforce) => {
             Err(Box::new(Finding { check: Check::Route, reason, evidence: None }))
@@ -126,7 +128,8 @@ impl Head<'_> {
 
     /// Judges the body of the same request.
     pub fn check_body(self, request: &Request<'_>, context: &Context<'_>) -> Verdict {
-        let mut judge = Judge { rules: self.rules, context, observed: self.observed };
+        let mut judge =
+            Judge { rules: self.rules, context, observed: self.observed, scratch: Scratch::default() };
         let judged = judge.body(request);
         let verdict = judged.map_or_else(|finding| Verdict::from(*finding), |()| Verdict::ALLOWED);
         Verdict { route: self.route, observed: judge.observed, ..verdict }
@@ -144,6 +147,8 @@ struct Judge<'j> {
     rules: &'j Rules,
     context: &'j Context<'j>,
     observed: Vec<Finding>,
+    /// What the detector of injection works in.
+    scratch: Scratch,
 }
 
 impl Judge<'_> {
@@ -304,8 +309,33 @@ impl Judge<'_> {
 
     /// One value of the request, decoded.
     fn value(&mut self, place: &Place<'_>, text: &str) -> Judged {
-        let _ = (place, text);
-        Ok(())
+        if !self.runs(Check::Injection)? {
+            return Ok(());
+        }
+        let Some(found) = Detector::shared().judge(text, kind(place), &mut self.scratch) else {
+            return Ok(());
+        };
+        let evidence = Evidence::new(place, found.rule, found.score, &found.decoded);
+        self.found(Check::Injection, found.class.reason(), Some(evidence))
+    }
+}
+
+/// A place, as the detector of injection sees it.
+const fn kind(place: &Place<'_>) -> inject::Kind {
+    match place {
+        Place::Path(_) => inject::Kind::Path,
+        Place::QueryName | Place::FormName | Place::JsonName(_) => inject::Kind::Name,
+        Place::Header(_) => inject::Kind::Header,
+        Place::PartFile => inject::Kind::FileName,
+        Place::Query(_)
+        | Place::Cookie(_)
+        | Place::Form(_)
+        | Place::Part(_)
+        | Place::Json(_)
+        | Place::XmlText(_)
+        | Place::XmlAttribute(_)
+        | Place::GraphQl(_)
+        | Place::Body => inject::Kind::Value,
     }
 }
 

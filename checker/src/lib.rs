@@ -11,6 +11,7 @@ pub mod cookies;
 pub mod engine;
 pub mod fields;
 pub mod http1;
+pub mod inject;
 pub mod json;
 pub mod multipart;
 mod place;

@@ -78,6 +78,7 @@ checks! {
     Json, "json", Body, "Structure and limits of JSON.";
     Form, "form", Body, "Form fields.";
     Multipart, "multipart", Body, "Forms of parts.";
+    Injection, "injection", Values, "Values that say something in a language that a program behind may read: SQL, HTML, a shell's and others.";
 }
 
 /// What a check has found, for logs and for `explain`: never more of the value than that needs.
