@@ -49,7 +49,7 @@ fn name(field: &Field<'_>) -> Result<(), Reason> {
 }
 
 /// Visible ASCII, spaces, tabs and bytes beyond ASCII (RFC 9110, section 5.5).
-fn value(field: &Field<'_>) -> Result<(), Reason> {
+pub(crate) fn value(field: &Field<'_>) -> Result<(), Reason> {
     let control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
     if field.value.iter().any(control) { Err(Reason::HeaderValue) } else { Ok(()) }
 }

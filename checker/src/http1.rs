@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Field, Reason, Request, Version, request::is_token};
+use crate::{Field, Reason, Request, Version, request::is_token, stream::Chunks};
 
 /// How large a request may be.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +27,6 @@ impl Default for Limits {
 
 /// Longest method, in bytes.
 const LONGEST_METHOD: usize = 32;
-/// Most digits of a chunk's size: eight are 4 GiB.
-const CHUNK_DIGITS: usize = 8;
 
 /// Reads a request that is all of `bytes`.
 ///
@@ -37,18 +35,35 @@ const CHUNK_DIGITS: usize = 8;
 /// The [`Reason`] to refuse it; the first one in the order of the bytes.
 pub fn read<'r>(bytes: &'r [u8], limits: &Limits) -> Result<Request<'r>, Reason> {
     let mut rest = bytes;
-    let (method, target, version) =
-        request_line(line(&mut rest, limits.target + LONGEST_METHOD + 16)?, limits)?;
-    let headers = headers(&mut rest, limits)?;
-    let framing = framing(version, &headers)?;
-    let body = match framing {
+    let (mut request, framing) = take_head(&mut rest, limits)?;
+    request.body = match framing {
         Framing::Length(length) => Cow::Borrowed(sized(&mut rest, length, limits)?),
         Framing::Chunked => Cow::Owned(chunked(&mut rest, limits)?),
     };
-    if !rest.is_empty() {
-        return Err(Reason::ExcessData);
+    if rest.is_empty() { Ok(request) } else { Err(Reason::ExcessData) }
+}
+
+/// Reads a request's head that is all of `bytes`, with the empty line that ends it, and says where the body ends that is to follow. The
+/// request has no body yet.
+///
+/// # Errors
+///
+/// The [`Reason`] to refuse it, as [`read`] would: also for a length beyond the limit.
+pub fn head<'r>(bytes: &'r [u8], limits: &Limits) -> Result<(Request<'r>, Framing), Reason> {
+    let mut rest = bytes;
+    let (request, framing) = take_head(&mut rest, limits)?;
+    match framing {
+        _ if !rest.is_empty() => Err(Reason::ExcessData),
+        Framing::Length(length) if length > limits.body => Err(Reason::BodyLength),
+        _ => Ok((request, framing)),
     }
-    Ok(Request { method, target, version, headers, body })
+}
+
+fn take_head<'r>(rest: &mut &'r [u8], limits: &Limits) -> Result<(Request<'r>, Framing), Reason> {
+    let (method, target, version) = request_line(line(rest, limits.target + LONGEST_METHOD + 16)?, limits)?;
+    let headers = headers(rest, limits)?;
+    let framing = framing(version, &headers)?;
+    Ok((Request { method, target, version, headers, body: Cow::Borrowed(&[]) }, framing))
 }
 
 /// Holds the head of a request that another part has read (HTTP/2) against the limits.
@@ -128,7 +143,7 @@ fn decimal(text: &[u8]) -> Option<usize> {
 }
 
 /// Takes a line off, which must end with CR LF and be no longer than `longest`; without these two.
-fn line<'r>(rest: &mut &'r [u8], longest: usize) -> Result<&'r [u8], Reason> {
+pub(crate) fn line<'r>(rest: &mut &'r [u8], longest: usize) -> Result<&'r [u8], Reason> {
     let within = &rest[..rest.len().min(longest + 2)];
     let Some(end) = within.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
         return Err(if rest.len() > longest { Reason::HeaderLength } else { Reason::CutShort });
@@ -168,7 +183,7 @@ fn request_line<'r>(line: &'r [u8], limits: &Limits) -> Result<(&'r [u8], &'r [u
     Ok((method, target, version))
 }
 
-fn headers<'r>(rest: &mut &'r [u8], limits: &Limits) -> Result<Vec<Field<'r>>, Reason> {
+pub(crate) fn headers<'r>(rest: &mut &'r [u8], limits: &Limits) -> Result<Vec<Field<'r>>, Reason> {
     let mut headers = Vec::new();
     let mut head = 0;
     loop {
@@ -216,42 +231,12 @@ fn sized<'r>(rest: &mut &'r [u8], length: usize, limits: &Limits) -> Result<&'r 
     Ok(body)
 }
 
-/// The chunks put together. No extensions and no trailers: hardly a client sends them, and servers read them in many ways.
+/// The chunks put together.
 fn chunked(rest: &mut &[u8], limits: &Limits) -> Result<Vec<u8>, Reason> {
-    let mut body = Vec::new();
-    loop {
-        let size = chunk_size(line(rest, CHUNK_DIGITS).map_err(|reason| match reason {
-            Reason::HeaderLength => Reason::Chunk,
-            other => other,
-        })?)?;
-        if size == 0 {
-            return match line(rest, 0) {
-                Ok(_) => Ok(body),
-                Err(Reason::HeaderLength) => Err(Reason::Trailer),
-                Err(other) => Err(other),
-            };
-        }
-        if body.len() + size > limits.body {
-            return Err(Reason::BodyLength);
-        }
-        let (chunk, after) = rest.split_at_checked(size).ok_or(Reason::CutShort)?;
-        body.extend_from_slice(chunk);
-        *rest = match after {
-            [b'\r', b'\n', after @ ..] => after,
-            [] | [b'\r'] => return Err(Reason::CutShort),
-            _ => return Err(Reason::Chunk),
-        };
-    }
-}
-
-fn chunk_size(digits: &[u8]) -> Result<usize, Reason> {
-    if digits.is_empty() || digits.len() > CHUNK_DIGITS {
-        return Err(Reason::Chunk);
-    }
-    digits.iter().try_fold(0_usize, |size, &byte| {
-        let digit = char::from(byte).to_digit(16).ok_or(Reason::Chunk)?;
-        Ok(size * 16 + digit as usize)
-    })
+    let (mut chunks, mut body) = (Chunks::of_request(), Vec::new());
+    let taken = chunks.feed(rest, &mut body, limits.body)?;
+    *rest = &rest[taken..];
+    if chunks.is_done() { Ok(body) } else { Err(Reason::CutShort) }
 }
 
 #[cfg(test)]

@@ -105,22 +105,17 @@ reasons! {
     CookieLength, "cookie-length", 431, "A cookie with a longer name or value than the policy allows.";
     BodyUnread, "body-unread", 400, "A body that cannot be read as what it is, so that a check that must have seen its values has not.";
     CheckDeadline, "check-deadline", 503, "A check was not done within its deadline, and fails closed.";
-    InjectionSql, "injection-sql", 403, "A value leaves its place in a SQL statement and goes on as SQL.";
-    InjectionNoSql, "injection-nosql", 403, "A value holds operators or code of a document store.";
-    InjectionXss, "injection-xss", 403, "A value holds HTML or script that a page which shows it would run.";
-    InjectionCommand, "injection-command", 403, "A value ends a shell's command and begins another.";
-    InjectionTraversal, "injection-traversal", 403, "A value is a path out of the folder it is put behind, or to a file that every system has.";
-    InjectionTemplate, "injection-template", 403, "A value holds an expression that a template engine would evaluate.";
-    InjectionLdap, "injection-ldap", 403, "A value leaves its place in an LDAP filter (RFC 4515).";
-    InjectionXPath, "injection-xpath", 403, "A value leaves its place in an XPath expression.";
-    InjectionHeader, "injection-header", 403, "A value holds a line end and another header behind it, of HTTP or of mail.";
-    InjectionSsrf, "injection-ssrf", 403, "A value is an address that only the server itself reaches.";
-    InjectionXxe, "injection-xxe", 403, "A value declares XML entities, or includes other documents.";
-    InjectionDeserialisation, "injection-deserialisation", 403, "A value is a serialised object, which creates what it names where it is read.";
-    InjectionLookup, "injection-lookup", 403, "A value holds a look-up that loggers and expression languages evaluate.";
-    InjectionPrototype, "injection-prototype", 403, "A name or value reaches for a prototype or a class loader.";
-    InjectionInclude, "injection-include", 403, "A value holds a server-side include.";
-    InjectionCode, "injection-code", 403, "A value is source code that an interpreter on the server would run.";
+    ConnectionOption, "connection-option", 400, "Connection names a header other than those of the connection itself: it would be judged here and be missing behind.";
+    Expectation, "expectation", 417, "Expect asks for something other than `100-continue`.";
+    Upgrade, "upgrade", 403, "The connection is to become a WebSocket where that is not allowed.";
+    HeadSlow, "head-slow", 408, "The head of the request took longer than the limit.";
+    BodySlow, "body-slow", 408, "The body of the request came more slowly than the limit allows.";
+    Overload, "overload", 503, "The bodies that are held in memory have reached the limit.";
+    UpstreamUnreachable, "upstream-unreachable", 503, "No address of the upstream takes connections.";
+    UpstreamSlow, "upstream-slow", 504, "The upstream has not begun to answer within the limit.";
+    UpstreamBroken, "upstream-broken", 502, "The connection to the upstream ended before an answer had come.";
+    UpstreamSwitched, "upstream-switched", 502, "The upstream switches to another protocol without having been asked for it.";
+    StatusLine, "status-line", 502, "The answer of the upstream does not begin with HTTP/1.0 or HTTP/1.1, a space and a status from 100 to 599.";
 }
 
 #[cfg(test)]

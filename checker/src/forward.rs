@@ -1,0 +1,292 @@
+//! Which headers go on, in both directions (RFC 9110, section 7.6.1), and which the proxy adds.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::{Field, Reason, Request, Version, response::Response};
+
+/// Headers of one connection, whether `Connection` names them or not.
+const HOP_BY_HOP: [&str; 12] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What a client could say of where it comes from, beside `x-forwarded-…`, and the id that is given here.
+const OURS: [&str; 7] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// What a client learns of the server behind, to no use but an attacker's.
+const BANNERS: [&str; 4] = ["server", "x-aspnet-version", "x-aspnetmvc-version", "x-powered-by"];
+
+/// Options of `Connection` that concern the connection alone.
+const OPTIONS: [&[u8]; 5] = [b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"];
+
+fn is_one_of(field: &Field<'_>, names: &[&str]) -> bool {
+    names.iter().any(|name| field.is(name))
+}
+
+/// Members of a list of tokens, over all headers of that name.
+fn members<'s>(headers: &'s [Field<'_>], name: &'s str) -> impl Iterator<Item = &'s [u8]> {
+    headers
+        .iter()
+        .filter(move |field| field.is(name))
+        .flat_map(|field| field.value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+/// What a request asks of the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wishes {
+    /// The connection is to stay.
+    pub keep_alive: bool,
+    /// It is to become a WebSocket.
+    pub websocket: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub waits: bool,
+}
+
+/// Reads them, strictly: what would be judged here and be missing behind is refused.
+///
+/// # Errors
+///
+/// [`Reason::ConnectionOption`] or [`Reason::Expectation`].
+pub fn wishes(request: &Request<'_>) -> Result<Wishes, Reason> {
+    let (mut close, mut keep, mut upgrade) = (false, false, false);
+    for option in members(&request.headers, "connection") {
+        if !OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(option)) {
+            return Err(Reason::ConnectionOption);
+        }
+        close |= option.eq_ignore_ascii_case(b"close");
+        keep |= option.eq_ignore_ascii_case(b"keep-alive");
+        upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+    }
+    let mut expectations = members(&request.headers, "expect");
+    let waits = match (expectations.next(), expectations.next()) {
+        (None, _) => false,
+        (Some(one), None) if one.eq_ignore_ascii_case(b"100-continue") => request.version == Version::Http11,
+        _ => return Err(Reason::Expectation),
+    };
+    let keep_alive = !close && (keep || request.version != Version::Http10);
+    let mut protocols = members(&request.headers, "upgrade");
+    let websocket = upgrade
+        && request.version == Version::Http11
+        && request.method == b"GET"
+        && protocols.any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+    Ok(Wishes { keep_alive, websocket, waits })
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'s> {
+    /// Who has connected.
+    pub peer: IpAddr,
+    /// Over TLS.
+    pub tls: bool,
+    /// Whom to believe.
+    pub trusted: &'s [IpNet],
+}
+
+impl Source<'_> {
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+
+    /// The client's address: the peer's, or where that is a trusted proxy the last one in X-Forwarded-For that is none.
+    pub fn client(&self, headers: &[Field<'_>]) -> IpAddr {
+        if self.trusted.is_empty() || !self.trusts(self.peer) {
+            return self.peer;
+        }
+        let named: Vec<&[u8]> = members(headers, "x-forwarded-for").collect();
+        let mut client = self.peer;
+        for name in named.iter().rev() {
+            // What no address is was not written by a proxy that deserves trust; the one that passed it on is the last that is known.
+            let Some(address) = str::from_utf8(name).ok().and_then(|name| name.parse().ok()) else { break };
+            client = address;
+            if !self.trusts(address) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// Appends to `out` the head of the HTTP/1.1 request that goes to the upstream. Its body has `length` bytes, and its id is `id`; `websocket`:
+/// whether the connection is to become one. The request has passed the engine, so that no line break is in any part of it.
+pub fn write_request(
+    out: &mut Vec<u8>,
+    request: &Request<'_>,
+    length: usize,
+    source: &Source<'_>,
+    id: &str,
+    websocket: bool,
+) {
+    let trusted = source.trusts(source.peer);
+    out.extend_from_slice(request.method);
+    out.push(b' ');
+    out.extend_from_slice(request.target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    for field in &request.headers {
+        let forwarded = field.name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
+        let kept = trusted && (field.is("x-forwarded-proto") || field.is("x-forwarded-host"));
+        if is_one_of(field, &HOP_BY_HOP) || is_one_of(field, &OURS) || (forwarded && !kept) {
+            continue;
+        }
+        line(out, field.name, field.value);
+    }
+    if length > 0 || request.values("content-length").next().is_some() || has_content(request.method) {
+        line(out, b"content-length", length.to_string().as_bytes());
+    }
+    let mut hops = String::new();
+    if trusted {
+        for hop in members(&request.headers, "x-forwarded-for") {
+            hops.push_str(&String::from_utf8_lossy(hop));
+            hops.push_str(", ");
+        }
+    }
+    hops.push_str(&source.peer.to_string());
+    line(out, b"x-forwarded-for", hops.as_bytes());
+    if !(trusted && request.values("x-forwarded-proto").next().is_some()) {
+        line(out, b"x-forwarded-proto", if source.tls { b"https" } else { b"http" });
+    }
+    line(out, b"x-request-id", id.as_bytes());
+    let via: &[u8] = match request.version {
+        Version::Http10 => b"1.0 stopbank",
+        Version::Http11 => b"1.1 stopbank",
+        Version::Http2 => b"2 stopbank",
+    };
+    line(out, b"via", via);
+    if websocket {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Methods whose requests have a length even where it is 0 (RFC 9110, section 8.6).
+fn has_content(method: &[u8]) -> bool {
+    matches!(method, b"POST" | b"PUT" | b"PATCH")
+}
+
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Headers of an answer that the client gets. Those of the connection are the caller's, and so is the length.
+pub fn kept<'s>(response: &'s Response<'s>) -> impl Iterator<Item = &'s Field<'s>> {
+    let named: Vec<&[u8]> = members(&response.headers, "connection").collect();
+    response.headers.iter().filter(move |field| {
+        !is_one_of(field, &HOP_BY_HOP)
+            && !is_one_of(field, &BANNERS)
+            && !field.is("x-request-id")
+            && !named.iter().any(|name| name.eq_ignore_ascii_case(field.name))
+    })
+}
+
+/// Whether the upstream keeps the connection.
+pub fn is_kept_alive(response: &Response<'_>) -> bool {
+    let has = |wanted: &[u8]| {
+        members(&response.headers, "connection").any(|option| option.eq_ignore_ascii_case(wanted))
+    };
+    !has(b"close") && (response.version == Version::Http11 || has(b"keep-alive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{self, Limits};
+
+    fn forwarded(head: &str, peer: &str, trusted: &[IpNet]) -> String {
+        let text = format!("{head}\r\n\r\n");
+        let (request, _) = http1::head(text.as_bytes(), &Limits::default()).unwrap();
+        let source = Source { peer: peer.parse().unwrap(), tls: true, trusted };
+        let mut out = Vec::new();
+        write_request(&mut out, &request, 0, &source, "1", false);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn headers_of_the_connection_and_claims_of_the_client_stay_here() {
+        let written = forwarded(
+            "GET /a?b HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, TE\r\nTE: trailers\r\nUpgrade: h2c\r\nForwarded: for=1\r\n\
+             X-Forwarded-For: 192.0.2.9\r\nX-Forwarded-Prefix: /x\r\nX-Real-IP: 1\r\nX-Request-Id: mine\r\nAccept: */*",
+            "198.51.100.7",
+            &[],
+        );
+        assert_eq!(
+            written,
+            "GET /a?b HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nx-forwarded-for: 198.51.100.7\r\nx-forwarded-proto: https\r\n\
+             x-request-id: 1\r\nvia: 1.1 stopbank\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_the_last_stranger_is_the_client() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9, 203.0.113.5, 10.0.0.2\r\nX-Forwarded-Proto: http";
+        let written = forwarded(head, "10.0.0.1", &trusted);
+        assert!(
+            written.contains("x-forwarded-for: 192.0.2.9, 203.0.113.5, 10.0.0.2, 10.0.0.1\r\n"),
+            "{written}"
+        );
+        assert!(written.contains("X-Forwarded-Proto: http\r\n") && !written.contains("https"), "{written}");
+        for (peer, list, client) in [
+            ("10.0.0.1", "192.0.2.9, 203.0.113.5, 10.0.0.2", "203.0.113.5"),
+            ("10.0.0.1", "10.0.0.3", "10.0.0.3"),
+            ("10.0.0.1", "192.0.2.9, nonsense, 10.0.0.2", "10.0.0.2"),
+            ("10.0.0.1", "", "10.0.0.1"),
+            ("198.51.100.7", "192.0.2.9", "198.51.100.7"),
+        ] {
+            let source = Source { peer: peer.parse().unwrap(), tls: false, trusted: &trusted };
+            let headers = [Field { name: b"x-forwarded-for", value: list.as_bytes() }];
+            assert_eq!(source.client(&headers).to_string(), client, "{peer} {list}");
+        }
+    }
+
+    #[test]
+    fn what_connection_may_name_is_a_closed_set() {
+        let wishes = |headers: &str| {
+            let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+            wishes(&http1::head(text.as_bytes(), &Limits::default()).unwrap().0)
+        };
+        for name in ["Authorization", "cookie", "close, x-forwarded-for", "host", "content-length"] {
+            assert_eq!(wishes(&format!("Connection: {name}\r\n")), Err(Reason::ConnectionOption), "{name}");
+        }
+        assert_eq!(wishes("Expect: 200-ok\r\n"), Err(Reason::Expectation));
+        let found =
+            wishes("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nExpect: 100-Continue\r\n");
+        assert_eq!(found, Ok(Wishes { keep_alive: true, websocket: true, waits: true }));
+        // An upgrade that Connection does not name, or to something else, is none.
+        assert!(!wishes("Upgrade: websocket\r\n").unwrap().websocket);
+        assert!(!wishes("Connection: upgrade\r\nUpgrade: h2c\r\n").unwrap().websocket);
+    }
+
+    #[test]
+    fn an_answers_connection_headers_and_banners_stay_here() {
+        let text = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Length: 3\r\nX-Kept: 1\r\n\r\n";
+        let response = crate::response::head(text, &Limits::default()).unwrap();
+        let names: Vec<&[u8]> = kept(&response).map(|field| field.name).collect();
+        assert_eq!(names, [&b"X-Kept"[..]]);
+        assert!(is_kept_alive(&response));
+    }
+}
