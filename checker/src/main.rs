@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod proxy;
 
 use std::{
     io::{self, Write as _},
@@ -36,20 +37,25 @@ enum Command {
     #[command(subcommand)]
     Config(command::config::ConfigCommand),
     Routes(command::routes::RoutesCommand),
+    Proxy(proxy::ProxyCommand),
+    Explain(proxy::ExplainCommand),
     /// Every reason for which a request is refused: name, status and what it means
     Reasons,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Check(command) => command.run(),
-        Command::Config(command) => command.run().map(|()| true),
-        Command::Routes(command) => command.run().map(|()| true),
-        Command::Reasons => reasons().map(|()| true),
+        Command::Check(command) => {
+            command.run().map(|all| if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Config(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Routes(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Proxy(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Explain(command) => command.run(),
+        Command::Reasons => reasons().map(|()| ExitCode::SUCCESS),
     };
     match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         // A reader that has gone (`| head`) is no reason to complain.
         Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
         Err(error) if error.is::<policy::Errors>() => {

@@ -1,0 +1,452 @@
+//! What the proxy is to do: a TOML file, the command line, or both. Whatever is unknown in it is an error.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+
+/// The whole file.
+#[derive(Clone, Default, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The policy: a file, or the name of a shipped one.
+    pub(crate) policy: Option<String>,
+    /// Threads that serve; 0 is one for each CPU.
+    pub(crate) threads: usize,
+    pub(crate) listen: Vec<Listen>,
+    pub(crate) admin: Option<Admin>,
+    pub(crate) upstream: Vec<Upstream>,
+    pub(crate) limits: Limits,
+    pub(crate) http2: Http2,
+    pub(crate) audit: Audit,
+    pub(crate) forwarded: Forwarded,
+    pub(crate) refusals: Refusals,
+}
+
+/// Where clients connect.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// An address with a port, or `systemd` for the sockets of a socket unit.
+    pub(crate) address: String,
+    #[serde(default)]
+    pub(crate) tls: Option<ServerTls>,
+    /// Whether HTTP/2 is taken without TLS from clients that begin with it.
+    #[serde(default)]
+    pub(crate) h2c: bool,
+}
+
+/// TLS to clients. Paths are of PEM files.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerTls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Authorities that client certificates come from. Without them no client is asked for one.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Whether a client may come without a certificate.
+    #[serde(default)]
+    pub(crate) client_certificate_optional: bool,
+    #[serde(default)]
+    pub(crate) minimum_version: TlsVersion,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize)]
+pub(crate) enum TlsVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// Where `/metrics` and `/healthz` are served.
+    pub(crate) listen: SocketAddr,
+}
+
+/// Servers behind. The first one whose hosts and paths fit serves a request.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Upstream {
+    pub(crate) name: String,
+    /// `http://host:port` or `https://host:port`.
+    pub(crate) addresses: Vec<Url>,
+    /// Hosts that it is for; all where there is none.
+    #[serde(default)]
+    pub(crate) hosts: Vec<String>,
+    /// Beginnings of paths, of whole segments, that it is for; all where there is none.
+    #[serde(default)]
+    pub(crate) paths: Vec<String>,
+    /// Beginnings of paths under which connections may become WebSockets.
+    #[serde(default)]
+    pub(crate) websocket: Vec<String>,
+    #[serde(default)]
+    pub(crate) tls: ClientTls,
+    #[serde(default)]
+    pub(crate) health: Option<Health>,
+    #[serde(default = "seconds::<2>", deserialize_with = "duration")]
+    pub(crate) connect_timeout: Duration,
+    /// From the end of the request to the answer's head.
+    #[serde(default = "seconds::<30>", deserialize_with = "duration")]
+    pub(crate) first_byte_timeout: Duration,
+    /// Between two pieces of an answer, and of a WebSocket in both directions.
+    #[serde(default = "seconds::<60>", deserialize_with = "duration")]
+    pub(crate) idle_timeout: Duration,
+    /// How long a connection is kept that nothing is asked on. Shorter than the server's own limit.
+    #[serde(default = "seconds::<30>", deserialize_with = "duration")]
+    pub(crate) keep_alive: Duration,
+    /// Connections that are kept for each address by each thread.
+    #[serde(default = "idle_connections")]
+    pub(crate) idle_connections: usize,
+}
+
+/// TLS to an upstream.
+#[derive(Clone, Default, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClientTls {
+    /// Authorities that the server's certificate comes from; the system's where it is missing.
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate that is shown to the server, and its key.
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    /// The name that the server's certificate is to have, where it is not the address's host.
+    pub(crate) name: Option<String>,
+}
+
+/// Active health checks.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Health {
+    /// What is asked for (`GET`); a status below 400 is good. Where it is missing, a connection is enough.
+    pub(crate) path: Option<String>,
+    #[serde(default = "seconds::<2>", deserialize_with = "duration")]
+    pub(crate) interval: Duration,
+    #[serde(default = "seconds::<2>", deserialize_with = "duration")]
+    pub(crate) timeout: Duration,
+    /// Failures in a row after which an address gets no more requests.
+    #[serde(default = "two")]
+    pub(crate) fall: u32,
+    /// Successes in a row after which it gets them again.
+    #[serde(default = "two")]
+    pub(crate) rise: u32,
+}
+
+/// What clients may take of the proxy.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Connections at once; what comes beyond is closed.
+    pub(crate) connections: usize,
+    /// Of one address, or of one /64 of IPv6.
+    pub(crate) connections_per_address: usize,
+    /// For the TLS handshake, and for a request's head from its first byte on.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) head_timeout: Duration,
+    /// For a connection that nothing is asked on.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) idle_timeout: Duration,
+    /// For a piece of an answer that the client does not take.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) write_timeout: Duration,
+    /// What a body may take to come whatever its rate …
+    #[serde(deserialize_with = "duration")]
+    pub(crate) body_grace: Duration,
+    /// … and bytes a second that it must come with beyond.
+    pub(crate) body_rate: u64,
+    /// Bytes of bodies that are held in memory at once, of all connections.
+    pub(crate) buffered: usize,
+    /// How long what is under way may take at the end.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            connections_per_address: 1_000,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            body_grace: Duration::from_secs(10),
+            body_rate: 1_024,
+            buffered: 256 << 20,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// HTTP/2's own limits.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http2 {
+    /// Streams of a connection at once.
+    pub(crate) streams: u32,
+    /// Bytes of a request's headers.
+    pub(crate) header_list: u32,
+    /// Streams that may be reset before they are looked at (rapid reset).
+    pub(crate) resets: usize,
+    /// How often a connection with streams is asked whether it is there, and how long its answer may take.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) ping_interval: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) ping_timeout: Duration,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            streams: 100,
+            header_list: 32 << 10,
+            resets: 20,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+#[derive(Clone, Default, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Audit {
+    /// Where the log is written, a line of JSON for each refusal; `-` is standard output.
+    pub(crate) file: Option<PathBuf>,
+    /// Whether requests that are allowed have a line as well.
+    pub(crate) allowed: bool,
+}
+
+#[derive(Clone, Default, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Forwarded {
+    /// Proxies in front whose X-Forwarded-For is believed. Anyone else's is removed.
+    pub(crate) trusted: Vec<IpNet>,
+}
+
+#[derive(Clone, Default, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Refusals {
+    /// Whether clients are told the reason. Without it they learn the request's id, which `explain` looks up.
+    pub(crate) reason: bool,
+}
+
+/// An upstream's address.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Url {
+    pub(crate) tls: bool,
+    /// A name or an address, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl TryFrom<String> for Url {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let (tls, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => bail!("`{text}` is no http:// or https:// address"),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        ensure!(
+            stopbank_checker::fields::is_authority(authority.as_bytes()),
+            "`{text}`: behind the scheme stand a host and a port, and nothing else"
+        );
+        let named = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        let (host, port) = match named {
+            Some((host, port)) => (host, port.parse().with_context(|| format!("`{text}`: the port"))?),
+            None => (authority, if tls { 443 } else { 80 }),
+        };
+        Ok(Self { tls, host: host.trim_matches(['[', ']']).to_owned(), port })
+    }
+}
+
+impl std::fmt::Display for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{scheme}://{open}{}{close}:{}", self.host, self.port)
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let name = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        toml::from_str(&text).with_context(|| format!("{name} is wrong"))
+    }
+
+    /// What must hold beyond the types.
+    pub(crate) fn validate(&self) -> Result<()> {
+        ensure!(!self.listen.is_empty(), "nothing to listen on: --listen ADDRESS, or [[listen]] in the file");
+        ensure!(!self.upstream.is_empty(), "no upstream: --upstream URL, or [[upstream]] in the file");
+        for listen in &self.listen {
+            let known = listen.address == "systemd" || listen.address.parse::<SocketAddr>().is_ok();
+            ensure!(known, "listen address `{}` is neither ADDRESS:PORT nor `systemd`", listen.address);
+            ensure!(!(listen.h2c && listen.tls.is_some()), "`h2c` is HTTP/2 without TLS: not both");
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for upstream in &self.upstream {
+            let name = &upstream.name;
+            ensure!(names.insert(name), "two upstreams are called `{name}`");
+            ensure!(!upstream.addresses.is_empty(), "upstream `{name}` has no addresses");
+            for path in upstream.paths.iter().chain(&upstream.websocket) {
+                ensure!(
+                    path.starts_with('/'),
+                    "upstream `{name}`: path `{path}` does not begin with a slash"
+                );
+            }
+            ensure!(
+                upstream.tls.certificate.is_some() == upstream.tls.key.is_some(),
+                "upstream `{name}`: a certificate needs its key, and a key its certificate"
+            );
+            if let Some(health) = &upstream.health {
+                let path = health.path.as_deref().unwrap_or("/");
+                let plain = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+                ensure!(plain, "upstream `{name}`: health path `{path}` is no path");
+                ensure!(
+                    health.interval >= Duration::from_millis(10),
+                    "upstream `{name}`: health interval below 10ms"
+                );
+            }
+        }
+        ensure!(self.limits.body_rate > 0, "limits.body_rate is 0");
+        ensure!(self.threads <= 1024, "threads is above 1024");
+        Ok(())
+    }
+}
+
+impl Upstream {
+    /// One of a command line, with default limits.
+    pub(crate) fn of_urls(addresses: Vec<Url>) -> Self {
+        Self {
+            name: "default".to_owned(),
+            addresses,
+            hosts: Vec::new(),
+            paths: Vec::new(),
+            websocket: Vec::new(),
+            tls: ClientTls::default(),
+            health: None,
+            connect_timeout: seconds::<2>(),
+            first_byte_timeout: seconds::<30>(),
+            idle_timeout: seconds::<60>(),
+            keep_alive: seconds::<30>(),
+            idle_connections: idle_connections(),
+        }
+    }
+
+    /// Whether it serves a host (with its port, as the header has it) and a path.
+    pub(crate) fn serves(&self, host: &[u8], path: &[u8]) -> bool {
+        let name = match host.iter().rposition(|&byte| byte == b':') {
+            Some(colon) if !host.ends_with(b"]") => &host[..colon],
+            _ => host,
+        };
+        let hosts = self.hosts.is_empty()
+            || self.hosts.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
+        hosts && (self.paths.is_empty() || begins_with_one(&self.paths, path))
+    }
+}
+
+/// Whether a path begins with one of these, segment by segment.
+pub(crate) fn begins_with_one(beginnings: &[String], path: &[u8]) -> bool {
+    beginnings.iter().any(|beginning| {
+        let beginning = beginning.trim_end_matches('/').as_bytes();
+        path.strip_prefix(beginning).is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
+    })
+}
+
+const fn seconds<const N: u64>() -> Duration {
+    Duration::from_secs(N)
+}
+
+const fn idle_connections() -> usize {
+    64
+}
+
+const fn two() -> u32 {
+    2
+}
+
+/// `10s`, `1m 30s`, `250ms`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let found = humantime::parse_duration(&text).map_err(|error| {
+        serde::de::Error::custom(format!("`{text}` is no time like 10s or 250ms: {error}"))
+    })?;
+    if found.is_zero() { Err(serde::de::Error::custom("a time of 0")) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        let read = toml::from_str::<Config>(text).map_err(anyhow::Error::from);
+        format!("{:#}", read.and_then(|config| config.validate()).expect_err(text))
+    }
+
+    #[test]
+    fn what_is_unknown_or_contradictory_is_an_error_that_names_it() {
+        let upstream = "[[upstream]]\nname = \"a\"\naddresses = [\"http://a:1\"]\n";
+        let listen = "[[listen]]\naddress = \"127.0.0.1:1\"\n";
+        for (text, said) in [
+            ("thread = 1".to_owned(), "unknown field `thread`"),
+            (format!("{listen}tsl = 1"), "unknown field `tsl`"),
+            (listen.to_owned(), "no upstream"),
+            (upstream.to_owned(), "nothing to listen on"),
+            (format!("[[listen]]\naddress = \"a\"\n{upstream}"), "neither ADDRESS:PORT nor `systemd`"),
+            (format!("{listen}{upstream}{upstream}"), "two upstreams are called `a`"),
+            (format!("{listen}{upstream}paths = [\"a\"]"), "does not begin with a slash"),
+            (format!("{listen}{upstream}keep_alive = \"3 apples\""), "no time like 10s"),
+            (format!("{listen}{upstream}keep_alive = \"0s\""), "a time of 0"),
+            ("[[upstream]]\nname = \"a\"\naddresses = [\"ftp://a\"]".to_owned(), "no http:// or https://"),
+            ("[[upstream]]\nname = \"a\"\naddresses = [\"http://a/b\"]".to_owned(), "nothing else"),
+        ] {
+            let found = error(&text);
+            assert!(found.contains(said), "{text}: {found}");
+        }
+        let good: Config =
+            toml::from_str(&format!("{listen}{upstream}[limits]\nidle_timeout = \"5s\"")).unwrap();
+        good.validate().unwrap();
+        assert_eq!(good.limits.idle_timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for (text, host, port) in [
+            ("http://a.example", "a.example", 80),
+            ("https://192.0.2.1/", "192.0.2.1", 443),
+            ("http://[::1]:8080", "::1", 8080),
+            ("http://[::1]", "::1", 80),
+        ] {
+            let url = Url::try_from(text.to_owned()).unwrap();
+            assert_eq!((url.host.as_str(), url.port), (host, port), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_upstream_is_found_by_host_and_whole_segments() {
+        let mut upstream = Upstream::of_urls(Vec::new());
+        upstream.hosts = vec!["A.example".to_owned()];
+        upstream.paths = vec!["/api/".to_owned()];
+        for (host, path, expected) in [
+            ("a.example", "/api", true),
+            ("a.example:8443", "/api/users", true),
+            ("a.example", "/api?x=/", true),
+            ("a.example", "/apis", false),
+            ("b.example", "/api", false),
+            ("[::1]", "/api", false),
+        ] {
+            assert_eq!(upstream.serves(host.as_bytes(), path.as_bytes()), expected, "{host} {path}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One request and its answer, whatever version of HTTP the client speaks.
+
+use std::{
+    cell::Cell,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use stopbank_checker::{
+    Check, Finding, Reason, Request, Verdict,
+    engine::Head,
+    forward::{self, Source},
+    response::{Ending, Response},
+};
+use tokio::sync::watch;
+use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
+
+use super::{
+    audit::{self, Audit, Record},
+    bounds::{Buffered, Connections},
+    config::{Config, begins_with_one},
+    judge::{self, Judge},
+    metrics::Metrics,
+    problem::{Ids, Refusal},
+    upstream::{self, Body, Outgoing, Pool, Upstream},
+};
+
+/// What a reload replaces.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) config: Config,
+    pub(crate) judge: Arc<Judge>,
+    /// For each listener.
+    pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+}
+
+/// What all threads have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    live: RwLock<Arc<Live>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit: Option<Audit>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) buffered: Buffered,
+    pub(crate) ids: Ids,
+    /// For each thread a number that grows while it is alive.
+    pub(crate) beats: Vec<AtomicU64>,
+}
+
+impl Shared {
+    pub(crate) fn new(live: Live, metrics: Arc<Metrics>, audit: Option<Audit>, threads: usize) -> Self {
+        Self {
+            live: RwLock::new(Arc::new(live)),
+            metrics,
+            audit,
+            connections: Arc::default(),
+            buffered: Buffered::default(),
+            ids: Ids::default(),
+            beats: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// What is in force.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn replace(&self, live: Live) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+    }
+}
+
+/// One thread.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Rc<Pool>,
+    /// Whether the proxy is on its way out.
+    pub(crate) draining: watch::Receiver<bool>,
+    /// Connections of clients.
+    pub(crate) open: Cell<usize>,
+}
+
+/// Who has connected.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: bool,
+    /// The certificates that it has shown, verified, its own first.
+    pub(crate) chain: Option<Rc<[CertificateDer<'static>]>>,
+}
+
+/// One request.
+pub(crate) struct Exchange {
+    worker: Rc<Worker>,
+    pub(crate) live: Arc<Live>,
+    peer: Rc<Peer>,
+    pub(crate) id: String,
+    started: Instant,
+    /// For the log.
+    method: Bytes,
+    target: Bytes,
+    client: IpAddr,
+    upstream: Option<Arc<Upstream>>,
+    route: Option<usize>,
+    observed: Vec<Finding>,
+}
+
+impl Exchange {
+    pub(crate) fn new(worker: &Rc<Worker>, peer: &Rc<Peer>, live: Arc<Live>) -> Self {
+        Self {
+            worker: Rc::clone(worker),
+            live,
+            peer: Rc::clone(peer),
+            id: worker.shared.ids.next(),
+            started: Instant::now(),
+            method: Bytes::new(),
+            target: Bytes::new(),
+            client: peer.address.ip().to_canonical(),
+            upstream: None,
+            route: None,
+            observed: Vec::new(),
+        }
+    }
+
+    /// What the log is to say of the request.
+    pub(crate) fn is_about(&mut self, request: &Request<'_>) {
+        // Nearly no request is logged, unless all are.
+        self.method = Bytes::copy_from_slice(request.method);
+        self.target = Bytes::copy_from_slice(request.target);
+        self.client = self.source().client(&request.headers);
+    }
+
+    /// Whether it is a HEAD, whose answer has no body.
+    pub(crate) fn is_head(&self) -> bool {
+        &self.method[..] == b"HEAD"
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source {
+            peer: self.peer.address.ip().to_canonical(),
+            tls: self.peer.tls,
+            trusted: &self.live.config.forwarded.trusted,
+        }
+    }
+
+    /// The upstream for a request, chosen by its head, and whether it may become a WebSocket there.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or it wants to become one and may not.
+    pub(crate) fn choose(&mut self, request: &Request<'_>, websocket: bool) -> Result<(), Refusal> {
+        let host = request.values("host").next();
+        // HTTP/1.0 may come without one; HTTP/1.1, which the upstream is asked with, may not.
+        let host = host.ok_or_else(|| Refusal::new(Check::Framing, Reason::HostMissing))?;
+        let path = request.target;
+        let chosen = self.live.upstreams.iter().find(|upstream| upstream.config.serves(host, path));
+        let chosen = chosen.ok_or_else(|| Refusal::new(Check::Upstream, Reason::UpstreamUnreachable))?;
+        if websocket && !begins_with_one(&chosen.config.websocket, path) {
+            return Err(Refusal::new(Check::Connection, Reason::Upgrade));
+        }
+        self.upstream = Some(Arc::clone(chosen));
+        Ok(())
+    }
+
+    /// Judges the request without its body.
+    pub(crate) fn judge<'l>(&mut self, live: &'l Live, request: &Request<'_>) -> Result<Head<'l>, Refusal> {
+        live.judge.head(request).map_err(|verdict| {
+            let refusal = Refusal::from(&verdict);
+            self.note(verdict);
+            refusal
+        })
+    }
+
+    fn note(&mut self, verdict: Verdict) {
+        self.route = verdict.route;
+        self.observed = verdict.observed;
+    }
+
+    /// Judges the request's body and asks the upstream. `accept` gets the answer's head.
+    pub(crate) async fn forward<T>(
+        &mut self,
+        head: Head<'_>,
+        request: &Request<'_>,
+        body: &Bytes,
+        websocket: bool,
+        accept: impl FnOnce(&Response<'_>, Ending) -> T,
+    ) -> Result<(T, Body), Refusal> {
+        let verdict = self.live.judge.body(head, request, body).await;
+        let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
+        self.note(verdict);
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        let upstream = self.upstream.as_ref();
+        let upstream = upstream.ok_or_else(|| Refusal::new(Check::Upstream, Reason::UpstreamUnreachable))?;
+        let mut head = Vec::with_capacity(1024);
+        forward::write_request(&mut head, request, body.len(), &self.source(), &self.id, websocket);
+        let outgoing = Outgoing { head: &head, body, method: request.method, websocket };
+        upstream::send(&self.worker.pool, upstream, outgoing, accept)
+            .await
+            .map_err(|reason| self.failed(reason))
+    }
+
+    /// An answer that cannot be passed on, or not to its end. The status is 502 where the reason is not of the upstream alone.
+    pub(crate) fn failed(&self, reason: Reason) -> Refusal {
+        if let Some(upstream) = &self.upstream {
+            let labels = [upstream.config.name.as_str(), reason.name()];
+            self.worker.shared.metrics.upstream_errors.with_label_values(&labels).inc();
+        }
+        let status = if reason.status() < 500 { 502 } else { reason.status() };
+        Refusal { status, ..Refusal::new(Check::Upstream, reason) }
+    }
+
+    /// Counts and logs the request at its end. `status` is what the client got.
+    pub(crate) fn end(self, status: u16, refusal: Option<&Refusal>) {
+        let metrics = &self.worker.shared.metrics;
+        let took = self.started.elapsed();
+        metrics.duration.observe(took.as_secs_f64());
+        let action = match refusal {
+            None if self.observed.is_empty() => "allow",
+            None => "observe",
+            Some(refusal) if refusal.check == Check::Upstream => "fail",
+            Some(_) => "refuse",
+        };
+        let first = refusal.map(|one| (one.check, one.reason));
+        let first = first.or_else(|| self.observed.first().map(|one| (one.check, one.reason)));
+        let (check, reason) = (first.map(|(check, _)| check.name()), first.map(|(_, reason)| reason.name()));
+        match (check, reason) {
+            (Some(check), Some(reason)) => metrics.requests.with_label_values(&[action, check, reason]).inc(),
+            _ => metrics.allowed.inc(),
+        }
+        let Some(audit) = &self.worker.shared.audit else { return };
+        if first.is_none() && !audit.allowed {
+            return;
+        }
+        let record = Record {
+            time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            request_id: &self.id,
+            client: self.client.to_string(),
+            certificate: self.peer.chain.is_some(),
+            method: audit::shortened(&self.method),
+            path: audit::path(&self.target),
+            status,
+            action,
+            check,
+            reason,
+            evidence: refusal.and_then(|one| one.evidence.clone()),
+            observed: self.observed.iter().map(judge::observed).collect(),
+            route: self.route.and_then(|route| self.live.judge.route(route)),
+            upstream: self.upstream.as_ref().map(|upstream| upstream.config.name.as_str()),
+            duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        };
+        if !audit.add(&record) {
+            metrics.audit_lost.inc();
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! A client's HTTP/2 connection: hyper reads it, and each stream becomes a request like any other. It goes on as HTTP/1.1, so what would be
+//! framing there must be none here.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::{
+    HeaderMap,
+    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
+    http::request::Parts,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use stopbank_checker::{
+    Check, Field, Reason, Request, Version, forward,
+    http1::{self, Framing},
+    response::{Ending, Response},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    time::timeout_at,
+};
+
+use super::{
+    bounds::Share,
+    exchange::{Exchange, Live, Peer, Worker},
+    problem::{self, Refusal},
+    upstream::Body,
+};
+
+/// Bytes that a stream may send before it is read.
+const WINDOW: u32 = 64 << 10;
+/// The same for a connection.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// Runs hyper's tasks in the thread that asks.
+#[derive(Clone, Copy)]
+struct Here;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(async move { drop(task.await) });
+    }
+}
+
+/// Streams of a connection, and since when there is none.
+#[derive(Clone, Copy)]
+struct Activity {
+    streams: usize,
+    since: Instant,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    io: S,
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+) {
+    let live = worker.shared.live();
+    let limits = &live.config.http2;
+    let mut builder = hyper::server::conn::http2::Builder::new(Here);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_list)
+        .max_pending_accept_reset_streams(limits.resets)
+        .max_local_error_reset_streams(limits.resets)
+        .keep_alive_interval(limits.ping_interval)
+        .keep_alive_timeout(limits.ping_timeout)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(WINDOW as usize);
+    let activity = Rc::new(Cell::new(Activity { streams: 0, since: Instant::now() }));
+    let mut draining = worker.draining.clone();
+    let counted = Rc::clone(&activity);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (worker, peer, counted) = (Rc::clone(&worker), Rc::clone(&peer), Counted::new(&counted));
+        async move { Ok::<_, Infallible>(stream(&worker, &peer, request, counted).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let idle = live.config.limits.idle_timeout;
+    let mut closing = false;
+    loop {
+        let left = idle.saturating_sub(activity.get().since.elapsed()).max(Duration::from_millis(10));
+        let wait = if closing || activity.get().streams > 0 { idle } else { left };
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = draining.wait_for(|draining| *draining), if !closing => {
+                connection.as_mut().graceful_shutdown();
+                closing = true;
+            }
+            () = tokio::time::sleep(wait) => {
+                let now = activity.get();
+                if now.streams == 0 && now.since.elapsed() >= idle {
+                    if closing {
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    closing = true;
+                }
+            }
+        }
+    }
+}
+
+/// A stream, which counts until it is dropped.
+struct Counted(Rc<Cell<Activity>>);
+
+impl Counted {
+    fn new(activity: &Rc<Cell<Activity>>) -> Self {
+        let before = activity.get();
+        activity.set(Activity { streams: before.streams + 1, ..before });
+        Self(Rc::clone(activity))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(Activity { streams: self.0.get().streams - 1, since: Instant::now() });
+    }
+}
+
+/// One request, to the head of its answer; the body follows in a task of its own.
+async fn stream(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    request: hyper::Request<Incoming>,
+    counted: Counted,
+) -> hyper::Response<Answer> {
+    let live = worker.shared.live();
+    let mut exchange = Exchange::new(worker, peer, Arc::clone(&live));
+    let (parts, incoming) = request.into_parts();
+    let shared = Arc::clone(&worker.shared);
+    let mut share = shared.buffered.share(live.config.limits.buffered);
+    match forward(&mut exchange, &parts, incoming, &live, &mut share).await {
+        Ok(((response, status), mut body)) => {
+            let first = match body.buffered() {
+                Ok(first) => first,
+                Err(reason) => {
+                    let refusal = exchange.failed(reason);
+                    return refuse(exchange, &refusal);
+                }
+            };
+            if body.is_done() {
+                exchange.end(status, None);
+                return response.map(|()| Answer::Whole(first));
+            }
+            let (sender, receiver) = mpsc::channel(1);
+            tokio::task::spawn_local(async move {
+                let _counted = counted;
+                pump(exchange, status, first, body, &sender).await;
+            });
+            response.map(|()| Answer::Pieces(receiver))
+        }
+        Err(refusal) => refuse(exchange, &refusal),
+    }
+}
+
+async fn pump(
+    exchange: Exchange,
+    status: u16,
+    first: Option<Bytes>,
+    mut body: Body,
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+) {
+    let mut piece = Ok(first);
+    let failed = loop {
+        match piece {
+            Ok(Some(bytes)) => {
+                let limit = exchange.live.config.limits.write_timeout;
+                let sent = tokio::time::timeout(limit, sender.send(Ok(bytes))).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    break None;
+                }
+            }
+            Ok(None) if body.is_done() => break None,
+            Ok(None) => {}
+            Err(reason) => break Some(reason),
+        }
+        piece = body.next().await;
+    };
+    match failed {
+        None => exchange.end(status, None),
+        Some(reason) => {
+            let _ = sender.send(Err(io::Error::other(reason.name()))).await;
+            let refusal = exchange.failed(reason);
+            exchange.end(status, Some(&refusal));
+        }
+    }
+}
+
+fn refuse(exchange: Exchange, refusal: &Refusal) -> hyper::Response<Answer> {
+    let body = problem::body(refusal, &exchange.id, exchange.live.config.refusals.reason);
+    let mut response = hyper::Response::new(Answer::Whole(None));
+    *response.status_mut() = hyper::StatusCode::from_u16(refusal.status).unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::TYPE));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if let Ok(id) = HeaderValue::from_str(&exchange.id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    if !exchange.is_head() {
+        *response.body_mut() = Answer::Whole(Some(body.into()));
+    }
+    exchange.end(refusal.status, Some(refusal));
+    response
+}
+
+async fn forward(
+    exchange: &mut Exchange,
+    parts: &Parts,
+    incoming: Incoming,
+    live: &Live,
+    share: &mut Share<'_>,
+) -> Result<((hyper::Response<()>, u16), Body), Refusal> {
+    let framing = |reason| Refusal::new(Check::Framing, reason);
+    let cookies = joined_cookies(&parts.headers);
+    let mut request = request(parts, cookies.as_deref());
+    exchange.is_about(&request);
+    forward::wishes(&request).map_err(|reason| Refusal::new(Check::Connection, reason))?;
+    let declared = http1::framing(Version::Http2, &request.headers).map_err(framing)?;
+    let judged = exchange.judge(live, &request)?;
+    exchange.choose(&request, false)?;
+    let body = collect(incoming, judged.body_limit(), live, share).await?;
+    let has_length = request.values("content-length").next().is_some();
+    if has_length && declared != Framing::Length(body.len()) {
+        return Err(framing(Reason::LengthInvalid));
+    }
+    request.body = std::borrow::Cow::Borrowed(&body);
+    let id = exchange.id.clone();
+    let accept = |response: &Response<'_>, ending| (head(response, ending, &id), response.status);
+    exchange.forward(judged, &request, &body, false, accept).await
+}
+
+/// The cookies as one header (RFC 9113, section 8.2.3), where there are several.
+fn joined_cookies(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut cookies = headers.get_all("cookie").iter();
+    let first = cookies.next()?;
+    let mut joined = first.as_bytes().to_vec();
+    for cookie in cookies {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(cookie.as_bytes());
+    }
+    Some(joined)
+}
+
+/// What the engine gets. A Host beside an `:authority` that says the same is left out; one that says another thing is refused there, being
+/// one too many.
+fn request<'r>(parts: &'r Parts, cookies: Option<&'r [u8]>) -> Request<'r> {
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let mut headers = Vec::with_capacity(parts.headers.len() + 1);
+    headers.extend(authority.map(|value| Field { name: b"host", value }));
+    for (name, value) in &parts.headers {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        let same = name == b"host" && authority.is_some_and(|one| one.eq_ignore_ascii_case(value));
+        if !same && name != b"cookie" {
+            headers.push(Field { name, value });
+        }
+    }
+    headers.extend(cookies.map(|value| Field { name: b"cookie", value }));
+    Request {
+        method: parts.method.as_str().as_bytes(),
+        target: parts.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes(),
+        version: Version::Http2,
+        headers,
+        body: (&[][..]).into(),
+    }
+}
+
+/// The whole body.
+async fn collect(
+    mut incoming: Incoming,
+    most: usize,
+    live: &Live,
+    share: &mut Share<'_>,
+) -> Result<Bytes, Refusal> {
+    let limits = &live.config.limits;
+    let started = tokio::time::Instant::now();
+    let mut body = Vec::new();
+    loop {
+        let earned = Duration::from_millis(body.len() as u64 * 1000 / limits.body_rate);
+        let frame = match timeout_at(started + limits.body_grace + earned, incoming.frame()).await {
+            Err(_) => return Err(Refusal::new(Check::Connection, Reason::BodySlow)),
+            Ok(None) => return Ok(body.into()),
+            // Whoever has reset it reads no answer.
+            Ok(Some(Err(_))) => return Err(Refusal::new(Check::Framing, Reason::CutShort)),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { return Err(Refusal::new(Check::Framing, Reason::Trailer)) };
+        if body.len() + data.len() > most {
+            return Err(Refusal::new(Check::Framing, Reason::BodyLength));
+        }
+        if !share.grow(data.len()) {
+            return Err(Refusal::new(Check::Connection, Reason::Overload));
+        }
+        body.extend_from_slice(&data);
+    }
+}
+
+/// The answer's head. Headers that HTTP/2 cannot carry the engine has refused.
+fn head(response: &Response<'_>, ending: Ending, id: &str) -> hyper::Response<()> {
+    let mut made = hyper::Response::new(());
+    *made.status_mut() = hyper::StatusCode::from_u16(response.status).unwrap_or_default();
+    let headers = made.headers_mut();
+    let add = |headers: &mut HeaderMap, name: &[u8], value: &[u8]| {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    };
+    for field in forward::kept(response) {
+        add(headers, field.name, field.value);
+    }
+    match ending {
+        Ending::Length(length) => add(headers, b"content-length", length.to_string().as_bytes()),
+        Ending::Empty if response.status != 204 => {
+            for field in response.headers.iter().filter(|field| field.is("content-length")) {
+                add(headers, b"content-length", field.value);
+            }
+        }
+        Ending::Empty | Ending::Chunked | Ending::Close => {}
+    }
+    add(headers, b"x-request-id", id.as_bytes());
+    made
+}
+
+/// An answer's body: all of it, or as it comes.
+pub(crate) enum Answer {
+    Whole(Option<Bytes>),
+    Pieces(mpsc::Receiver<io::Result<Bytes>>),
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Pieces(receiver) => {
+                receiver.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Pieces(_) => SizeHint::default(),
+        }
+    }
+}

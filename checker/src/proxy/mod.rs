@@ -1,0 +1,30 @@
+//! `stopbank-checker proxy`: a reverse proxy that judges what passes through it.
+//!
+//! Each thread has a reactor, connections and a pool of upstream connections of its own; what they have in common is counted in atomics.
+//! Another one beside them takes signals, checks health, and serves metrics.
+
+mod accept;
+mod admin;
+mod audit;
+mod bounds;
+mod command;
+mod config;
+mod exchange;
+mod health;
+mod http1;
+mod http2;
+mod judge;
+mod metrics;
+mod problem;
+mod run;
+mod tls;
+mod upstream;
+
+use std::io::Write as _;
+
+pub(crate) use command::{ExplainCommand, ProxyCommand};
+
+/// Tells the operator, by the journal or on the terminal.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "stopbank-checker: {text}");
+}

@@ -1,0 +1,273 @@
+//! The proxy's life: start, reload, end.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::{
+    net::TcpListener,
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::LocalSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    accept::{self, Socket},
+    admin,
+    audit::Audit,
+    command::ProxyCommand,
+    config::Config,
+    exchange::{Live, Shared, Worker},
+    health,
+    judge::Judge,
+    metrics::Metrics,
+    say, tls,
+    upstream::{Pool, Upstream},
+};
+
+/// How often a thread shows that it is alive, and idle connections are looked through.
+const BEAT: Duration = Duration::from_millis(500);
+/// Descriptors beside those of connections.
+const DESCRIPTORS: u64 = 64;
+
+/// Runs until it is told to end.
+pub(super) fn run(command: &ProxyCommand) -> Result<()> {
+    let config = command.config()?;
+    let metrics = Arc::new(Metrics::new()?);
+    let live = build(config.clone(), None)?;
+    raise_descriptors(&config);
+    let (audit, writer) = match &config.audit.file {
+        Some(file) => {
+            Audit::open(file, config.audit.allowed).map(|(audit, writer)| (Some(audit), Some(writer)))?
+        }
+        None => (None, None),
+    };
+    let threads = match config.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let shared = Arc::new(Shared::new(live, metrics, audit, threads));
+    note_reload(&shared, true);
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(control(command, &config, &shared));
+    if let Some(audit) = &shared.audit {
+        audit.end();
+    }
+    if let Some(writer) = writer {
+        let _ = writer.join();
+    }
+    ended
+}
+
+/// What is in force with a configuration.
+fn build(config: Config, earlier: Option<&Live>) -> Result<Live> {
+    let judge = Arc::new(Judge::read(config.policy.as_deref())?);
+    let secure = config.listen.iter().map(|listen| listen.tls.as_ref().map(tls::server).transpose());
+    let tls = secure.collect::<Result<_>>()?;
+    let mut upstreams = Vec::new();
+    for upstream in &config.upstream {
+        let known = earlier.map(|live| &live.upstreams).into_iter().flatten();
+        let same = known.clone().find(|known| known.config.name == upstream.name);
+        upstreams.push(Arc::new(Upstream::new(upstream.clone(), same.map(Arc::as_ref))?));
+    }
+    Ok(Live { config, judge, tls, upstreams })
+}
+
+/// As many descriptors as connections may need, if that is allowed.
+fn raise_descriptors(config: &Config) {
+    // A client's connection, and one to the upstream.
+    let wanted = 2 * config.limits.connections as u64 + DESCRIPTORS;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
+    let has = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if !raised || has < wanted {
+        say(&format!(
+            "{has} descriptors are not enough for {} connections and as many upstream: {wanted} would be (LimitNOFILE=)",
+            config.limits.connections
+        ));
+    }
+}
+
+async fn control(command: &ProxyCommand, config: &Config, shared: &Arc<Shared>) -> Result<()> {
+    // Before anyone could send one.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let sockets = accept::bind(config)?;
+    let addresses: Vec<String> =
+        sockets.iter().filter_map(|one| one.socket.local_addr().ok()).map(|one| one.to_string()).collect();
+    let (stop, draining) = watch::channel(false);
+    if let Some(admin) = &config.admin {
+        let listener = TcpListener::bind(admin.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", admin.listen))?;
+        tokio::spawn(admin::serve(listener, Arc::clone(shared), draining.clone()));
+    }
+    let mut watching = health::watch(&shared.live().upstreams, &shared.metrics);
+    let threads = start_threads(&sockets, shared, &draining)?;
+    // Each thread has them; the last one that lets go of them closes them.
+    drop(sockets);
+    say(&format!("listening on {}", addresses.join(", ")));
+    let status = format!("Serving on {}", addresses.join(", "));
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    let within = sd_notify::watchdog_enabled().filter(|within| !within.is_zero());
+    let mut sign = interval(within.map_or(Duration::from_secs(1), |within| (within / 3).max(2 * BEAT)));
+    sign.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut beats = Vec::new();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                if let Ok(now) = NotifyState::monotonic_usec_now() {
+                    notify(&[NotifyState::Reloading, now]);
+                }
+                let read = reload(command, shared);
+                note_reload(shared, read.is_ok());
+                match read {
+                    Ok(()) => {
+                        watching = health::watch(&shared.live().upstreams, &shared.metrics);
+                        say("configuration, policy and certificates are read again");
+                    }
+                    Err(error) => say(&format!("{error:#}; what was in force stays in force")),
+                }
+                if let Some(audit) = &shared.audit {
+                    audit.reopen();
+                }
+                notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+            }
+            _ = sign.tick() => {
+                if threads.iter().any(JoinHandle::is_finished) {
+                    bail!("a thread has ended that serves");
+                }
+                let now: Vec<u64> = shared.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect();
+                // All of them have been at work since.
+                if within.is_some() && now.iter().zip(&beats).all(|(now, before)| now != before) {
+                    notify(&[NotifyState::Watchdog]);
+                }
+                beats = now;
+            }
+        }
+    }
+    drop(watching);
+    let drain = shared.live().config.limits.drain;
+    notify(&[NotifyState::Stopping, NotifyState::Status("Requests under way come to their end")]);
+    say(&format!("ending: what is under way has {}", humantime::format_duration(drain)));
+    stop.send_replace(true);
+    let deadline = Instant::now() + drain + BEAT;
+    while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+fn start_threads(
+    sockets: &[Socket],
+    shared: &Arc<Shared>,
+    draining: &watch::Receiver<bool>,
+) -> Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    for number in 0..shared.beats.len() {
+        let sockets = sockets.iter().map(Socket::another).collect::<Result<Vec<_>>>()?;
+        let (shared, draining) = (Arc::clone(shared), draining.clone());
+        let serve = move || {
+            if let Err(error) = thread(number, sockets, shared, draining) {
+                say(&format!("{error:#}"));
+            }
+        };
+        threads.push(std::thread::Builder::new().name(format!("serve-{number}")).spawn(serve)?);
+    }
+    Ok(threads)
+}
+
+/// One thread that serves, to its end.
+fn thread(
+    number: usize,
+    sockets: Vec<Socket>,
+    shared: Arc<Shared>,
+    mut draining: watch::Receiver<bool>,
+) -> Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async move {
+        let pool = Rc::new(Pool::default());
+        let worker = Rc::new(Worker {
+            shared: Arc::clone(&shared),
+            pool: Rc::clone(&pool),
+            draining: draining.clone(),
+            open: Cell::new(0),
+        });
+        for socket in sockets {
+            let worker = Rc::clone(&worker);
+            tokio::task::spawn_local(async move {
+                if let Err(error) = accept::accept(socket, worker).await {
+                    say(&format!("a listener ends: {error}"));
+                }
+            });
+        }
+        let beating = Arc::clone(&shared);
+        tokio::task::spawn_local(async move {
+            let mut tick = interval(BEAT);
+            loop {
+                tick.tick().await;
+                if let Some(beat) = beating.beats.get(number) {
+                    beat.fetch_add(1, Ordering::Relaxed);
+                }
+                let live = beating.live();
+                pool.sweep(live.upstreams.iter().map(|one| one.config.keep_alive).max().unwrap_or_default());
+            }
+        });
+        let _ = draining.wait_for(|draining| *draining).await;
+        let deadline = Instant::now() + shared.live().config.limits.drain;
+        while worker.open.get() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Reads everything again, and puts it in force as a whole or not at all.
+fn reload(command: &ProxyCommand, shared: &Shared) -> Result<()> {
+    let config = command.config()?;
+    let before = shared.live();
+    let listeners = |config: &Config| -> Vec<(String, bool)> {
+        config.listen.iter().map(|listen| (listen.address.clone(), listen.tls.is_some())).collect()
+    };
+    let old = &before.config;
+    ensure!(
+        listeners(&config) == listeners(old)
+            && config.admin == old.admin
+            && config.threads == old.threads
+            && config.audit == old.audit,
+        "listeners, `admin`, `threads` and `audit` are those of the start: a restart changes them"
+    );
+    shared.replace(build(config, Some(&before))?);
+    Ok(())
+}
+
+fn note_reload(shared: &Shared, good: bool) {
+    shared.metrics.reload_good.set(i64::from(good));
+    if good {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        shared.metrics.reload_time.set(now.as_secs_f64());
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        say(&format!("cannot tell the service manager: {error}"));
+    }
+}

@@ -1,0 +1,94 @@
+//! TLS, to clients and to upstreams: rustls with ring, 1.2 and 1.3.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio_rustls::rustls::{
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    client::WebPkiServerVerifier,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::WebPkiClientVerifier,
+    version::{TLS12, TLS13},
+};
+
+use super::config::{ClientTls, ServerTls, TlsVersion};
+
+/// Where Debian and Red Hat keep the authorities that the system trusts.
+const SYSTEM: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let name = file.display();
+    let found: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("cannot read certificates of {name}"))?;
+    ensure!(!found.is_empty(), "{name} has no certificate");
+    Ok(found)
+}
+
+fn key(file: &Path) -> Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_file(file)
+        .with_context(|| format!("cannot read a private key of {}", file.display()))
+}
+
+fn authorities(file: &Path) -> Result<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        roots
+            .add(certificate)
+            .with_context(|| format!("{} has no authority's certificate", file.display()))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// What clients are served with.
+pub(crate) fn server(tls: &ServerTls) -> Result<Arc<ServerConfig>> {
+    let versions: &[&SupportedProtocolVersion] = match tls.minimum_version {
+        TlsVersion::Tls12 => &[&TLS13, &TLS12],
+        TlsVersion::Tls13 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+    let builder = match &tls.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(authorities(file)?, provider());
+            let verifier =
+                if tls.client_certificate_optional { verifier.allow_unauthenticated() } else { verifier };
+            builder.with_client_cert_verifier(verifier.build()?)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(certificates(&tls.certificate)?, key(&tls.key)?)
+        .with_context(|| format!("{} and {}", tls.certificate.display(), tls.key.display()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Early data can be sent again by whoever has seen it.
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
+
+/// What an upstream is asked with.
+pub(crate) fn client(tls: &ClientTls) -> Result<Arc<ClientConfig>> {
+    let roots = match &tls.ca {
+        Some(file) => authorities(file)?,
+        None => {
+            let file = SYSTEM.iter().map(Path::new).find(|file| file.exists());
+            authorities(file.context("the system has no file of authorities: name one (tls.ca)")?)?
+        }
+    };
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build()?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_webpki_verifier(verifier);
+    let mut config = match (&tls.certificate, &tls.key) {
+        (Some(certificate), Some(file)) => {
+            builder.with_client_auth_cert(certificates(certificate)?, key(file)?)?
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

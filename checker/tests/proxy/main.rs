@@ -1,0 +1,56 @@
+//! The reverse proxy as its users have it: the binary between curl or raw bytes in front and a real nginx or a recorder behind. What a
+//! machine has no program for is skipped, and says so.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod bounds;
+mod framing;
+mod life;
+mod passing;
+mod servers;
+
+use std::process::{Command, Stdio};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+fn main() {
+    let mut trials = Vec::new();
+    for (programs, tests) in [
+        (&["nginx", "curl", "openssl"][..], passing::TESTS),
+        (&["curl"], framing::TESTS),
+        (&["curl", "openssl"], life::TESTS),
+        (&["curl"], bounds::TESTS),
+    ] {
+        trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
+    }
+    trials.push(trial(
+        "sockets of a service manager are taken over",
+        &["curl", "systemd-socket-activate"],
+        life::activation,
+    ));
+    trials.push(trial("the unit exposes little", &["systemd-analyze"], life::unit));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// A test that needs some programs.
+fn trial(name: &'static str, programs: &'static [&'static str], test: fn()) -> Trial {
+    Trial::ignorable_test(name, move || -> Result<Completion, Failed> {
+        if let Some(missing) = programs.iter().find(|program| !is_there(program)) {
+            let why = format!("there is no {missing}");
+            println!("SKIPPED {name}: {why}");
+            return Ok(Completion::ignored_with(why));
+        }
+        test();
+        Ok(Completion::Completed)
+    })
+}
+
+fn is_there(program: &str) -> bool {
+    let program = if program == "nginx" { servers::nginx_program() } else { program };
+    Command::new(program)
+        .arg("--help")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
+}
