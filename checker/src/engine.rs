@@ -6,8 +6,11 @@
 use std::time::Duration;
 
 use crate::{
-    Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding, content, cookies, fields,
-    http1, json, multipart,
+    Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding,
+    content::{self, Content},
+    cookies, fields, http1,
+    inject::{self, Detector, Scratch},
+    json, multipart,
     policy::{Fail, Mode, Rules},
     target::{self, Target},
     values,
@@ -81,7 +84,7 @@ pub fn check_head<'p>(
     };
     let route = routed.ok();
     let rules = policy.rules(route);
-    let mut judge = Judge { rules, context, observed: Vec::new() };
+    let mut judge = Judge { rules, context, observed: Vec::new(), scratch: Scratch::default() };
     let judged = match (routed, policy.undeclared()) {
         (Err(reason), Mode::Enforce) => {
             Err(Box::new(Finding { check: Check::Route, reason, evidence: None }))
@@ -125,7 +128,8 @@ impl Head<'_> {
 
     /// Judges the body of the same request.
     pub fn check_body(self, request: &Request<'_>, context: &Context<'_>) -> Verdict {
-        let mut judge = Judge { rules: self.rules, context, observed: self.observed };
+        let mut judge =
+            Judge { rules: self.rules, context, observed: self.observed, scratch: Scratch::default() };
         let judged = judge.body(request);
         let verdict = judged.map_or_else(|finding| Verdict::from(*finding), |()| Verdict::ALLOWED);
         Verdict { route: self.route, observed: judge.observed, ..verdict }
@@ -143,6 +147,8 @@ struct Judge<'j> {
     rules: &'j Rules,
     context: &'j Context<'j>,
     observed: Vec<Finding>,
+    /// What the detector of injection works in.
+    scratch: Scratch,
 }
 
 impl Judge<'_> {
@@ -251,22 +257,30 @@ impl Judge<'_> {
     }
 
     /// The body as what it is.
-    fn structure(&mut self, content: content::Content, content_type: &[u8], body: &[u8]) -> Judged {
+    fn structure(&mut self, content: Content, content_type: &[u8], body: &[u8]) -> Judged {
         let check = match content {
-            content::Content::Json => Check::Json,
-            content::Content::Form => Check::Form,
-            content::Content::Multipart => Check::Multipart,
-            content::Content::Empty => return Ok(()),
-            content::Content::Opaque => {
+            Content::Json => Check::Json,
+            Content::Form => Check::Form,
+            Content::Multipart => Check::Multipart,
+            Content::Empty => return Ok(()),
+            Content::Opaque => {
                 return values::of_text(body, &mut |place, text| self.value(place, text));
             }
         };
+        let rules = self.rules;
         let runs = self.runs(check)?;
-        if !runs && !self.rules.judges_values() {
+        let enforced = runs && rules.of(check).mode == Mode::Enforce;
+        // A check that only observes, or is off, keeps those of values from nothing that can be read at all.
+        if runs
+            && !enforced
+            && let Err(reason) = read(content, content_type, body, &rules.limits, &mut |_, _| Ok(()))
+        {
+            self.found(check, reason, None)?;
+        }
+        if !enforced && !rules.judges_values() {
             return Ok(());
         }
-        let rules = self.rules;
-        let limits = &rules.limits;
+        let wide = if enforced { None } else { Some(widest()) };
         // Values that are judged while the structure is read end the reading, too, if they are refused.
         let mut refused = None;
         let mut show = |place: &Place<'_>, text: &str| {
@@ -276,20 +290,12 @@ impl Judge<'_> {
                 reason
             })
         };
-        let read = match content {
-            content::Content::Json => values::of_json(body, &limits.json, &mut show),
-            content::Content::Form => values::of_form(body, &limits.form, &mut show),
-            _ => values::of_parts(content_type, body, &limits.multipart, &mut show),
-        };
-        match (read, refused) {
+        let done = read(content, content_type, body, wide.as_ref().unwrap_or(&rules.limits), &mut show);
+        match (done, refused) {
             (Ok(()), _) => Ok(()),
             (Err(_), Some(finding)) => Err(finding),
-            (Err(reason), None) => {
-                if runs {
-                    self.found(check, reason, None)?;
-                }
-                self.unread()
-            }
+            (Err(reason), None) if enforced => self.found(check, reason, None),
+            (Err(_), None) => self.unread(),
         }
     }
 
@@ -303,8 +309,69 @@ impl Judge<'_> {
 
     /// One value of the request, decoded.
     fn value(&mut self, place: &Place<'_>, text: &str) -> Judged {
-        let _ = (place, text);
-        Ok(())
+        if !self.runs(Check::Injection)? {
+            return Ok(());
+        }
+        let Some(found) = Detector::shared().judge(text, kind(place), &mut self.scratch) else {
+            return Ok(());
+        };
+        let evidence = Evidence::new(place, found.rule, found.score, &found.decoded);
+        self.found(Check::Injection, found.class.reason(), Some(evidence))
+    }
+}
+
+/// A place, as the detector of injection sees it.
+const fn kind(place: &Place<'_>) -> inject::Kind {
+    match place {
+        Place::Path(_) => inject::Kind::Path,
+        Place::QueryName | Place::FormName | Place::JsonName(_) => inject::Kind::Name,
+        Place::Header(_) => inject::Kind::Header,
+        Place::PartFile => inject::Kind::FileName,
+        Place::Query(_)
+        | Place::Cookie(_)
+        | Place::Form(_)
+        | Place::Part(_)
+        | Place::Json(_)
+        | Place::XmlText(_)
+        | Place::XmlAttribute(_)
+        | Place::GraphQl(_)
+        | Place::Body => inject::Kind::Value,
+    }
+}
+
+/// Reads a body that has a structure, and shows its values.
+fn read(
+    content: Content,
+    content_type: &[u8],
+    body: &[u8],
+    limits: &Limits,
+    show: &mut values::Show<'_, Reason>,
+) -> Result<(), Reason> {
+    match content {
+        Content::Json => values::of_json(body, &limits.json, show),
+        Content::Form => values::of_form(body, &limits.form, show),
+        Content::Multipart => values::of_parts(content_type, body, &limits.multipart, show),
+        Content::Empty | Content::Opaque => Ok(()),
+    }
+}
+
+/// What a body is read by for its values alone: all that its own length leaves room for.
+fn widest() -> Limits {
+    const MOST: usize = usize::MAX;
+    Limits {
+        json: json::Limits {
+            depth: MOST,
+            entries: MOST,
+            name_length: MOST,
+            elements: MOST,
+            string_length: MOST,
+            number_length: MOST,
+            values: MOST,
+            repeated_names: true,
+        },
+        form: target::Limits { parameters: MOST, repeated: true, ..target::Limits::default() },
+        multipart: multipart::Limits { parts: MOST, name_length: MOST, field: MOST, file: MOST },
+        ..Limits::default()
     }
 }
 

@@ -138,7 +138,7 @@ fn a_body_that_no_check_needs_is_not_read_but_has_its_limit() {
 #[test]
 fn a_check_beyond_its_deadline_fails_as_the_policy_says() {
     let late: &dyn Fn() -> Duration = &|| Duration::from_millis(6);
-    let bytes = request("POST / HTTP/1.1\r\nContent-Type: application/json", "{");
+    let bytes = request("POST / HTTP/1.1\r\nContent-Type: application/json", "{\"a\":1,\"a\":2}");
     let judged = |text: &str, elapsed| {
         check_bytes(&bytes, &Context { elapsed }, &policy(&format!("undeclared = \"allow\"\n{text}")))
     };
@@ -151,8 +151,8 @@ fn a_check_beyond_its_deadline_fails_as_the_policy_says() {
         open.observed,
         [Finding { check: Check::Json, reason: Reason::CheckDeadline, evidence: None }]
     );
-    assert_eq!(judged(&deadline("open"), None).reason, Some(Reason::JsonSyntax));
-    assert_eq!(judged("deadline = \"7ms\"", Some(late)).reason, Some(Reason::JsonSyntax));
+    assert_eq!(judged(&deadline("open"), None).reason, Some(Reason::JsonRepeated));
+    assert_eq!(judged("deadline = \"7ms\"", Some(late)).reason, Some(Reason::JsonRepeated));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod fields;
 pub mod forward;
 pub mod http1;
+pub mod inject;
 pub mod json;
 pub mod multipart;
 mod place;

@@ -78,6 +78,7 @@ checks! {
     Json, "json", Body, "Structure and limits of JSON.";
     Form, "form", Body, "Form fields.";
     Multipart, "multipart", Body, "Forms of parts.";
+    Injection, "injection", Values, "Values that say something in a language that a program behind may read: SQL, HTML, a shell's and others.";
     Connection, "connection", Always, "The client's connection: how slow it may be, what it may become. Of the proxy alone.";
     Upstream, "upstream", Always, "The server behind, and its answers. Of the proxy alone.";
 }

@@ -12,6 +12,7 @@ mod package;
 mod packages;
 mod rootfs;
 mod run;
+mod score;
 mod setup;
 mod test;
 mod toolchain;
@@ -52,7 +53,8 @@ Where things end up:
   target/tools/                         bpf-linker, cargo-deny, cargo-deb, …; toolchain.json: what setup picked
   ~/.cache/stopbank/tools/              the same tools, kept for the next clone
   ~/.cache/stopbank/kernels/            kernels that `kernels` boots
-  ~/.cache/stopbank/rootfs/             a Debian that tests boot in a container";
+  ~/.cache/stopbank/rootfs/             a Debian that tests boot in a container
+  ~/.cache/stopbank/score/              packages and sets that `score` measures with";
 
 #[derive(Subcommand)]
 enum Task {
@@ -91,6 +93,13 @@ enum Task {
         arguments: Vec<OsString>,
     },
 
+    /// Measures what the checker detects and what it lets pass, on sets that it was not tuned on
+    Score {
+        /// What the measurement is given: --split, --json FILE, --peer, …; `cargo xtask score -- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+
     /// Runs every test, those that need root included, and closes with the totals
     Test(test::Options),
 
@@ -118,6 +127,7 @@ fn main() -> ExitCode {
         Task::Run { arguments } => run::run(&arguments),
         Task::Demo { arguments } => demo::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
+        Task::Score { arguments } => score::run(&arguments),
         Task::Test(options) => test::run(&options),
         Task::Kernels(options) => kernels::run(&options),
         Task::Package(options) => package::run(&options),

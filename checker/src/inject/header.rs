@@ -1,0 +1,117 @@
+//! Line ends that begin another header, of mail or of HTTP, or another command of a mail server.
+
+use super::{Best, Class, Text, contains, scan::bytes, scan::words};
+
+/// Headers that are worth injecting.
+const HEADERS: [&[u8]; 22] = [
+    b"set-cookie:",
+    b"content-type:",
+    b"content-length:",
+    b"contenttype:",
+    b"contentlength:",
+    b"location:",
+    b"bcc:",
+    b"cc:",
+    b"to:",
+    b"from:",
+    b"subject:",
+    b"reply-to:",
+    b"mime-version:",
+    b"transfer-encoding:",
+    b"host:",
+    b"x-forwarded-",
+    b"refresh:",
+    b"access-control-",
+    b"content-disposition:",
+    b"link:",
+    b"x-xss-protection:",
+    b"content-transfer-encoding:",
+];
+
+/// Commands of SMTP, IMAP and POP3.
+const COMMANDS: [&[u8]; 12] = [
+    b"ehlo ",
+    b"helo ",
+    b"mail from:",
+    b"rcpt to:",
+    b"data\r\n",
+    b"auth ",
+    b"quit",
+    b"expn ",
+    b"vrfy ",
+    b"retr ",
+    b"a001 ",
+    b"starttls",
+];
+
+pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
+    if !text.scan.word(words::HEADER) && !text.scan.byte(bytes::CONTROL) {
+        return;
+    }
+    let lower = text.lower;
+    let first_end = line_end(lower).map_or(lower.len(), |(at, _)| at);
+    let first = &lower[..first_end];
+    // A message as a whole, or a log of one, has a header in its first line.
+    let message = HEADERS.iter().any(|name| first.starts_with(name))
+        || first.starts_with(b"http/")
+        || contains(first, b" http/1")
+        || colon_name(first)
+        || first.len() > 120;
+    let mut at = 0;
+    let mut lines = 0;
+    while let Some((end, length)) = line_end(&lower[at..]) {
+        at += end + length;
+        lines += 1;
+        let line = &lower[at..];
+        let header = HEADERS.iter().any(|name| line.starts_with(name));
+        // Names that lists of settings have as well.
+        let common = [&b"to:"[..], b"from:", b"host:", b"subject:", b"link:", b"location:"]
+            .iter()
+            .any(|name| line.starts_with(name));
+        let header = header && (!common || text.layer > 0 || first.contains(&b'@'));
+        let raw = &text.raw[at..];
+        let command = lines <= 2
+            && COMMANDS.iter().any(|name| line.starts_with(name))
+            && (text.layer > 0
+                || raw.first().is_some_and(u8::is_ascii_uppercase)
+                    && raw.get(2).is_some_and(|byte| !byte.is_ascii_lowercase()));
+        let response = line.starts_with(b"http/1.")
+            || (lines <= 2
+                && (line.starts_with(b"get ") || line.starts_with(b"post "))
+                && contains(&line[..line.len().min(200)], b" http/1"));
+        if (header || command || response) && (lines <= 3 || text.layer > 0) {
+            let strong = text.layer > 0 && lower.len() < 2048 || !message && lower.len() < 512;
+            best.add(
+                Class::Header,
+                if command { "header-mail-command" } else { "header-line" },
+                if strong { if lines <= 2 || text.layer > 0 { 80 } else { 55 } } else { 30 },
+            );
+        }
+        if lines > 64 || best.certain() {
+            return;
+        }
+    }
+}
+
+/// Where the first line ends, and how long its end is; written out as `\r\n` as well.
+fn line_end(text: &[u8]) -> Option<(usize, usize)> {
+    let at = text.iter().enumerate().position(|(at, &byte)| {
+        matches!(byte, b'\r' | b'\n') || (byte == b'\\' && matches!(text.get(at + 1), Some(b'r' | b'n')))
+    })?;
+    let mut length = 0;
+    while let Some(&byte) = text.get(at + length) {
+        match byte {
+            b'\r' | b'\n' => length += 1,
+            b'\\' if matches!(text.get(at + length + 1), Some(b'r' | b'n')) => length += 2,
+            _ => break,
+        }
+    }
+    Some((at, length))
+}
+
+/// `Name: value`, as each line of a list of settings has it.
+fn colon_name(line: &[u8]) -> bool {
+    let name =
+        line.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_')).count();
+    name > 0 && line[name..].starts_with(b": ")
+}

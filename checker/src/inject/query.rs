@@ -1,0 +1,266 @@
+//! Queries other than SQL: operators of document stores, LDAP filters (RFC 4515) and XPath.
+
+use super::{Best, Class, Kind, Text, contains, places, scan::bytes, scan::words};
+
+/// Operators of document stores.
+const OPERATORS: [&[u8]; 26] = [
+    b"where",
+    b"ne",
+    b"gt",
+    b"gte",
+    b"lt",
+    b"lte",
+    b"in",
+    b"nin",
+    b"or",
+    b"and",
+    b"not",
+    b"nor",
+    b"regex",
+    b"exists",
+    b"eq",
+    b"expr",
+    b"elemmatch",
+    b"all",
+    b"type",
+    b"mod",
+    b"size",
+    b"text",
+    b"function",
+    b"accumulator",
+    b"jsonschema",
+    b"comment",
+];
+
+pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
+    let lower = text.lower;
+    if text.scan.word(words::DOCUMENT) {
+        operators(text, best);
+        code(lower, best);
+    }
+}
+
+/// `$ne` as a name, or where a name stands in a value: `{"$ne":…`, `[$ne]=`.
+fn operators(text: &Text<'_>, best: &mut Best) {
+    let lower = text.lower;
+    for at in memchr::memchr_iter(b'$', lower).take(128) {
+        let rest = &lower[at + 1..];
+        let length = rest.iter().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
+        if !OPERATORS.contains(&&rest[..length]) {
+            continue;
+        }
+        let (before, after) =
+            (lower[..at].trim_ascii_end().last(), super::trim_start(&rest[length..]).first());
+        let named = text.kind == Kind::Name
+            && (at == 0 && after.is_none() || before == Some(&b'[') || before == Some(&b'.'));
+        let opened = matches!(before, Some(b'{' | b'[' | b',' | b'"' | b'\''));
+        let closed = matches!(after, Some(b'"' | b'\'' | b']' | b':'));
+        if named && !matches!(&rest[..length], b"type" | b"comment" | b"text" | b"size" | b"all") {
+            best.add(Class::NoSql, "nosql-name", 85);
+        } else if opened
+            && closed
+            && !matches!(&rest[..length], b"type" | b"comment" | b"text" | b"size" | b"all")
+        {
+            // A long document that has one is about them.
+            best.add(Class::NoSql, "nosql-operator", if lower.len() > 1024 { 50 } else { 75 });
+        }
+    }
+}
+
+/// Code for `$where`: it leaves a string, and returns or waits.
+fn code(lower: &[u8], best: &mut Best) {
+    let start = super::trim_start(lower);
+    let left = start
+        .iter()
+        .take(24)
+        .position(|byte| matches!(byte, b'\'' | b'"'))
+        .map(|at| super::trim_start(&start[at + 1..]));
+    if let Some(after) = left {
+        let joined = after
+            .strip_prefix(b";")
+            .or_else(|| after.strip_prefix(b"&&"))
+            .or_else(|| after.strip_prefix(b"||"))
+            .or_else(|| after.strip_prefix(b"})"));
+        if let Some(joined) = joined {
+            let joined = super::trim_start(joined.strip_prefix(b";").unwrap_or(joined));
+            if [
+                &b"return true"[..],
+                b"return(",
+                b"return 1",
+                b"return '",
+                b"return \"",
+                b"return this",
+                b"return!",
+                b"sleep(",
+                b"while(",
+                b"this.",
+                b"db.",
+                b"var ",
+                b"it=new",
+            ]
+            .iter()
+            .any(|word| joined.starts_with(word))
+            {
+                best.add(Class::NoSql, "nosql-code", 80);
+            }
+        }
+    }
+    let number = start.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let bare = super::trim_start(&start[number..]);
+    if bare.starts_with(b";")
+        && (contains(&bare[..bare.len().min(16)], b"return true")
+            || contains(&bare[..bare.len().min(16)], b"return 1"))
+    {
+        best.add(Class::NoSql, "nosql-code", 75);
+    }
+    let calls = [
+        &b".insert("[..],
+        b".find(",
+        b".drop(",
+        b".remove(",
+        b".getcollectionnames(",
+        b".findone(",
+        b".update(",
+    ];
+    if start.starts_with(b"db.") && start.len() < 128 && calls.iter().any(|call| contains(start, call)) {
+        best.add(Class::NoSql, "nosql-command", 65);
+    }
+    if contains(lower, b"this.")
+        && contains(lower, b".match(/")
+        && lower.contains(&b'\'')
+        && lower.len() < 256
+        && contains(lower, b"&&")
+    {
+        best.add(Class::NoSql, "nosql-code", 70);
+    }
+    if start.starts_with(b"{\"&exists") || start.starts_with(b"|| 1==1") || start.starts_with(b"||1==1") {
+        best.add(Class::NoSql, "nosql-operator", 65);
+    }
+}
+
+/// LDAP and XPath: what leaves a filter or a predicate.
+pub(super) fn judge_filters(text: &Text<'_>, best: &mut Best) {
+    if text.kind == Kind::Header || !text.scan.byte(bytes::PAREN | bytes::BRACKET) {
+        return;
+    }
+    let lower = text.lower;
+    if lower.len() <= 1024 {
+        ldap(lower, best);
+    }
+    xpath(lower, best);
+}
+
+/// A parenthesis that closes what the value did not open, and another filter.
+fn ldap(lower: &[u8], best: &mut Best) {
+    let mut depth = 0_usize;
+    for (at, &byte) in lower.iter().enumerate() {
+        match byte {
+            b'(' => depth += 1,
+            b')' if depth > 0 => depth -= 1,
+            b')' => {
+                let rest = super::trim_start(&lower[at + 1..]);
+                let rest = rest.strip_prefix(b")").unwrap_or(rest);
+                let rest = rest.strip_prefix(b"!").unwrap_or(rest);
+                if let Some(filter) = rest.strip_prefix(b"(")
+                    && is_filter(filter)
+                {
+                    best.add(Class::Ldap, "ldap-filter", 85);
+                    return;
+                }
+            }
+            b'*' if depth == 0 && lower[at + 1..].starts_with(b"(|(") && is_filter(&lower[at + 3..]) => {
+                best.add(Class::Ldap, "ldap-filter", 80);
+                return;
+            }
+            _ => {}
+        }
+    }
+    let value = lower.trim_ascii();
+    if value.len() <= 16
+        && (value.starts_with(b"*)")
+            || value.starts_with(b"*()|")
+            || value.starts_with(b"(*)")
+            || value.starts_with(b"*(|("))
+    {
+        best.add(Class::Ldap, "ldap-wildcard", 65);
+    }
+    if lower.starts_with(b"*") && contains(lower, b"(objectclass=*)") {
+        best.add(Class::Ldap, "ldap-filter", 75);
+    }
+}
+
+/// `|`, `&`, `!`, or an attribute and a comparison, as behind the `(` of a filter.
+fn is_filter(text: &[u8]) -> bool {
+    let text = super::trim_start(text);
+    if let Some(first @ (b'|' | b'&' | b'!')) = text.first() {
+        let rest = super::trim_start(&text[1..]);
+        return rest.first().is_none_or(|byte| matches!(byte, b'(' | b')'))
+            || *first == b'|' && rest.is_empty();
+    }
+    let text = text.strip_prefix(b"(").unwrap_or(text);
+    let text = text.strip_prefix(b"|").or_else(|| text.strip_prefix(b"&")).unwrap_or(text);
+    let text = text.strip_prefix(b"(").unwrap_or(text);
+    let length = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b':' | b'.'))
+        .count();
+    let after = &text[length..];
+    let compared = after.starts_with(b"=") && !after.starts_with(b"==") && !after.starts_with(b"=>")
+        || after.starts_with(b">=")
+        || after.starts_with(b"<=")
+        || after.starts_with(b"~=");
+    length > 0 && compared
+}
+
+fn xpath(lower: &[u8], best: &mut Best) {
+    let calls = [
+        &b"count("[..],
+        b"string-length(",
+        b"substring(",
+        b"name(",
+        b"local-name(",
+        b"starts-with(",
+        b"contains(",
+        b"string(",
+        b"normalize-space(",
+    ];
+    for call in calls {
+        for at in places(lower, call).take(16) {
+            let argument = super::trim_start(&lower[at + call.len()..]);
+            let nested = argument.starts_with(b"name(/") || argument.starts_with(b"string-length(/");
+            let axis = argument.starts_with(b"/child::")
+                || argument.starts_with(b"/comment()")
+                || argument.starts_with(b"/*[")
+                || argument.starts_with(b"//*[")
+                || argument.starts_with(b"//user")
+                || argument.starts_with(b"/descendant")
+                || argument.starts_with(b"//text()")
+                || argument.starts_with(b"/*)")
+                || argument.starts_with(b"//*)")
+                || argument.starts_with(b"doc(");
+            let short = lower.len() <= 256;
+            if short && (axis || nested) {
+                best.add(Class::XPath, "xpath-call", 75);
+            }
+        }
+    }
+    let left = [
+        &b"'] | //"[..],
+        b"']|//",
+        b"\"] | //",
+        b"\"]|//",
+        b"'] | /",
+        b"')] | //",
+        b"')]|//",
+        b"] | //*",
+        b"' or position()",
+        b"' or name()",
+        b"' or contains(",
+        b"' or node()",
+        b"' or count(",
+        b"\"] | //*",
+    ];
+    if left.iter().any(|piece| contains(lower, piece)) {
+        best.add(Class::XPath, "xpath-left", 80);
+    }
+}

@@ -1,0 +1,313 @@
+//! One pass over a value that says which languages it can be written in at all: the kinds of bytes in it, and words that stand in few others.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+/// Kinds of bytes.
+pub(super) mod bytes {
+    pub(in super::super) const QUOTE: u32 = 1;
+    pub(in super::super) const LESS: u32 = 1 << 1;
+    pub(in super::super) const AMPERSAND: u32 = 1 << 2;
+    pub(in super::super) const SEMICOLON: u32 = 1 << 3;
+    pub(in super::super) const PIPE: u32 = 1 << 4;
+    pub(in super::super) const DOLLAR: u32 = 1 << 5;
+    pub(in super::super) const BACKSLASH: u32 = 1 << 6;
+    pub(in super::super) const SLASH: u32 = 1 << 7;
+    pub(in super::super) const PAREN: u32 = 1 << 8;
+    pub(in super::super) const EQUALS: u32 = 1 << 9;
+    pub(in super::super) const HASH: u32 = 1 << 10;
+    pub(in super::super) const BRACE: u32 = 1 << 11;
+    pub(in super::super) const BACKTICK: u32 = 1 << 12;
+    pub(in super::super) const STAR: u32 = 1 << 13;
+    pub(in super::super) const COLON: u32 = 1 << 14;
+    pub(in super::super) const CONTROL: u32 = 1 << 15;
+    pub(in super::super) const SPACE: u32 = 1 << 16;
+    pub(in super::super) const HIGH: u32 = 1 << 17;
+    pub(in super::super) const OTHER: u32 = 1 << 18;
+    pub(in super::super) const GREATER: u32 = 1 << 19;
+    pub(in super::super) const DOT: u32 = 1 << 20;
+    pub(in super::super) const BRACKET: u32 = 1 << 21;
+    pub(in super::super) const AT: u32 = 1 << 22;
+}
+
+const KINDS: [u32; 256] = kinds();
+
+const fn kinds() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => 0,
+            b'\'' | b'"' => bytes::QUOTE,
+            b'<' => bytes::LESS,
+            b'>' => bytes::GREATER,
+            b'&' => bytes::AMPERSAND,
+            b';' => bytes::SEMICOLON,
+            b'|' => bytes::PIPE,
+            b'$' => bytes::DOLLAR,
+            b'\\' => bytes::BACKSLASH,
+            b'/' => bytes::SLASH,
+            b'(' | b')' => bytes::PAREN,
+            b'=' => bytes::EQUALS,
+            b'#' => bytes::HASH,
+            b'{' | b'}' => bytes::BRACE,
+            b'[' | b']' => bytes::BRACKET,
+            b'`' => bytes::BACKTICK,
+            b'*' => bytes::STAR,
+            b':' => bytes::COLON,
+            b'.' => bytes::DOT,
+            b'@' => bytes::AT,
+            b' ' | b'\t' => bytes::SPACE,
+            0..b' ' | 0x7f => bytes::CONTROL,
+            0x80.. => bytes::HIGH,
+            _ => bytes::OTHER,
+        };
+        byte += 1;
+    }
+    table
+}
+
+/// Groups of words.
+pub(super) mod words {
+    pub(in super::super) const SQL: u32 = 1;
+    pub(in super::super) const FILE: u32 = 1 << 1;
+    pub(in super::super) const SCRIPT: u32 = 1 << 2;
+    pub(in super::super) const MARKUP: u32 = 1 << 3;
+    pub(in super::super) const TEMPLATE: u32 = 1 << 4;
+    pub(in super::super) const CODE: u32 = 1 << 5;
+    pub(in super::super) const REMOTE: u32 = 1 << 6;
+    pub(in super::super) const DOCUMENT: u32 = 1 << 7;
+    pub(in super::super) const HEADER: u32 = 1 << 8;
+    pub(in super::super) const OBJECT: u32 = 1 << 9;
+}
+
+/// Words, in lower case, and the groups they make worth a look.
+const WORDS: &[(&str, u32)] = &[
+    ("union", words::SQL),
+    ("select", words::SQL),
+    ("waitfor", words::SQL),
+    ("having", words::SQL),
+    ("order by", words::SQL),
+    ("procedure", words::SQL),
+    ("exec", words::SQL),
+    ("shutdown", words::SQL),
+    ("declare", words::SQL),
+    ("..", words::FILE),
+    ("/etc", words::FILE),
+    ("etc/", words::FILE),
+    ("etc\\", words::FILE),
+    ("passwd", words::FILE),
+    ("/proc/", words::FILE),
+    ("/var/", words::FILE),
+    ("/usr/", words::FILE),
+    ("/home/", words::FILE),
+    ("/root/", words::FILE),
+    (".ini", words::FILE),
+    (".htaccess", words::FILE),
+    ("web-inf", words::FILE),
+    ("win.", words::FILE),
+    ("windows", words::FILE),
+    ("winnt", words::FILE),
+    ("boot.", words::FILE),
+    (":\\", words::FILE),
+    (":/", words::FILE | words::REMOTE),
+    ("file:", words::FILE | words::REMOTE),
+    (".\\", words::FILE),
+    ("./", words::FILE),
+    ("/.", words::FILE),
+    ("\\.", words::FILE),
+    ("0x2f", words::FILE),
+    ("0x2e", words::FILE),
+    ("127.0.0.1", words::REMOTE),
+    ("0x5c", words::FILE),
+    (".log", words::FILE),
+    (".conf", words::FILE),
+    (".ssh", words::FILE),
+    (".env", words::FILE),
+    (".git", words::FILE),
+    ("drivers", words::FILE),
+    ("etc%", words::FILE),
+    ("etc0x", words::FILE),
+    ("script", words::SCRIPT),
+    ("alert", words::SCRIPT),
+    ("prompt", words::SCRIPT),
+    ("confirm", words::SCRIPT),
+    ("document", words::SCRIPT),
+    ("eval", words::SCRIPT | words::CODE),
+    ("fromcharcode", words::SCRIPT),
+    ("cookie", words::SCRIPT),
+    ("constructor", words::SCRIPT | words::OBJECT | words::TEMPLATE),
+    ("location", words::SCRIPT),
+    ("settimeout", words::SCRIPT),
+    ("onerror", words::SCRIPT),
+    ("expression", words::SCRIPT),
+    ("data:", words::SCRIPT | words::REMOTE),
+    ("function", words::SCRIPT | words::CODE | words::DOCUMENT),
+    ("<!--#", words::MARKUP),
+    ("<!entity", words::MARKUP),
+    ("<!doctype", words::MARKUP),
+    ("<?xml", words::MARKUP),
+    ("<![cdata", words::MARKUP),
+    ("xinclude", words::MARKUP),
+    ("<xsl:", words::MARKUP),
+    ("{{", words::TEMPLATE),
+    ("${", words::TEMPLATE),
+    ("#{", words::TEMPLATE),
+    ("<%", words::TEMPLATE),
+    ("{%", words::TEMPLATE),
+    ("*{", words::TEMPLATE),
+    ("@{", words::TEMPLATE),
+    ("@(", words::TEMPLATE),
+    ("{php", words::TEMPLATE),
+    ("#set", words::TEMPLATE),
+    ("[[", words::TEMPLATE),
+    ("{$", words::TEMPLATE),
+    ("<#", words::TEMPLATE),
+    ("<?", words::CODE | words::MARKUP),
+    ("system", words::CODE),
+    ("phpinfo", words::CODE),
+    ("assert", words::CODE),
+    ("base64_", words::CODE),
+    ("php://", words::CODE | words::REMOTE),
+    ("passthru", words::CODE),
+    ("shell_exec", words::CODE),
+    ("popen", words::CODE),
+    ("$_", words::CODE),
+    ("require", words::CODE),
+    ("include", words::CODE),
+    ("process", words::CODE),
+    ("__import__", words::CODE),
+    ("globals", words::CODE),
+    ("open(", words::CODE),
+    ("exec(", words::CODE),
+    ("print", words::CODE),
+    ("java", words::CODE | words::OBJECT),
+    ("getruntime", words::CODE),
+    ("ro0ab", words::OBJECT),
+    ("aced", words::OBJECT),
+    (":{", words::OBJECT),
+    ("__proto__", words::OBJECT),
+    ("prototype", words::OBJECT),
+    ("classloader", words::OBJECT),
+    ("$type", words::OBJECT),
+    ("!!", words::OBJECT),
+    ("__reduce__", words::OBJECT),
+    ("@type", words::OBJECT),
+    ("nd_func", words::OBJECT),
+    ("_class", words::OBJECT),
+    ("com.sun.", words::OBJECT),
+    ("org.apache.", words::OBJECT),
+    ("cposix", words::OBJECT),
+    ("gaul", words::OBJECT),
+    ("aaeaaad", words::OBJECT),
+    ("localhost", words::REMOTE),
+    ("169.254", words::REMOTE),
+    ("metadata", words::REMOTE),
+    ("gopher", words::REMOTE),
+    ("dict:", words::REMOTE),
+    ("$where", words::DOCUMENT),
+    ("$ne", words::DOCUMENT),
+    ("$gt", words::DOCUMENT),
+    ("$lt", words::DOCUMENT),
+    ("$or", words::DOCUMENT),
+    ("$and", words::DOCUMENT),
+    ("$nin", words::DOCUMENT),
+    ("$in", words::DOCUMENT),
+    ("$regex", words::DOCUMENT),
+    ("$exists", words::DOCUMENT),
+    ("$eq", words::DOCUMENT),
+    ("$not", words::DOCUMENT),
+    ("$expr", words::DOCUMENT),
+    ("db.", words::DOCUMENT),
+    ("this.", words::DOCUMENT),
+    ("return", words::DOCUMENT),
+    ("sleep(", words::DOCUMENT),
+    ("while(", words::DOCUMENT),
+    ("&exists", words::DOCUMENT),
+    ("\\r", words::HEADER),
+    ("\\n", words::HEADER),
+    ("http/", words::HEADER),
+];
+
+/// What a value has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scan {
+    bytes: u32,
+    words: u32,
+}
+
+impl Scan {
+    /// Whether it has a byte of these kinds.
+    pub(super) const fn byte(self, kinds: u32) -> bool {
+        self.bytes & kinds != 0
+    }
+
+    /// Whether it has a word of these groups.
+    pub(super) const fn word(self, groups: u32) -> bool {
+        self.words & groups != 0
+    }
+
+    /// Nothing but letters, digits, hyphens, dots and spaces, and no word of any group.
+    pub(super) const fn plain(self) -> bool {
+        self.words == 0
+            && self.bytes
+                & !(bytes::SPACE
+                    | bytes::HIGH
+                    | bytes::OTHER
+                    | bytes::DOT
+                    | bytes::COLON
+                    | bytes::SLASH
+                    | bytes::AT)
+                == 0
+    }
+}
+
+/// Finds words and kinds of bytes.
+pub(super) struct Scanner {
+    words: Option<AhoCorasick>,
+}
+
+impl Scanner {
+    pub(super) fn new() -> Self {
+        let words = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(WORDS.iter().map(|(word, _)| word));
+        // A few hundred fixed words always build; were they not to, every value would be looked at by every judge.
+        Self { words: words.ok() }
+    }
+
+    pub(super) fn scan(&self, text: &[u8]) -> Scan {
+        let bytes = text.iter().fold(0, |kinds, &byte| kinds | KINDS[usize::from(byte)]);
+        let words = match &self.words {
+            None => u32::MAX,
+            Some(words) => words
+                .find_overlapping_iter(text)
+                .fold(0, |groups, found| groups | WORDS[found.pattern().as_usize()].1),
+        };
+        Scan { bytes, words }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_values_are_plain_and_those_with_marks_are_not() {
+        let scanner = Scanner::new();
+        assert!(scanner.words.is_some());
+        for plain in [
+            "",
+            "Anna-Maria van der Berg",
+            "2024-05-01T12:00:00Z",
+            "a@example.com",
+            "50%",
+            "Zürich, 3rd floor",
+        ] {
+            assert!(scanner.scan(plain.as_bytes()).plain(), "{plain:?}");
+        }
+        for marked in ["1 UNION 2", "a'b", "../x", "__proto__", "<b>", "a;b", "1=1", "localhost"] {
+            assert!(!scanner.scan(marked.as_bytes()).plain(), "{marked:?}");
+        }
+    }
+}
