@@ -95,11 +95,12 @@ fn data_url(text: &[u8], decoded: &mut Vec<u8>) -> bool {
 
 /// Undoes percent, entity and backslash escapes, and writes letters as ASCII that only look different.
 fn escapes(text: &[u8], decoded: &mut Vec<u8>) -> bool {
-    if !text.iter().any(|&byte| matches!(byte, b'%' | b'&' | b'\\' | 0x80..)) {
+    let marked = text.iter().any(|&byte| matches!(byte, b'%' | b'&' | b'\\' | 0x80..));
+    if !marked && (memchr::memchr_iter(b'+', text).take(2).count() < 2 || text.contains(&b' ')) {
         return false;
     }
     // Where spaces are written as they are, a plus is a plus.
-    let plus = text.contains(&b'%') && !text.contains(&b' ');
+    let plus = (text.contains(&b'%') || !marked) && !text.contains(&b' ');
     let (mut at, mut changed) = (0, false);
     while let Some(&byte) = text.get(at) {
         let rest = &text[at..];
@@ -113,7 +114,7 @@ fn escapes(text: &[u8], decoded: &mut Vec<u8>) -> bool {
         };
         match step {
             Some((code, length, raw)) => {
-                changed |= byte != b'+';
+                changed |= byte != b'+' || !marked;
                 at += length;
                 push(code, raw, decoded);
             }

@@ -190,7 +190,13 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         let generic = start > 0
             && (super::is_word(text.lower[start - 1]) || text.lower[start - 1] == b':')
             && matches!(body, [b'>', b'(' | b',' | b'>' | b' ' | b';' | b')', ..]);
-        add(best, "xss-script", if sentence || generic { 50 } else { base });
+        // Words of a sentence behind it, and nothing that a script would have.
+        let body = &body[..body.len().min(160)];
+        let code = body.len() <= 2
+            || body.iter().any(|byte| matches!(byte, b'(' | b'=' | b'`' | b';' | b'[' | b'{' | b'+'))
+            || contains(body, b"</")
+            || !contains(body, b" ");
+        add(best, "xss-script", if sentence || generic || !code { 50 } else { base });
         return at + 1;
     }
     let mut tag = Tag { name, base, ordinary: ordinary(name), length: 0 };

@@ -331,13 +331,24 @@ const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// The places where `needle` stands.
+/// Where `needle` stands first. Values are short, and so are needles: one that is prepared for costs more than it saves.
+fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    let (&first, rest) = needle.split_first()?;
+    memchr::memchr_iter(first, text).find(|at| text[at + 1..].starts_with(rest))
+}
+
+/// The places where `needle` stands, those that overlap as one.
 fn places<'t>(text: &'t [u8], needle: &'t [u8]) -> impl Iterator<Item = usize> + 't {
-    memchr::memmem::find_iter(text, needle)
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + find(text.get(from..)?, needle)?;
+        from = at + needle.len();
+        Some(at)
+    })
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(text, needle).is_some()
+    find(text, needle).is_some()
 }
 
 /// The text without white space and control characters at its beginning.

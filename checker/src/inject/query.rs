@@ -224,7 +224,9 @@ fn xpath(lower: &[u8], best: &mut Best) {
         b"string(",
         b"normalize-space(",
     ];
-    for call in calls {
+    // Each of these has a path as its argument.
+    let asked = contains(lower, b"(/") || contains(lower, b"(doc(");
+    for call in calls.into_iter().filter(|_| asked) {
         for at in places(lower, call).take(16) {
             let argument = super::trim_start(&lower[at + call.len()..]);
             let nested = argument.starts_with(b"name(/") || argument.starts_with(b"string-length(/");

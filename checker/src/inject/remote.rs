@@ -45,7 +45,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let lower = text.lower;
     let start = super::trim_start(lower);
     let start = start.strip_prefix(b"url:").or_else(|| start.strip_prefix(b"=")).unwrap_or(start);
-    for scheme in SCHEMES {
+    for scheme in SCHEMES.into_iter().filter(|scheme| known(lower, scheme)) {
         for at in places(lower, scheme).take(8) {
             let begins = at == 0 || !super::is_word(lower[at - 1]);
             let alone = !lower.iter().any(|byte| *byte <= b' ');
@@ -82,6 +82,14 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         start.strip_prefix(b"http:").filter(|rest| rest.len() >= 8 && rest.iter().all(u8::is_ascii_digit))
     {
         host(rest, best);
+    }
+}
+
+/// Whether a scheme can stand in the text: what ends with `://` is looked for from there, which there are few of.
+fn known(text: &[u8], scheme: &[u8]) -> bool {
+    match scheme.strip_suffix(b"://") {
+        Some(name) => places(text, b"://").any(|at| text[..at].ends_with(name)),
+        None => contains(text, scheme),
     }
 }
 

@@ -125,7 +125,11 @@ pub(super) fn command(text: &[u8]) -> u16 {
         || text.starts_with(b"/usr/")
         || text.starts_with(b"/sbin/")
         || text.starts_with(b"./");
-    let glob = text.starts_with(b"/")
+    let path = &text[..text.iter().position(|byte| *byte <= b' ').unwrap_or(text.len())];
+    let named =
+        path.iter().all(|byte| is_word(*byte) || matches!(byte, b'/' | b'?' | b'*' | b'[' | b']' | b'-'));
+    let glob = named
+        && text.starts_with(b"/")
         && !text.starts_with(b"/*")
         && text[..text.len().min(24)].iter().filter(|byte| matches!(byte, b'?' | b'*')).count() >= 2;
     if glob || (absolute && known != Program::No) {
@@ -261,7 +265,7 @@ fn separated(text: &[u8], best: &mut Best) {
         let first = before.iter().all(|byte| {
             matches!(byte, b'|' | b'&' | b';' | b'\'' | b'"' | b')' | b'$' | b' ' | b'+' | b'`' | b'\\')
         });
-        let long = at > 200 || lines > 2;
+        let long = at > 200 || lines > 2 || text.len() > 1024;
         // `a | b` in tables and sentences: only what begins the value, or is asked of a short one, is left of a command.
         let score = match byte {
             _ if first && matches!(byte, b'\n' | b'\r') => score.saturating_sub(15),

@@ -71,7 +71,7 @@ fn bare(tokens: Tokens<'_>, best: &mut Best) {
         whole(tokens, best);
         return;
     }
-    if tokens.is_subquery(0) && !tokens.text.contains(&b'\n') {
+    if tokens.is_subquery(0) && tokens.text.len() < 512 {
         add(best, "sql-subquery", if wants_more(tokens, 0) { 80 } else { 62 });
     }
     alone(tokens, best);
@@ -100,6 +100,12 @@ fn bare(tokens: Tokens<'_>, best: &mut Best) {
     {
         tail(tokens, tokens.skip_right(0), Lead::None, best);
     }
+    if tokens.is(0, Kind::Semicolon) && tokens.is_or(1) {
+        tail(tokens, 1, Lead::None, best);
+    }
+    if matches!(tokens.kind(0), Some(Kind::Word(Word::Compare))) && tokens.is_subquery(1) {
+        add(best, "sql-subquery", 80);
+    }
     if !best.certain() {
         scattered(tokens, statement, best);
     }
@@ -119,9 +125,10 @@ fn alone(tokens: Tokens<'_>, best: &mut Best) {
     }
     let sleeps =
         tokens.bytes(inner) == b"sleep" && tokens.is_call(inner) && tokens.is(inner + 2, Kind::Number);
-    if sleeps && tokens.is(tokens.skip_right(inner + 3), Kind::Comment)
-        || tokens.word(0, Word::Order) && tokens.bytes(2) == b"sleep" && tokens.is_call(2)
-    {
+    let after = tokens.skip_right(inner + 3);
+    let closes = tokens.is(after, Kind::Comment)
+        || tokens.is(after, Kind::Compare) && tokens.is(after + 1, Kind::Open);
+    if sleeps && closes || tokens.word(0, Word::Order) && tokens.bytes(2) == b"sleep" && tokens.is_call(2) {
         add(best, "sql-wait", 75);
     }
     let called = (0..tokens.all.len().min(8))
@@ -133,8 +140,9 @@ fn alone(tokens: Tokens<'_>, best: &mut Best) {
     {
         add(best, "sql-inner", 65);
     }
-    let inner_call =
-        [&b"version()"[..], b"user()", b"database()"].iter().any(|call| contains(tokens.text, call));
+    let inner_call = [&b"version()"[..], b"user()", b"current_user()", b"database()"]
+        .iter()
+        .any(|call| contains(tokens.text, call));
     if inner_call && tokens.is_sql_call(0) && tokens.text.len() < 256 && tokens.is_sql_call(2) {
         add(best, "sql-inner", 65);
     }
@@ -164,7 +172,7 @@ fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     anywhere(tokens, false, best);
     // Programs and documents of many lines have quotes of their own: there it takes more.
     let lines = memchr::memchr_iter(b'\n', tokens.text).take(4).count();
-    let lead = if lines > 3 { Lead::Word } else { Lead::Quote };
+    let lead = if lines > 3 || tokens.text.len() > 1024 { Lead::Word } else { Lead::Quote };
     if !best.certain() {
         tail(tokens, tokens.skip_right(1), lead, best);
     }
@@ -246,7 +254,7 @@ fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         Some(Kind::Word(Word::Having | Word::Where)) => match tokens.condition(at + 1) {
             Strength::Strong => add(best, "sql-condition", 90),
             Strength::Some if quote => add(best, "sql-condition", 90),
-            Strength::Weak if quote || tokens.ends(at + 2) => {
+            Strength::Weak if (quote || tokens.ends(at + 2)) && tokens.is(at + 1, Kind::Number) => {
                 add(best, "sql-condition", if lead == Lead::Word { 40 } else { 80 });
             }
             _ => {}
@@ -269,6 +277,17 @@ fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
                 && (quote || !tokens.ends(at + 2) && tokens.is(at + 2, Kind::Comma)) =>
         {
             add(best, "sql-limit", 70);
+        }
+        Some(Kind::Word(Word::Union)) if lead == Lead::Number && tokens.ends(at + 1) => {
+            add(best, "sql-union", 65);
+        }
+        Some(Kind::Word(Word::Select)) if quote && tokens.is_selection(at + 1) => {
+            add(best, "sql-stacked", 75);
+        }
+        Some(Kind::Word(Word::Statement))
+            if quote && tokens.bytes(at) == b"insert" && stacked(tokens, at) =>
+        {
+            add(best, "sql-stacked", 75);
         }
         Some(Kind::Word(Word::Procedure)) if tokens.bytes(at + 1) == b"analyse" => {
             add(best, "sql-procedure", 90);
@@ -315,7 +334,19 @@ fn joined(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         (Strength::Strong, Lead::Word) => 75,
         (Strength::Some, Lead::Quote) => 90,
         (Strength::Some, Lead::Number) if tokens.is_sql_call(tokens.skip_left(at + 1)) => 80,
-        (Strength::Some, Lead::Number | Lead::None) if !symbol => 60,
+        (Strength::Some, Lead::Number) if !symbol => 60,
+        (Strength::Weak, Lead::Quote)
+            if tokens.is(next, Kind::Arithmetic)
+                && tokens.is(next + 1, Kind::Open)
+                && next + 2 == tokens.all.len() =>
+        {
+            75
+        }
+        (Strength::Weak, Lead::Quote)
+            if next >= tokens.all.len() && matches!(tokens.bytes(at + 1), b"\'\'" | b"\"\"") =>
+        {
+            70
+        }
         (Strength::Weak, _) if grouped && (lead != Lead::Word || tokens.is_sql_call(next + 2)) => 85,
         (Strength::Weak, Lead::Quote) if commented || tokens.is(tokens.skip_right(end), Kind::Semicolon) => {
             90
@@ -363,7 +394,7 @@ fn follows_digit(tokens: Tokens<'_>) -> bool {
 /// A string of several words, as quotation marks in a sentence make it.
 fn prose_string(tokens: Tokens<'_>, at: usize) -> bool {
     matches!(tokens.kind(at), Some(Kind::String | Kind::Open))
-        && (tokens.bytes(at).len() < 3 || tokens.bytes(at).contains(&b' '))
+        && (tokens.bytes(at).len() < 2 || tokens.bytes(at).contains(&b' '))
 }
 
 /// A comment that cuts off the rest of the statement.
@@ -544,7 +575,8 @@ fn anywhere(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
                 {
                     next += 1;
                 }
-                let query = tokens.word(next, Word::Select) && tokens.is_selection(next + 1);
+                let query = tokens.word(next, Word::Select)
+                    && (tokens.is_selection(next + 1) || tokens.is_column(next + 1, true));
                 if query && !(selected && statement) {
                     add(best, "sql-union", 100);
                 } else if query && selected && numbers(tokens, next + 1) {
@@ -621,7 +653,9 @@ fn stacked(tokens: Tokens<'_>, at: usize) -> bool {
                         && matches!(tokens.kind(at + 2), Some(Kind::String | Kind::Variable))
             }
             b"declare" => tokens.is(at + 1, Kind::Variable),
-            b"shutdown" => tokens.ends(at + 1) || tokens.bytes(at + 1) == b"with",
+            b"shutdown" => {
+                tokens.ends(at + 1) || tokens.is(at + 1, Kind::Semicolon) || tokens.bytes(at + 1) == b"with"
+            }
             b"begin" => tokens.word(at + 1, Word::Inner),
             b"grant" | b"revoke" => name(at + 1) && tokens.bytes(at + 2) == b"on",
             b"load" => tokens.bytes(at + 1) == b"data",

@@ -125,6 +125,7 @@ impl<'t> Tokens<'t> {
             Some(Kind::Word(word)) => {
                 let behind = self.name(at);
                 self.is_call(at)
+                    || self.is_column(at, false)
                     || (word == Word::Compare && self.is(at + 1, Kind::Left))
                     || (self.bytes(at) == b"top" && self.is(at + 1, Kind::Number))
                     || self.word(behind, Word::Where)
@@ -134,6 +135,18 @@ impl<'t> Tokens<'t> {
             }
             _ => false,
         }
+    }
+
+    /// What a name, arithmetic and another name come from: `id-0 from`; or a name and another for it: `id x from`.
+    pub(super) fn is_column(self, at: usize, aliased: bool) -> bool {
+        let Some(behind) = self.operand(at) else { return false };
+        let computed = self.is(behind, Kind::Arithmetic)
+            && self.operand(behind + 1).is_some_and(|behind| self.word(behind, Word::From));
+        let alias = behind + usize::from(self.word(behind, Word::As));
+        computed
+            || aliased
+                && matches!(self.kind(alias), Some(Kind::Word(Word::Plain) | Kind::String))
+                && self.word(alias + 1, Word::From)
     }
 
     /// A comma of a sentence: more than one word before the next sign.

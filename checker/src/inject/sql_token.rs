@@ -216,8 +216,11 @@ fn variable(text: &[u8]) -> usize {
 }
 
 fn comment(text: &[u8], start: usize) -> (Option<Kind>, usize) {
-    let length = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |length| start + length);
-    (Some(Kind::Comment), length)
+    match memchr::memchr(b'\n', &text[start..]) {
+        // What stands in the next line goes on where this one left off.
+        Some(length) => (None, start + length),
+        None => (Some(Kind::Comment), text.len()),
+    }
 }
 
 /// A comment in the midst is white space; one that `!` begins is read as what it holds; one that nothing closes goes to the end.
@@ -249,7 +252,7 @@ fn classify(word: &[u8]) -> Word {
         b"and" => Word::And,
         b"or" | b"xor" => Word::Or,
         b"not" => Word::Not,
-        b"union" | b"intersect" | b"except" | b"minus" => Word::Union,
+        b"union" | b"funion" | b"dunion" | b"intersect" | b"except" | b"minus" => Word::Union,
         b"all" | b"distinct" | b"distinctrow" => Word::All,
         b"select" => Word::Select,
         b"from" => Word::From,

@@ -111,9 +111,12 @@ fn expression(inside: &[u8], open: &[u8], closed: bool, best: &mut Best) {
         .trim_ascii();
     if (closed || open == b"{{" || open == b"${") && REACHES.iter().any(|reach| contains(inner, reach)) {
         // Pages have handlers and functions in `${…}` of their own; "exec(" of a regular expression is one.
-        let weak = (open == b"${" || open == b"@(" || open == b"[[")
-            && (contains(inner, b"exec(") || contains(inner, b".constructor"))
-            && inner.len() > 40;
+        let once = memchr::memmem::find_iter(inner, b"constructor").count() == 1
+            && !contains(inner, b"constructor(");
+        let weak = open == b"${" && once
+            || (open == b"${" || open == b"@(" || open == b"[[")
+                && (contains(inner, b"exec(") || contains(inner, b".constructor"))
+                && inner.len() > 40;
         add(best, "template-reach", if weak { 45 } else { 90 });
     }
     if closed && computes(inner) {
