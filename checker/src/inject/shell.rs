@@ -14,8 +14,13 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     if text.scan.byte(bytes::PAREN) && places(lower, b"()").any(|at| function_export(&lower[at + 2..])) {
         add(best, "command-shellshock", 95);
     }
-    let separators =
-        bytes::SEMICOLON | bytes::PIPE | bytes::AMPERSAND | bytes::BACKTICK | bytes::DOLLAR | bytes::CONTROL;
+    let separators = bytes::BACKSLASH
+        | bytes::SEMICOLON
+        | bytes::PIPE
+        | bytes::AMPERSAND
+        | bytes::BACKTICK
+        | bytes::DOLLAR
+        | bytes::CONTROL;
     if text.scan.byte(separators) && text.kind != Kind::Header {
         separated(lower, best);
     }

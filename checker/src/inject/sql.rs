@@ -281,7 +281,12 @@ fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         Some(Kind::Word(Word::Union)) if lead == Lead::Number && tokens.ends(at + 1) => {
             add(best, "sql-union", 65);
         }
-        Some(Kind::Word(Word::Select)) if quote && tokens.is_selection(at + 1) => {
+        Some(Kind::Word(Word::Select))
+            if quote
+                && tokens.bytes(0).len() == 1
+                && tokens.all.last().is_some_and(|last| last.kind == Kind::Comment)
+                && tokens.is_selection(at + 1) =>
+        {
             add(best, "sql-stacked", 75);
         }
         Some(Kind::Word(Word::Statement))
