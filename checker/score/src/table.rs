@@ -120,6 +120,13 @@ impl Table {
                 }
             }
         }
+        for (class, least) in ATTACKS {
+            let count = self.sum(Label::Attack, |set, of| of == class && set == "crs");
+            if count.n > 0 {
+                let name = format!("{class}, CRS's requests");
+                lines.push(figure(&name, count, "at least", least, count.percent() >= least));
+            }
+        }
         for (name, sets, most) in BENIGN {
             let count = self.sum(Label::Benign, |set, _| sets.contains(&set));
             if count.n > 0 {

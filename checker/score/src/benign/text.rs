@@ -113,6 +113,9 @@ pub(super) fn urls(text: &str, each: &mut dyn FnMut(&str)) {
             && !cut
             && host.contains('.')
             && !host.contains('@')
+            // Entities and formats that stand around it or for a part of it.
+            && !["&lt;", "&gt;", "&quot;", "&amp;", "&#"].iter().any(|entity| whole.contains(entity))
+            && crate::encode::url_decode(url).is_some()
         {
             each(url);
         }
@@ -175,7 +178,7 @@ mod tests {
     #[test]
     fn urls_end_where_text_goes_on() {
         let mut found = Vec::new();
-        let text = "See (https://a.example/b?c=d&e=%20f). <http://b.example/>, https://c.example/{id}/x http://local/x https://d.example";
+        let text = "See (https://a.example/b?c=d&e=%20f). <http://b.example/>, http://e.example/v%s x https://f.example/a&quot;&gt; https://c.example/{id}/x http://local/x https://d.example";
         urls(text, &mut |url| found.push(url.to_owned()));
         assert_eq!(found, ["https://a.example/b?c=d&e=%20f", "http://b.example/"]);
     }
