@@ -8,13 +8,14 @@ use std::time::Duration;
 use crate::{
     Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding,
     content::{self, Content},
-    cookies, fields, http1,
+    cookies, fields, graphql, http1,
     inject::{self, Detector, Scratch},
     json, multipart,
     policy::{Fail, Mode, Rules},
     target::{self, Target},
     values,
     verdict::Kind,
+    xml,
 };
 
 /// What a request may be. Every one of these is a limit of the policy.
@@ -22,6 +23,8 @@ use crate::{
 pub struct Limits {
     /// The request as a whole.
     pub request: http1::Limits,
+    /// Its headers.
+    pub headers: fields::Lengths,
     /// Its target.
     pub target: target::Limits,
     /// Its cookies.
@@ -30,6 +33,10 @@ pub struct Limits {
     pub coding: coding::Limits,
     /// JSON.
     pub json: json::Limits,
+    /// XML.
+    pub xml: xml::Limits,
+    /// GraphQL.
+    pub graphql: graphql::Limits,
     /// Form fields; of the target's limits those of parameters.
     pub form: target::Limits,
     /// Forms of parts.
@@ -74,6 +81,7 @@ pub fn check_head<'p>(
     let length = http1::framing(request.version, &request.headers).map_err(framing)?;
     http1::within(request, policy.request_limits()).map_err(framing)?;
     fields::check(request).map_err(framing)?;
+    fields::lengths(request, &policy.default_rules().limits.headers).map_err(framing)?;
     let target = Target::read(request.method, request.target, &policy.target_limits())
         .map_err(|reason| Verdict::refused(Check::Target, reason))?;
     let host = request.values("host").next().unwrap_or_default();
@@ -253,17 +261,59 @@ impl Judge<'_> {
                 content::as_it_looks(&body)
             }
         };
+        let content = self.graphql(content, request, &body)?;
         self.structure(content, content_type.unwrap_or_default(), &body)
+    }
+
+    /// What is carried to an endpoint of GraphQL, and what is declared as it. What the body is to the checks that follow.
+    fn graphql(
+        &mut self,
+        content: Content,
+        request: &Request<'_>,
+        body: &[u8],
+    ) -> Result<Content, Box<Finding>> {
+        let rules = self.rules;
+        let limits = &rules.limits.graphql;
+        let declared = content == Content::GraphQl;
+        if !limits.endpoint && !declared {
+            return Ok(content);
+        }
+        // What is declared as GraphQL and was not read as it may be anything.
+        let unread = || if declared { content::as_it_looks(body) } else { content };
+        if !self.runs(Check::GraphQl)? {
+            return Ok(unread());
+        }
+        // The head was judged already.
+        let target = Target::read(request.method, request.target, &target::Limits::WIDEST);
+        let query = target.map(|target| target.query).unwrap_or_default();
+        let query = if limits.endpoint { query.as_slice() } else { &[] };
+        let method = if limits.endpoint { request.method } else { b"POST" };
+        let carrier = graphql::Carrier { method, query, content, body };
+        let mut refused = None;
+        let mut show = |argument: &str, text: &str| {
+            self.value(&Place::GraphQl(argument), text).map_err(|finding| {
+                let reason = finding.reason;
+                refused = Some(finding);
+                reason
+            })
+        };
+        let read = graphql::check(&carrier, limits, &rules.limits.json, &mut show);
+        match (read, refused) {
+            (Ok(()), _) => Ok(if declared { Content::Empty } else { content }),
+            (Err(_), Some(finding)) => Err(finding),
+            (Err(reason), None) => self.found(Check::GraphQl, reason, None).map(|()| unread()),
+        }
     }
 
     /// The body as what it is.
     fn structure(&mut self, content: Content, content_type: &[u8], body: &[u8]) -> Judged {
         let check = match content {
             Content::Json => Check::Json,
+            Content::Xml => Check::Xml,
             Content::Form => Check::Form,
             Content::Multipart => Check::Multipart,
             Content::Empty => return Ok(()),
-            Content::Opaque => {
+            Content::GraphQl | Content::Opaque => {
                 return values::of_text(body, &mut |place, text| self.value(place, text));
             }
         };
@@ -309,6 +359,14 @@ impl Judge<'_> {
 
     /// One value of the request, decoded.
     fn value(&mut self, place: &Place<'_>, text: &str) -> Judged {
+        let rules = self.rules;
+        if rules.limits.graphql.endpoint
+            && rules.of(Check::GraphQl).mode == Mode::Enforce
+            && is_document(place)
+        {
+            // It is read as what it is, and its strings are shown.
+            return Ok(());
+        }
         if !self.runs(Check::Injection)? {
             return Ok(());
         }
@@ -339,6 +397,17 @@ const fn kind(place: &Place<'_>) -> inject::Kind {
     }
 }
 
+/// Whether an endpoint of GraphQL finds a document there.
+fn is_document(place: &Place<'_>) -> bool {
+    match place {
+        Place::Query(name) => *name == "query",
+        Place::Json([json::Step::Name(name)] | [json::Step::Element(_), json::Step::Name(name)]) => {
+            name == "query"
+        }
+        _ => false,
+    }
+}
+
 /// Reads a body that has a structure, and shows its values.
 fn read(
     content: Content,
@@ -349,9 +418,10 @@ fn read(
 ) -> Result<(), Reason> {
     match content {
         Content::Json => values::of_json(body, &limits.json, show),
+        Content::Xml => values::of_xml(body, &limits.xml, show),
         Content::Form => values::of_form(body, &limits.form, show),
         Content::Multipart => values::of_parts(content_type, body, &limits.multipart, show),
-        Content::Empty | Content::Opaque => Ok(()),
+        Content::Empty | Content::GraphQl | Content::Opaque => Ok(()),
     }
 }
 
@@ -369,7 +439,8 @@ fn widest() -> Limits {
             values: MOST,
             repeated_names: true,
         },
-        form: target::Limits { parameters: MOST, repeated: true, ..target::Limits::default() },
+        xml: xml::Limits::WIDEST,
+        form: target::Limits::WIDEST,
         multipart: multipart::Limits { parts: MOST, name_length: MOST, field: MOST, file: MOST },
         ..Limits::default()
     }

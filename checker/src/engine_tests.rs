@@ -45,6 +45,12 @@ fn each_check_refuses_with_its_own_reason() {
     for (head, body, check, reason) in [
         ("GET /\tHTTP/1.1".to_owned(), "", Check::Framing, Reason::RequestLine),
         ("GET / HTTP/1.1\r\nX_Y: a".to_owned(), "", Check::Framing, Reason::HeaderUnderscore),
+        (
+            format!("GET / HTTP/1.1\r\nAccept-Encoding: {}", "gzip, ".repeat(100)),
+            "",
+            Check::Framing,
+            Reason::HeaderValueLength,
+        ),
         ("GET /../a HTTP/1.1".to_owned(), "", Check::Target, Reason::PathTraversal),
         ("GET / HTTP/1.1\r\nCookie: a=1; a=2".to_owned(), "", Check::Cookies, Reason::CookieRepeated),
         ("POST / HTTP/1.1\r\nContent-Encoding: gzip".to_owned(), "abc", Check::Coding, Reason::CodingBroken),
@@ -55,6 +61,18 @@ fn each_check_refuses_with_its_own_reason() {
             Reason::ContentMismatch,
         ),
         (format!("POST / HTTP/1.1\r\n{json}"), "{\"a\":1,\"a\":2}", Check::Json, Reason::JsonRepeated),
+        (
+            "POST / HTTP/1.1\r\nContent-Type: text/xml".to_owned(),
+            "<!DOCTYPE a><a/>",
+            Check::Xml,
+            Reason::XmlDtd,
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Type: application/graphql".to_owned(),
+            "{\"query\": \"{a}\"}",
+            Check::GraphQl,
+            Reason::GraphQlSyntax,
+        ),
         (format!("POST / HTTP/1.1\r\n{form}"), "a=%zz", Check::Form, Reason::PercentEncoding),
     ] {
         let verdict = judged(&generic(), &head, body);
@@ -64,6 +82,8 @@ fn each_check_refuses_with_its_own_reason() {
         (format!("POST /a/b?c=d HTTP/1.1\r\n{json}"), "{\"a\":[1,\"O'Neil\"]}"),
         (format!("POST / HTTP/1.1\r\n{form}"), "a=b+c&d=%26"),
         ("GET / HTTP/1.1\r\nCookie: a=1; b=2".to_owned(), ""),
+        ("POST / HTTP/1.1\r\nContent-Type: application/xml".to_owned(), "<a b='c'>d</a>"),
+        ("POST /?query=a HTTP/1.1\r\nContent-Type: application/graphql".to_owned(), "{ a }"),
     ] {
         assert_eq!(judged(&generic(), &head, body), Verdict::ALLOWED, "{head:?} {body:?}");
     }
@@ -166,5 +186,36 @@ fn a_request_that_another_part_has_read_has_the_same_limits() {
     ] {
         let policy = policy(&format!("undeclared = \"allow\"\nlimits.request.{limit}"));
         assert_eq!(check(&read, &Context::default(), &policy).reason, reason, "{limit}");
+    }
+}
+
+#[test]
+fn an_endpoint_of_graphql_takes_graphql_alone() {
+    let policy = policy(
+        "[[route]]
+        path = \"/graphql\"
+        methods = \"any\"
+        limits.graphql.endpoint = true
+        limits.graphql.depth = 3",
+    );
+    let json = "POST /graphql HTTP/1.1\r\nContent-Type: application/json";
+    for (head, body, reason) in [
+        (json, r#"{"query":"{a{b{c}}}"}"#, None),
+        (json, r#"{"query":"{a{b{c{d}}}}"}"#, Some(Reason::GraphQlDepth)),
+        (json, r#"{"a":1}"#, Some(Reason::GraphQlRequest)),
+        ("POST /graphql HTTP/1.1\r\nContent-Type: application/graphql", "{a}", None),
+        (
+            "POST /graphql?query={b} HTTP/1.1\r\nContent-Type: application/graphql",
+            "{a}",
+            Some(Reason::GraphQlRequest),
+        ),
+        ("POST /graphql HTTP/1.1\r\nContent-Type: text/plain", "query a", Some(Reason::GraphQlRequest)),
+        ("GET /graphql?query={a} HTTP/1.1", "", None),
+        ("GET /graphql?query=mutation{a} HTTP/1.1", "", Some(Reason::GraphQlKind)),
+        ("GET /graphql HTTP/1.1", "", Some(Reason::GraphQlRequest)),
+    ] {
+        let verdict = judged(&policy, head, body);
+        assert_eq!(verdict.reason, reason, "{head:?} {body:?}");
+        assert_eq!(verdict.check, reason.map(|_| Check::GraphQl));
     }
 }

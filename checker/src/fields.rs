@@ -38,6 +38,48 @@ pub fn check(request: &Request<'_>) -> Result<(), Reason> {
     host(request)
 }
 
+/// How long headers may be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lengths {
+    /// Bytes of a name.
+    pub name: usize,
+    /// Bytes of a value.
+    pub value: usize,
+    /// Bytes of the value of single headers, by name, in place of `value`.
+    pub values: Vec<(String, usize)>,
+}
+
+impl Default for Lengths {
+    /// Those that carry tokens, addresses and cookies are the longest that clients send.
+    fn default() -> Self {
+        let single =
+            [("accept-encoding", 512), ("accept-language", 1_024), ("content-type", 512), ("host", 263)];
+        Self {
+            name: 128,
+            value: 8 << 10,
+            values: single.map(|(name, length)| (name.to_owned(), length)).to_vec(),
+        }
+    }
+}
+
+/// Holds the lengths of a request's headers against their limits, each header's against its own where it has one.
+///
+/// # Errors
+///
+/// [`Reason::HeaderNameLength`] or [`Reason::HeaderValueLength`].
+pub fn lengths(request: &Request<'_>, limits: &Lengths) -> Result<(), Reason> {
+    for field in &request.headers {
+        if field.name.len() > limits.name {
+            return Err(Reason::HeaderNameLength);
+        }
+        let own = limits.values.iter().find(|(name, _)| field.name.eq_ignore_ascii_case(name.as_bytes()));
+        if field.value.len() > own.map_or(limits.value, |(_, length)| *length) {
+            return Err(Reason::HeaderValueLength);
+        }
+    }
+    Ok(())
+}
+
 fn name(field: &Field<'_>) -> Result<(), Reason> {
     if !is_token(field.name) {
         return Err(Reason::HeaderName);
@@ -134,6 +176,24 @@ mod tests {
         assert_eq!(checked(Version::Http11, &[host, ("X", "a\tb é"), ("X", "c")]), Ok(()));
         assert_eq!(checked(Version::Http10, &[]), Ok(()));
         assert_eq!(checked(Version::Http2, &[]), Err(Reason::HostMissing));
+    }
+
+    #[test]
+    fn a_header_is_as_long_as_its_own_limit_or_the_common_one_allows() {
+        let limits = Lengths { name: 4, value: 3, values: vec![("X-Id".to_owned(), 5)] };
+        let of = |name: &str, value: &str| {
+            let headers = vec![Field { name: name.as_bytes(), value: value.as_bytes() }];
+            let body = (&b""[..]).into();
+            lengths(
+                &Request { method: b"GET", target: b"/", version: Version::Http11, headers, body },
+                &limits,
+            )
+        };
+        assert_eq!(of("abcd", "123"), Ok(()));
+        assert_eq!(of("abcde", ""), Err(Reason::HeaderNameLength));
+        assert_eq!(of("abcd", "1234"), Err(Reason::HeaderValueLength));
+        assert_eq!(of("x-ID", "12345"), Ok(()));
+        assert_eq!(of("x-id", "123456"), Err(Reason::HeaderValueLength));
     }
 
     #[test]

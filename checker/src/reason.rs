@@ -132,6 +132,46 @@ reasons! {
     UpstreamBroken, "upstream-broken", 502, "The connection to the upstream ended before an answer had come.";
     UpstreamSwitched, "upstream-switched", 502, "The upstream switches to another protocol without having been asked for it.";
     StatusLine, "status-line", 502, "The answer of the upstream does not begin with HTTP/1.0 or HTTP/1.1, a space and a status from 100 to 599.";
+    SegmentCount, "segment-count", 400, "A path with more segments than the policy allows.";
+    SegmentLength, "segment-length", 400, "A segment of the path, decoded, that is longer than the policy allows.";
+    QueryNameLength, "query-name-length", 400, "The name of a parameter of the query or of a form's field, decoded, is longer than the policy allows.";
+    QueryValueLength, "query-value-length", 400, "The value of a parameter of the query or of a form's field, decoded, is longer than the policy allows.";
+    HeaderNameLength, "header-name-length", 431, "A header's name is longer than the policy allows.";
+    HeaderValueLength, "header-value-length", 431, "A header's value is longer than the policy allows for that header.";
+    ContentCharset, "content-charset", 415, "JSON, XML, GraphQL or a form declared in another charset than UTF-8: a server that goes by it reads other characters.";
+    XmlSyntax, "xml-syntax", 400, "The body is not well-formed XML (XML 1.0, fifth edition), strictly read.";
+    XmlUtf8, "xml-utf8", 400, "XML that is not UTF-8.";
+    XmlDeclaration, "xml-declaration", 400, "The XML declaration names a version other than 1.0, or an encoding other than UTF-8.";
+    XmlDtd, "xml-dtd", 400, "XML with a document type: what it declares can grow without bound, read files and call servers.";
+    XmlEntity, "xml-entity", 400, "A reference to an entity that is not one of XML's five.";
+    XmlNamespace, "xml-namespace", 400, "A name with a prefix that is undeclared, reserved or misplaced (Namespaces in XML 1.0).";
+    XmlAttributeRepeated, "xml-attribute-repeated", 400, "An element has an attribute twice, as written or as its namespace resolves.";
+    XmlNameLength, "xml-name-length", 400, "The name of an element, attribute, prefix or processing instruction is longer than the policy allows.";
+    XmlDepth, "xml-depth", 400, "XML nested deeper than the policy allows.";
+    XmlAttributes, "xml-attributes", 400, "An element with more attributes than the policy allows.";
+    XmlNamespaces, "xml-namespaces", 400, "An element that declares more namespaces than the policy allows.";
+    XmlChildren, "xml-children", 400, "An element with more children of one kind (element, text, comment, processing instruction) than the policy allows.";
+    XmlTextLength, "xml-text-length", 400, "A text longer than the policy allows.";
+    XmlAttributeLength, "xml-attribute-length", 400, "An attribute's value longer than the policy allows.";
+    XmlNamespaceLength, "xml-namespace-length", 400, "A namespace's name longer than the policy allows.";
+    XmlCommentLength, "xml-comment-length", 400, "A comment longer than the policy allows.";
+    XmlInstructionLength, "xml-instruction-length", 400, "A processing instruction's data longer than the policy allows.";
+    XmlNodes, "xml-nodes", 400, "More elements, attributes, texts, comments and instructions in all than the policy allows.";
+    GraphQlRequest, "graphql-request", 400, "A request to a GraphQL endpoint that carries no document, carries it where it is not read, or in two places.";
+    GraphQlSyntax, "graphql-syntax", 400, "The document is not GraphQL (operations and fragments of September 2025), strictly read.";
+    GraphQlTokens, "graphql-tokens", 400, "A document with more tokens than the policy allows.";
+    GraphQlDepth, "graphql-depth", 400, "Fields, or values, nested deeper than the policy allows, fragments expanded.";
+    GraphQlFields, "graphql-fields", 400, "An operation with more fields than the policy allows, fragments expanded.";
+    GraphQlRootFields, "graphql-root-fields", 400, "An operation with more fields at its root than the policy allows, fragments expanded.";
+    GraphQlAliases, "graphql-aliases", 400, "An operation with more aliases than the policy allows, fragments expanded.";
+    GraphQlDirectives, "graphql-directives", 400, "An operation with more directives than the policy allows, fragments expanded.";
+    GraphQlVariables, "graphql-variables", 400, "An operation with more variables than the policy allows.";
+    GraphQlOperations, "graphql-operations", 400, "A document with more operations than the policy allows.";
+    GraphQlBatch, "graphql-batch", 400, "More documents in a request than the policy allows.";
+    GraphQlCost, "graphql-cost", 400, "The fields, multiplied with the elements that lists are asked for, cost more than the policy allows.";
+    GraphQlFragment, "graphql-fragment", 400, "A fragment that is unknown, or contains itself.";
+    GraphQlIntrospection, "graphql-introspection", 403, "The schema is asked for, which the policy does not allow.";
+    GraphQlKind, "graphql-kind", 403, "A mutation by another method than POST, or a kind of operation that the policy does not allow.";
 }
 
 #[cfg(test)]

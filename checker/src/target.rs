@@ -13,12 +13,41 @@ pub struct Limits {
     pub repeated: bool,
     /// Whether segments may have parameters of their own (`;`).
     pub semicolons: bool,
+    /// Segments of the path.
+    pub segments: usize,
+    /// Bytes of a segment, decoded.
+    pub segment_length: usize,
+    /// Bytes of a parameter's name, decoded.
+    pub name_length: usize,
+    /// Bytes of a parameter's value, decoded.
+    pub value_length: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { parameters: 256, repeated: true, semicolons: false }
+        Self {
+            parameters: 256,
+            repeated: true,
+            semicolons: false,
+            segments: 64,
+            segment_length: 1 << 10,
+            name_length: 256,
+            value_length: 256 << 10,
+        }
     }
+}
+
+impl Limits {
+    /// Those of a target that was held against its own already.
+    pub(crate) const WIDEST: Self = Self {
+        parameters: usize::MAX,
+        repeated: true,
+        semicolons: true,
+        segments: usize::MAX,
+        segment_length: usize::MAX,
+        name_length: usize::MAX,
+        value_length: usize::MAX,
+    };
 }
 
 /// A target that can be read in one way only.
@@ -71,6 +100,9 @@ fn segments<'r>(path: &'r str, limits: &Limits) -> Result<Vec<Cow<'r, str>>, Rea
         if part.is_empty() && parts.peek().is_some() {
             return Err(Reason::EmptySegment);
         }
+        if segments.len() == limits.segments {
+            return Err(Reason::SegmentCount);
+        }
         segments.push(segment(part, limits)?);
     }
     Ok(segments)
@@ -92,6 +124,9 @@ fn segment<'r>(part: &'r str, limits: &Limits) -> Result<Cow<'r, str>, Reason> {
     }
     if part.contains('%') && is_encoded(&decoded) {
         return Err(Reason::PathEncodedTwice);
+    }
+    if decoded.len() > limits.segment_length {
+        return Err(Reason::SegmentLength);
     }
     Ok(decoded)
 }
@@ -142,6 +177,12 @@ fn parameters<'r>(query: &'r str, limits: &Limits) -> Result<Parameters<'r>, Rea
 pub(crate) fn within(parameters: &[(Cow<'_, str>, Cow<'_, str>)], limits: &Limits) -> Result<(), Reason> {
     if parameters.len() > limits.parameters {
         return Err(Reason::QueryCount);
+    }
+    if parameters.iter().any(|(name, _)| name.len() > limits.name_length) {
+        return Err(Reason::QueryNameLength);
+    }
+    if parameters.iter().any(|(_, value)| value.len() > limits.value_length) {
+        return Err(Reason::QueryValueLength);
     }
     if !limits.repeated && parameters.len() > 1 {
         let mut names: Vec<&str> = parameters.iter().map(|(name, _)| &**name).collect();
@@ -244,10 +285,23 @@ mod tests {
 
     #[test]
     fn parameters_are_counted_and_may_have_to_be_single() {
-        let limits = Limits { parameters: 2, repeated: false, semicolons: false };
+        let limits = Limits { parameters: 2, repeated: false, ..Limits::default() };
         let read = |target: &'static str| Target::read(b"GET", target.as_bytes(), &limits).err();
         assert_eq!(read("/?a=1&b=2"), None);
         assert_eq!(read("/?a=1&b=2&c=3"), Some(Reason::QueryCount));
         assert_eq!(read("/?a=1&%61=2"), Some(Reason::QueryRepeated));
+    }
+
+    #[test]
+    fn numbers_and_lengths_are_limited_after_decoding() {
+        let limits =
+            Limits { segments: 2, segment_length: 3, name_length: 2, value_length: 3, ..Limits::default() };
+        let read = |target: &'static str| Target::read(b"GET", target.as_bytes(), &limits).err();
+        assert_eq!(read("/%61bc/d?%61b=%61bc"), None);
+        assert_eq!(read("/a/b/"), Some(Reason::SegmentCount));
+        assert_eq!(read("/abcd"), Some(Reason::SegmentLength));
+        assert_eq!(read("/?abc=1"), Some(Reason::QueryNameLength));
+        assert_eq!(read("/?a=bcde"), Some(Reason::QueryValueLength));
+        assert_eq!(form(b"abc=1", &limits).err(), Some(Reason::QueryNameLength));
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     json::{self, Event, Scalar},
     multipart,
     target::{self, Target},
+    xml::{self, Node},
 };
 
 /// Headers whose values are no matter of values: the framing has judged them, or they are credentials, which other checks judge.
@@ -74,6 +75,15 @@ pub(crate) fn of_json(body: &[u8], limits: &json::Limits, show: &mut Show<'_, Re
         },
         Event::Scalar(Scalar::String(text)) => show(&Place::Json(steps), text),
         Event::Scalar(_) | Event::Open { .. } | Event::Close => Ok(()),
+    })
+}
+
+/// Texts and attributes. Names are of a grammar that has room for nothing else, and comments and instructions are no values.
+pub(crate) fn of_xml(body: &[u8], limits: &xml::Limits, show: &mut Show<'_, Reason>) -> Result<(), Reason> {
+    xml::read(body, limits, &mut |open, node| match node {
+        Node::Text(text) => show(&Place::XmlText(open.last().map_or("", |name| name.local)), text),
+        Node::Attribute(name, value) => show(&Place::XmlAttribute(name.local), value),
+        Node::Element | Node::Comment(_) | Node::Instruction(..) => Ok(()),
     })
 }
 
@@ -172,6 +182,18 @@ mod tests {
             shown,
             "json name /$a: $a\njson /$a/1: b\njson name /$a/2/c: c\njson name /$a/2/c/d: d\njson /$a/2/c/d: e\njson name /f: f\nform name: a\nform a: b c\nform name: d\nform d: \nform name: n\nfile name: x.txt\npart n: not so short\nbody: plain\n"
         );
+    }
+
+    #[test]
+    fn of_xml_there_are_texts_and_attributes() {
+        let mut shown = Vec::new();
+        let body = b"<p:a xmlns:p='u' p:b='1'>2<!--3--><c/>&lt;</p:a>";
+        let mut show = |place: &Place<'_>, text: &str| {
+            shown.push(format!("{place}={text}"));
+            Ok(())
+        };
+        of_xml(body, &xml::Limits::default(), &mut show).unwrap();
+        assert_eq!(shown, ["xml attribute p=u", "xml attribute b=1", "xml a=2", "xml a=<"]);
     }
 
     #[test]

@@ -76,6 +76,8 @@ checks! {
     Coding, "coding", Body, "The body's content coding, and what it becomes by decoding.";
     Content, "content", Body, "Whether the body is what it is declared as.";
     Json, "json", Body, "Structure and limits of JSON.";
+    Xml, "xml", Body, "Structure and limits of XML.";
+    GraphQl, "graphql", Body, "Documents of GraphQL: what they ask for, on routes that are endpoints of it.";
     Form, "form", Body, "Form fields.";
     Multipart, "multipart", Body, "Forms of parts.";
     Injection, "injection", Values, "Values that say something in a language that a program behind may read: SQL, HTML, a shell's and others.";

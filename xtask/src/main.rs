@@ -14,6 +14,7 @@ mod rootfs;
 mod run;
 mod score;
 mod setup;
+mod suites;
 mod test;
 mod toolchain;
 mod tools;

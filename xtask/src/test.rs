@@ -10,7 +10,7 @@ use clap::Args;
 use crate::build::{self, Profile};
 use crate::command::{self, cargo, say};
 use crate::totals::{Summary, Totals};
-use crate::{package, packages, rootfs};
+use crate::{package, packages, rootfs, suites};
 
 /// What the user asks of a run.
 #[derive(Args)]
@@ -38,6 +38,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let wanted = |filter: &str| PACKAGES.contains(filter) || filter.contains(PACKAGES);
     if options.filter.as_deref().is_none_or(wanted) {
         for_packages(&mut tests);
+    }
+    for (suite, variable) in [(&suites::XML, "STOPBANK_XML_SUITE")] {
+        match suites::folder(suite) {
+            Ok(folder) => {
+                tests.env(variable, folder);
+            }
+            Err(error) => say(&format!("a suite for the checker's tests is missing: {error:#}")),
+        }
     }
 
     let (summary, succeeded) = stream(&mut tests, &mut std::io::stdout())?;

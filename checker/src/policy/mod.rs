@@ -229,10 +229,15 @@ impl Policy {
 
     /// By what a target is read before its route is known.
     pub(crate) const fn target_limits(&self) -> target::Limits {
+        let limits = &self.default.limits.target;
         target::Limits {
             parameters: usize::MAX,
             repeated: true,
-            semicolons: self.default.limits.target.semicolons,
+            semicolons: limits.semicolons,
+            segments: limits.segments,
+            segment_length: limits.segment_length,
+            name_length: usize::MAX,
+            value_length: usize::MAX,
         }
     }
 

