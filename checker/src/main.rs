@@ -39,6 +39,9 @@ enum Command {
     Routes(command::routes::RoutesCommand),
     Proxy(proxy::ProxyCommand),
     Explain(proxy::ExplainCommand),
+    /// Look at a specification of an API
+    #[command(subcommand)]
+    Schema(command::schema::SchemaCommand),
     /// Every reason for which a request is refused: name, status and what it means
     Reasons,
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Proxy(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Explain(command) => command.run(),
         Command::Reasons => reasons().map(|()| ExitCode::SUCCESS),
+        Command::Schema(command) => command.run(),
     };
     match outcome {
         Ok(code) => code,
@@ -76,7 +80,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn reasons() -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     for reason in Reason::ALL {
-        writeln!(out, "{:<24} {}  {}", reason.name(), reason.status(), reason.description())?;
+        writeln!(out, "{:<28} {}  {}", reason.name(), reason.status(), reason.description())?;
     }
     Ok(())
 }

@@ -172,6 +172,15 @@ reasons! {
     GraphQlFragment, "graphql-fragment", 400, "A fragment that is unknown, or contains itself.";
     GraphQlIntrospection, "graphql-introspection", 403, "The schema is asked for, which the policy does not allow.";
     GraphQlKind, "graphql-kind", 403, "A mutation by another method than POST, or a kind of operation that the policy does not allow.";
+    SchemaUndeclaredPath, "schema-undeclared-path", 404, "The specification has no such path.";
+    SchemaUndeclaredOperation, "schema-undeclared-operation", 405, "The specification has the path, but not with this method.";
+    SchemaParameter, "schema-parameter", 400, "A parameter is missing, or not as the specification says.";
+    SchemaUndeclaredParameter, "schema-undeclared-parameter", 400, "A parameter of the query that the specification does not declare.";
+    SchemaContentType, "schema-content-type", 415, "A body of a type that the specification does not declare.";
+    SchemaBody, "schema-body", 400, "The body is missing, not declared, or not as the specification says.";
+    SchemaNumber, "schema-number", 400, "A number that is neither an integer of 64 bits nor a double: servers differ in what they make of it.";
+    SchemaWork, "schema-work", 400, "To judge the value would take more work than its length allows.";
+    SchemaResponse, "schema-response", 502, "The response is not as the specification says.";
 }
 
 #[cfg(test)]

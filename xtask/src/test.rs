@@ -39,7 +39,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.filter.as_deref().is_none_or(wanted) {
         for_packages(&mut tests);
     }
-    for (suite, variable) in [(&suites::XML, "STOPBANK_XML_SUITE")] {
+    for (suite, variable) in
+        [(&suites::XML, "STOPBANK_XML_SUITE"), (&suites::OPENAPI, "STOPBANK_OPENAPI_DIRECTORY")]
+    {
         match suites::folder(suite) {
             Ok(folder) => {
                 tests.env(variable, folder);

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod routes;
+pub(crate) mod schema;
 
 use std::{fs::File, io::Read as _, path::Path};
 

@@ -1,0 +1,46 @@
+//! What of a value may stand in evidence and logs.
+
+use std::{fmt::Write as _, sync::LazyLock};
+
+use super::{Counts, Sensitive, WINDOW};
+
+/// Bytes of evidence.
+const LONGEST: usize = 128;
+/// What says that there is more.
+const MORE: &str = "…";
+
+/// The text as evidence has it: masked, on one line, 128 bytes at most.
+///
+/// Control characters, those that turn the direction of what follows, and backslashes are escaped as Rust does it.
+pub fn text(text: &str) -> String {
+    static SENSITIVE: LazyLock<Sensitive> = LazyLock::new(Sensitive::default);
+    // What is masked is decided by what follows it, too.
+    let beginning = text.get(..text.floor_char_boundary(LONGEST + WINDOW)).unwrap_or(text);
+    let masked = SENSITIVE.mask(beginning.as_bytes(), &mut Counts::default());
+    let masked = String::from_utf8_lossy(&masked);
+    let mut evidence = String::with_capacity(LONGEST);
+    // How long it was when it still had room for more to be said.
+    let mut room = 0;
+    for character in masked.chars() {
+        let before = evidence.len();
+        if character == '\\' || character.is_control() || is_invisible(character) {
+            let _ = write!(evidence, "{}", character.escape_default());
+        } else {
+            evidence.push(character);
+        }
+        if evidence.len() > LONGEST {
+            evidence.truncate(room.min(before));
+            evidence.push_str(MORE);
+            return evidence;
+        }
+        if evidence.len() + MORE.len() <= LONGEST {
+            room = evidence.len();
+        }
+    }
+    evidence
+}
+
+/// What changes how other text is shown: directions, joiners, and line and paragraph separators.
+const fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}

@@ -1,0 +1,48 @@
+//! Any text as a specification, and any bytes as a request's body against one that is full of everything: neither panics, nor takes more than its
+//! length allows. The first zero byte parts the two.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use stopbank_checker::{
+    Field, json, multipart,
+    schema::{Call, Options, Specification},
+    target,
+};
+
+static PETS: LazyLock<Specification> = LazyLock::new(|| {
+    Specification::read(include_str!("../../checker/src/schema/tests/pets.yaml"), &Options::default()).unwrap()
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let (text, body) = match bytes.iter().position(|&byte| byte == 0) {
+        Some(place) => (&bytes[..place], &bytes[place + 1..]),
+        None => (bytes, bytes),
+    };
+    if let Ok(text) = str::from_utf8(text) {
+        match Specification::read(text, &Options::default()) {
+            Ok(specification) => assert!(!specification.operations().is_empty()),
+            Err(problems) => assert!(!problems.is_empty()),
+        }
+    }
+    let (limits, form, multipart) = <(json::Limits, target::Limits, multipart::Limits)>::default();
+    for (path, kind) in [
+        ("/v1/pets", "application/json"),
+        ("/v1/forms", "application/x-www-form-urlencoded"),
+        ("/v1/forms", "multipart/form-data; boundary=b"),
+    ] {
+        let target = target::Target::read(b"POST", path.as_bytes(), &form).unwrap();
+        let headers = [Field { name: b"content-type", value: kind.as_bytes() }];
+        let _ = PETS.check_request(&Call {
+            method: b"POST",
+            segments: &target.segments,
+            query: &target.query,
+            headers: &headers,
+            body,
+            limits: &limits,
+            form: &form,
+            multipart: &multipart,
+        });
+    }
+});
