@@ -92,7 +92,7 @@ pub(crate) fn write(file: &Path, cases: &[Case]) -> Result<()> {
     std::fs::rename(&part, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(crate) fn read(file: &Path) -> Result<Vec<Case>> {
     let input = BufReader::new(File::open(file).with_context(|| format!("cannot open {}", file.display()))?);
     let mut cases = Vec::new();
