@@ -140,6 +140,10 @@ pub fn detach_all(pins: &Path) -> Result<Vec<String>, DatapathError> {
     let all = Pins::to_remove(pins)?;
     let interfaces = protected(pins)?;
     for directory in all {
+        for interface in directory.linked_interfaces()? {
+            // Where it fails, because the interface is gone for instance, the rest does it.
+            let _ = hotplug::detach_pinned(&directory.link(&interface));
+        }
         flows::detach_every_egress(&directory)?;
         directory.remove_all()?;
     }
