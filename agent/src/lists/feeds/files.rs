@@ -1,8 +1,8 @@
 //! The list files of a configuration: what of each is in force, and what is wrong with it.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Read as _},
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
@@ -77,15 +77,21 @@ pub fn read(list: &ListFile, now: SystemTime) -> Result<(Parsed, Format, Stamp),
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&list.path)?;
     let metadata = file.metadata()?;
     regular(&metadata)?;
-    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
-    (&file).take(LARGEST + 1).read_to_end(&mut bytes)?;
-    // Half of the old and half of the new may look like a good list.
-    if Stamp::from(&metadata) != Stamp::from(&file.metadata()?) || bytes.len() as u64 != metadata.len() {
-        return Err(ReadError::NotAList("it changed while it was read".to_owned()));
-    }
+    let bytes = whole(&file, &metadata, &file)?;
     let written = metadata.modified().unwrap_or(now);
     let (parsed, format) = parse(&bytes, list.format, &Wanted::by(list, written, now))?;
     Ok((parsed, format, Stamp::from(&metadata)))
+}
+
+/// All that `content` has of a file, if nobody writes to the file meanwhile. `metadata`: of before.
+pub(super) fn whole(file: &File, metadata: &fs::Metadata, content: impl Read) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+    content.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    // Half of the old and half of the new may look like a good list.
+    if Stamp::from(metadata) != Stamp::from(&file.metadata()?) || bytes.len() as u64 != metadata.len() {
+        return Err(ReadError::NotAList("it changed while it was read".to_owned()));
+    }
+    Ok(bytes)
 }
 
 /// A list file, and what of it is in force.
