@@ -17,6 +17,9 @@ use super::{
     pins::{self, Pins},
 };
 
+/// What the program is called in the object, and the kernel calls it.
+const PROGRAM: &str = "stopbank";
+
 /// How to attach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AttachMode {
@@ -92,7 +95,7 @@ impl Datapath {
         let pin = pins.link(interface);
         flows::detach_egress(pins, interface)?;
         // Where it fails, because the interface is gone for instance, the rest does it.
-        let _ = hotplug::detach_pinned(&pin);
+        let _ = hotplug::detach_pinned(&pin, None);
         match fs::remove_file(&pin) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -141,8 +144,9 @@ pub fn detach_all(pins: &Path) -> Result<Vec<String>, DatapathError> {
     let interfaces = protected(pins)?;
     for directory in all {
         for interface in directory.linked_interfaces()? {
-            // Where it fails, because the interface is gone for instance, the rest does it.
-            let _ = hotplug::detach_pinned(&directory.link(&interface));
+            // The agent's user may write here and this may be root: a name that leads to another's link ends nothing but itself. Where it
+            // fails, because the interface is gone for instance, the rest does it.
+            let _ = hotplug::detach_pinned(&directory.link(&interface), Some(PROGRAM));
         }
         flows::detach_every_egress(&directory)?;
         directory.remove_all()?;

@@ -22,7 +22,7 @@ use stopbank_common::{
 
 use super::{
     AttachMode, Datapath, DatapathError,
-    attach::refused,
+    attach::{program_name, refused},
     link::{self, Link, Links},
     lists::sys::bpf,
     maps::{self, Shared},
@@ -226,20 +226,29 @@ fn index_of_pinned(pin: &Path) -> io::Result<u32> {
     // SAFETY: the kernel has just given this descriptor to us.
     let link = unsafe { OwnedFd::from_raw_fd(link as i32) };
     let information = fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", link.as_raw_fd()))?;
-    index_in(&information).ok_or_else(|| io::Error::other("it is no link of an interface's"))
+    number_in(&information, "ifindex:").ok_or_else(|| io::Error::other("it is no link of an interface's"))
 }
 
-/// Takes the program of a pinned link off at once. Without its pin the link would go too, but when the kernel has time.
-pub(super) fn detach_pinned(pin: &Path) -> io::Result<()> {
+/// Takes the program of a pinned link off at once, if it has the name that is given. Without its pin the link would go too, but when the
+/// kernel has time.
+pub(super) fn detach_pinned(pin: &Path, program: Option<&str>) -> io::Result<()> {
     let link = on_object(OBJ_GET, 0, pin)?;
     // SAFETY: the kernel has just given this descriptor to us.
     let link = unsafe { OwnedFd::from_raw_fd(link as i32) };
+    if let Some(name) = program {
+        // Of the link that has been opened, and not by its path, which may lead elsewhere by now.
+        let information = fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", link.as_raw_fd()))?;
+        let id = number_in(&information, "prog_id:");
+        if id.and_then(program_name).is_none_or(|found| found != name) {
+            return Err(io::Error::other("it holds another program"));
+        }
+    }
     bpf(LINK_DETACH, &mut link.as_raw_fd().cast_unsigned()).map(|_| ())
 }
 
-/// What `bpf_xdp_link_show_fdinfo` (net/core/dev.c) writes of it.
-fn index_in(information: &str) -> Option<u32> {
-    information.lines().find_map(|line| line.strip_prefix("ifindex:"))?.trim().parse().ok()
+/// A number of what the kernel writes of a link (`bpf_link_show_fdinfo` in kernel/bpf/syscall.c, `bpf_xdp_link_show_fdinfo` in net/core/dev.c).
+fn number_in(information: &str, name: &str) -> Option<u32> {
+    information.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
 /// `BPF_OBJ_PIN` or `BPF_OBJ_GET`.
@@ -251,13 +260,14 @@ fn on_object(command: libc::c_long, object: u32, path: &Path) -> io::Result<libc
 
 #[cfg(test)]
 mod tests {
-    use super::index_in;
+    use super::number_in;
 
     #[test]
     fn the_interface_of_a_link_is_read() {
         let text = "pos:\t0\nflags:\t02000000\nlink_type:\txdp\nlink_id:\t7\nprog_id:\t9\nifindex:\t42\n";
-        assert_eq!(index_in(text), Some(42));
-        assert_eq!(index_in(&text.replace("42", "0")), Some(0));
-        assert_eq!(index_in("pos:\t0\n"), None);
+        assert_eq!(number_in(text, "ifindex:"), Some(42));
+        assert_eq!(number_in(text, "prog_id:"), Some(9));
+        assert_eq!(number_in(&text.replace("42", "0"), "ifindex:"), Some(0));
+        assert_eq!(number_in("pos:\t0\n", "ifindex:"), None);
     }
 }

@@ -1,7 +1,11 @@
 //! Protection outlives the agent, until somebody ends it.
 
+use std::{fs, os::unix::fs::symlink};
+
 use libtest_mimic::Trial;
+use stopbank_common::ABI_VERSION;
 use stopbank_tests::{
+    earlier,
     nginx::Nginx,
     topology::{CLIENT, INTERFACE, Topology},
 };
@@ -13,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("protection and bans outlive kill -9, and a restart takes over", killed),
         trial("protection outlives a graceful stop", stopped),
         trial("detach ends protection where no agent runs", detach_without_agent),
+        trial("detach follows no name to another's link", detach_beside_others),
         trial("a second agent is refused", second_agent),
     ]
 }
@@ -72,6 +77,24 @@ fn detach_without_agent(topology: &Topology) {
     assert!(served(topology, false));
     // Once more: there is nothing to end, and that is no error.
     site.detach().unwrap();
+}
+
+/// Pins lie where the agent's user may write, and root may be who detaches.
+fn detach_beside_others(topology: &Topology) {
+    let server = &topology.server;
+    server
+        .ip(&["link add other0 type veth peer name other1", "link set other0 up", "link set other1 up"])
+        .unwrap();
+    let site = site(topology, &enforcing(""));
+    site.start().unwrap().kill().unwrap();
+    // A pin is a file of its directory: gone with the site's, whatever happens here.
+    let other = site.pins().join("other");
+    earlier::attach(server, "other0", &other).unwrap();
+    symlink(&other, site.pins().join(format!("v{ABI_VERSION}/link_other0"))).unwrap();
+    site.detach().unwrap();
+    assert!(!has_program(server, INTERFACE));
+    assert!(has_program(server, "other0"), "another's program was taken off");
+    fs::remove_file(other).unwrap();
 }
 
 fn second_agent(topology: &Topology) {
