@@ -1,8 +1,12 @@
 //! HTML: tags that run something, attributes that do, and values that leave an attribute.
 
-use super::{Best, Class, Kind, Text, contains, scan::bytes, scan::words};
+use super::{
+    Best, Class, Kind, Text, contains,
+    css::{sheet, style},
+    scan::{bytes, words},
+};
 
-fn add(best: &mut Best, rule: &'static str, score: u16) {
+pub(super) fn add(best: &mut Best, rule: &'static str, score: u16) {
     best.add(Class::Xss, rule, score);
 }
 
@@ -214,10 +218,10 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
 }
 
 /// What of a tag was read.
-struct Tag<'t> {
-    name: &'t [u8],
+pub(super) struct Tag<'t> {
+    pub(super) name: &'t [u8],
     base: u16,
-    ordinary: bool,
+    pub(super) ordinary: bool,
     /// Attributes.
     length: usize,
 }
@@ -362,53 +366,8 @@ fn loaded(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &mut Best) {
     }
 }
 
-/// Styles that run something.
-fn style(value: &[u8], tag: &Tag<'_>, best: &mut Best) {
-    let bare: Vec<u8>;
-    let plain = if value.iter().any(|byte| matches!(byte, b'\\' | b'*' | 0..=b' ')) {
-        bare = without_noise(value);
-        &bare[..]
-    } else {
-        value
-    };
-    if contains(plain, b"expression(")
-        || contains(plain, b"-moz-binding")
-        || contains(plain, b"script:")
-        || contains(plain, b"behavior:")
-        || contains(plain, b"behaviour:")
-        || contains(plain, b"@import")
-        || contains(plain, b"-o-link:")
-    {
-        add(best, "xss-style", 85);
-    } else if !tag.ordinary && tag.name.len() <= 3 {
-        add(best, "xss-style", 60);
-    }
-}
-
-/// What a `style` element holds.
-fn sheet(body: &[u8], best: &mut Best) {
-    let end = memchr::memmem::find(body, b"</style").unwrap_or(body.len()).min(2048);
-    let plain = without_noise(&body[..end]);
-    let runs = [
-        &b"expression("[..],
-        b"-moz-binding",
-        b"script:",
-        b"behavior:url",
-        b"-o-link:",
-        b"@import'http",
-        b"@import\"http",
-        b"@importurl(http",
-        b"@import'//",
-        b"@import'ja",
-        b"@importja",
-    ];
-    if runs.iter().any(|piece| contains(&plain, piece)) {
-        add(best, "xss-style", 80);
-    }
-}
-
 /// Without comments, backslashes and white space, which styles and URLs may have within words.
-fn without_noise(value: &[u8]) -> Vec<u8> {
+pub(super) fn without_noise(value: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(value.len());
     let mut at = 0;
     while let Some(&byte) = value.get(at) {

@@ -9,6 +9,7 @@
 //! [`LAYERS`] of them, and each is gone through a fixed number of times.
 
 mod code;
+mod css;
 mod decode;
 mod header;
 mod html;
@@ -21,6 +22,8 @@ mod script;
 mod shell;
 mod sql;
 mod sql_condition;
+mod sql_statement;
+mod sql_tail;
 mod sql_token;
 mod template;
 

@@ -1,0 +1,234 @@
+//! SQL wherever it stands: statements behind a `;`, values that are a statement, and what only attackers ask of a server.
+
+use super::{
+    Best,
+    sql::add,
+    sql_condition::{Strength, Tokens},
+    sql_token::{Kind, Word},
+};
+
+/// What speaks for itself wherever it stands.
+pub(super) fn anywhere(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
+    let mut selected = false;
+    for at in 0..tokens.all.len() {
+        match tokens.kind(at) {
+            Some(Kind::Word(Word::Union)) => {
+                let mut next = at + 1;
+                while tokens.word(next, Word::All)
+                    || tokens.is(next, Kind::Left)
+                    || tokens.bytes(next) == b"!"
+                {
+                    next += 1;
+                }
+                let query = tokens.word(next, Word::Select)
+                    && (tokens.is_selection(next + 1) || tokens.is_column(next + 1, true));
+                if query && !(selected && statement) {
+                    add(best, "sql-union", 100);
+                } else if query && selected && numbers(tokens, next + 1) {
+                    add(best, "sql-union", 80);
+                } else if tokens.word(next, Word::Select) && next + 1 >= tokens.all.len() && at > 0 {
+                    add(best, "sql-union", 65);
+                }
+            }
+            Some(Kind::Word(Word::Select)) => selected = true,
+            Some(Kind::Semicolon) if !statement && at > 0 && stacked(tokens, at + 1) => {
+                add(best, "sql-stacked", 90);
+            }
+            Some(Kind::Word(Word::Waitfor))
+                if matches!(tokens.kind(at + 2), Some(Kind::String | Kind::Open)) =>
+            {
+                add(best, "sql-wait", 95);
+            }
+            Some(Kind::Word(Word::Statement)) if command(tokens, at) => add(best, "sql-command", 85),
+            _ => {}
+        }
+        if best.0.is_some_and(|hit| hit.score >= 80) {
+            return;
+        }
+    }
+}
+
+/// A list of numbers and nulls, as one that tries how many columns there are.
+fn numbers(tokens: Tokens<'_>, at: usize) -> bool {
+    tokens.is(at + 1, Kind::Comma)
+        && matches!(tokens.kind(at), Some(Kind::Number | Kind::Word(Word::Literal)))
+}
+
+/// A statement behind a semicolon, and not a sentence.
+pub(super) fn stacked(tokens: Tokens<'_>, at: usize) -> bool {
+    let at = tokens.skip_left(at);
+    let name = |at: usize| {
+        matches!(
+            tokens.kind(at),
+            Some(Kind::Word(Word::Plain | Word::Inner | Word::Function) | Kind::Variable)
+        )
+    };
+    match tokens.kind(at) {
+        Some(Kind::Word(Word::Select)) => tokens.is_selection(at + 1),
+        Some(Kind::Word(Word::If)) => {
+            tokens.is(at + 1, Kind::Left) && tokens.condition(at + 2) == Strength::Strong
+        }
+        Some(Kind::Word(Word::Waitfor)) => true,
+        Some(Kind::Word(Word::Statement)) => match tokens.bytes(at) {
+            b"drop" | b"create" | b"alter" | b"truncate" => {
+                matches!(
+                    tokens.bytes(at + 1),
+                    b"table"
+                        | b"database"
+                        | b"user"
+                        | b"view"
+                        | b"schema"
+                        | b"procedure"
+                        | b"function"
+                        | b"login"
+                        | b"index"
+                        | b"trigger"
+                        | b"or"
+                ) && (name(at + 2)
+                    || tokens.kind(at + 2) == Some(Kind::Word(Word::If))
+                    || tokens.word(at + 2, Word::Statement))
+            }
+            b"insert" => tokens.word(at + 1, Word::Into) && name(at + 2),
+            b"update" => name(at + 1) && tokens.bytes(tokens.name(at + 1)) == b"set",
+            b"delete" => tokens.word(at + 1, Word::From) && name(at + 2),
+            b"exec" | b"execute" => {
+                name(at + 1) && !tokens.is(at + 2, Kind::Left)
+                    || tokens.is(at + 1, Kind::String)
+                    || tokens.is(at + 1, Kind::Left)
+                        && matches!(tokens.kind(at + 2), Some(Kind::String | Kind::Variable))
+            }
+            b"declare" => tokens.is(at + 1, Kind::Variable),
+            b"shutdown" => {
+                tokens.ends(at + 1) || tokens.is(at + 1, Kind::Semicolon) || tokens.bytes(at + 1) == b"with"
+            }
+            b"begin" => tokens.word(at + 1, Word::Inner),
+            b"grant" | b"revoke" => name(at + 1) && tokens.bytes(at + 2) == b"on",
+            b"load" => tokens.bytes(at + 1) == b"data",
+            b"copy" => name(at + 1) && (tokens.word(at + 2, Word::From) || tokens.bytes(at + 2) == b"to"),
+            b"call" => name(at + 1) && tokens.is_call(at + 1),
+            b"set" => tokens.is(at + 1, Kind::Variable),
+            b"merge" => tokens.word(at + 1, Word::Into),
+            b"show" => matches!(tokens.bytes(at + 1), b"tables" | b"databases" | b"columns"),
+            b"backup" => tokens.bytes(at + 1) == b"database",
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// `exec xp_…`, `declare @x varchar`: what needs no semicolon before it.
+fn command(tokens: Tokens<'_>, at: usize) -> bool {
+    match tokens.bytes(at) {
+        b"exec" | b"execute" => {
+            let mut next = at + 1;
+            while matches!(tokens.kind(next), Some(Kind::Word(_))) && tokens.is(next + 1, Kind::Dot) {
+                next += 2;
+                if tokens.is(next, Kind::Dot) {
+                    next += 1;
+                }
+            }
+            tokens.word(next, Word::Inner)
+                || tokens.bytes(next).starts_with(b"sp_")
+                || (tokens.is(next, Kind::Left) && tokens.is(next + 1, Kind::Variable))
+        }
+        b"declare" => {
+            tokens.is(at + 1, Kind::Variable)
+                && tokens.bytes(at + 1).len() > 1
+                && matches!(tokens.bytes(at + 2), b"varchar" | b"nvarchar" | b"char" | b"int")
+        }
+        _ => false,
+    }
+}
+
+/// A value that is a statement as a whole: documentation and tools have many, but hardly any that wait, or ask the server of itself.
+pub(super) fn whole(tokens: Tokens<'_>, best: &mut Best) {
+    if wants_more(tokens, 0) {
+        add(best, "sql-inner", 65);
+    }
+    if tokens.word(0, Word::Select) && tokens.word(tokens.all.len() - 1, Word::Where) {
+        add(best, "sql-cut", 70);
+    }
+    for at in 0..tokens.all.len() {
+        let or = matches!(tokens.kind(at), Some(Kind::Word(Word::Or)));
+        if or
+            && tokens.is_literal(at + 1)
+            && tokens.is(at + 2, Kind::Compare)
+            && tokens.bytes(at + 1) == tokens.bytes(at + 3)
+        {
+            add(best, "sql-tautology", 75);
+        }
+    }
+}
+
+/// Whether something waits, reads files, or is of the server's own.
+pub(super) fn wants_more(tokens: Tokens<'_>, from: usize) -> bool {
+    (from..tokens.all.len()).any(|at| {
+        (tokens.bytes(at) == b"sleep" && tokens.is_call(at) && tokens.is(at + 2, Kind::Number))
+            || (tokens.word(at, Word::Inner)
+                && (tokens.is_call(at)
+                    || tokens.is(at + 1, Kind::Dot)
+                    || at > 0 && tokens.word(at - 1, Word::From)))
+            || (tokens.word(at, Word::Case)
+                && tokens.word(at + 1, Word::When)
+                && tokens.condition(at + 2) == Strength::Strong)
+            || (at > 0 && tokens.is(at, Kind::Variable) && tokens.bytes(at).starts_with(b"@@"))
+    })
+}
+
+/// Conditions and calls in the midst of a value that begins with words.
+pub(super) fn scattered(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
+    for at in 0..tokens.all.len() {
+        if tokens.is_or(at)
+            && matches!(tokens.kind(at), Some(Kind::Word(_)))
+            && tokens.is(at + 1, Kind::Number)
+            && tokens.is(at + 2, Kind::Compare)
+            && (tokens.is(at + 3, Kind::Number) || tokens.bytes(at + 3).starts_with(b"@@"))
+            && tokens.bytes(at + 2).len() == 1
+            && tokens.is_end_of_condition(at + 4)
+        {
+            add(best, "sql-tautology", 65);
+        }
+        if !statement
+            && (tokens.is_or(at) || at > 0 && tokens.is(at - 1, Kind::Comma))
+            && tokens.word(tokens.skip_left(at + 1), Word::Select)
+            && tokens.is_subquery(at + 1)
+            && wants_more(tokens, at)
+        {
+            add(best, "sql-subquery", 80);
+        }
+        // make_set(1=1, …): a comparison of numbers as the first argument, as only SQL has it.
+        if tokens.is_sql_call(at)
+            && tokens.is(at + 2, Kind::Number)
+            && tokens.bytes(at + 3) == b"="
+            && tokens.is(at + 4, Kind::Number)
+        {
+            add(best, "sql-call", 75);
+        }
+        let sleeps = tokens.bytes(at) == b"pg_sleep"
+            || tokens.bytes(at) == b"benchmark" && tokens.is(at + 3, Kind::Comma);
+        if sleeps && tokens.is_call(at) && tokens.is(at + 2, Kind::Number) {
+            add(best, "sql-wait", 70);
+        }
+        if tokens.word(at, Word::Inner) && tokens.is_call(at) && tokens.is_subquery(at + 2) {
+            add(best, "sql-inner", 75);
+        }
+        if tokens.word(at, Word::Into)
+            && matches!(tokens.bytes(at + 1), b"outfile" | b"dumpfile")
+            && matches!(tokens.kind(at + 2), Some(Kind::String | Kind::Open))
+        {
+            add(best, "sql-file", 80);
+        }
+    }
+}
+
+impl Tokens<'_> {
+    /// Whether a condition can end here: at the end, before a comment, a closing parenthesis or another condition.
+    fn is_end_of_condition(self, at: usize) -> bool {
+        self.ends(at)
+            || self.is_or(at)
+            || matches!(
+                self.kind(at),
+                Some(Kind::Semicolon | Kind::Comment | Kind::Word(Word::Union | Word::Order | Word::Group))
+            )
+    }
+}
