@@ -28,9 +28,15 @@ pub(super) fn style(value: &[u8], tag: &Tag<'_>, best: &mut Best) {
     }
 }
 
-/// What a `style` element holds.
+/// How much of a `style` element is read.
+const LONGEST: usize = 2048;
+
+/// What a `style` element holds, up to where it or the next one is named: of a text that is full of them, each byte is read once.
 pub(super) fn sheet(body: &[u8], best: &mut Best) {
-    let end = memchr::memmem::find(body, b"</style").unwrap_or(body.len()).min(2048);
+    let body = &body[..body.len().min(LONGEST)];
+    let end =
+        [&b"</style"[..], b"<style"].into_iter().filter_map(|name| memchr::memmem::find(body, name)).min();
+    let end = end.unwrap_or(body.len());
     let plain = without_noise(&body[..end]);
     let runs = [
         &b"expression("[..],

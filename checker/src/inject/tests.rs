@@ -341,10 +341,24 @@ fn work_grows_with_length_and_no_faster() {
         "//",
         "count(",
         ";id=",
+        "<style>",
+        "<style>a",
+        "<script ",
+        "<script>",
+        "<a href=java",
+        "{{a",
+        "<%",
+        "http://a@",
+        "/*!",
     ] {
         let value = piece.repeat((64 << 10) / piece.len());
-        let start = std::time::Instant::now();
-        detector.judge(&value, Kind::Value, &mut scratch);
-        assert!(start.elapsed().as_millis() < 64 * 50, "{piece:?} {:?}", start.elapsed());
+        // The promise is 1 ms for a KiB; the dearest of these takes 0.3. Of three times the shortest, for the machine may be busy.
+        let took = (0..3).map(|_| {
+            let start = std::time::Instant::now();
+            detector.judge(&value, Kind::Value, &mut scratch);
+            start.elapsed().as_millis()
+        });
+        let (most, took) = (if cfg!(debug_assertions) { 64 * 50 } else { 64 * 2 }, took.min());
+        assert!(took < Some(most), "{piece:?} {took:?} ms");
     }
 }
