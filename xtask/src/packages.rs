@@ -32,6 +32,13 @@ pub(crate) const CLIENTS: [Package; 2] = [
     Package { program: "chromium", name: "chromium", service: None },
 ];
 
+/// What the checker's tests make certificates with, start it as a service manager does and judge its unit with; skipped like [`CLIENTS`].
+pub(crate) const CHECKER: [Package; 3] = [
+    Package { program: "openssl", name: "openssl", service: None },
+    Package { program: "systemd-socket-activate", name: "systemd", service: None },
+    Package { program: "systemd-analyze", name: "systemd", service: None },
+];
+
 /// What watches an agent in the tests alone, and the tool that checks rules; skipped like [`CLIENTS`].
 pub(crate) const MONITORS: [Package; 2] = [
     Package { program: "prometheus", name: "prometheus", service: Some("prometheus") },

