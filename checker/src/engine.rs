@@ -3,6 +3,9 @@
 //! A front end that has the whole request calls [`check`]. One that streams calls [`check_head`] first, which gives a [`Head`] or a
 //! refusal, reads the body only if [`Head::needs_body`], and hands it to [`Head::check_body`].
 
+mod answer;
+mod specification;
+
 use std::time::Duration;
 
 use crate::{
@@ -17,6 +20,8 @@ use crate::{
     verdict::Kind,
     xml,
 };
+
+pub use answer::Answer;
 
 /// What a request may be. Every one of these is a limit of the policy.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +97,7 @@ pub fn check_head<'p>(
     };
     let route = routed.ok();
     let rules = policy.rules(route);
-    let mut judge = Judge { rules, context, observed: Vec::new(), scratch: Scratch::default() };
+    let mut judge = Judge::new(rules, context);
     let judged = match (routed, policy.undeclared()) {
         (Err(reason), Mode::Enforce) => {
             Err(Box::new(Finding { check: Check::Route, reason, evidence: None }))
@@ -103,9 +108,11 @@ pub fn check_head<'p>(
         }
         _ => Ok(()),
     };
-    match judged.and_then(|()| judge.head(request, &target, length)) {
-        Ok(()) => Ok(Head { route, rules, observed: judge.observed }),
-        Err(finding) => Err(Verdict { route, observed: judge.observed, ..Verdict::from(*finding) }),
+    let judged = judged.and_then(|()| judge.head(request, &target, length, route.is_some()));
+    let Judge { operation, observed, .. } = judge;
+    match judged {
+        Ok(()) => Ok(Head { route, operation, rules, observed }),
+        Err(finding) => Err(Verdict { route, operation, observed, ..Verdict::from(*finding) }),
     }
 }
 
@@ -114,6 +121,8 @@ pub fn check_head<'p>(
 pub struct Head<'p> {
     /// Its route, as [`Policy::routes`] counts.
     pub route: Option<usize>,
+    /// The operation of the policy's specification, as [`crate::schema::Specification::operations`] counts.
+    pub operation: Option<usize>,
     rules: &'p Rules,
     observed: Vec<Finding>,
 }
@@ -131,16 +140,17 @@ impl Head<'_> {
 
     /// The verdict where no check needs the body.
     pub fn allow(self) -> Verdict {
-        Verdict { route: self.route, observed: self.observed, ..Verdict::ALLOWED }
+        let Self { route, operation, rules: _, observed } = self;
+        Verdict { route, operation, observed, ..Verdict::ALLOWED }
     }
 
     /// Judges the body of the same request.
     pub fn check_body(self, request: &Request<'_>, context: &Context<'_>) -> Verdict {
-        let mut judge =
-            Judge { rules: self.rules, context, observed: self.observed, scratch: Scratch::default() };
+        let Self { route, operation, rules, observed } = self;
+        let mut judge = Judge { operation, observed, ..Judge::new(rules, context) };
         let judged = judge.body(request);
         let verdict = judged.map_or_else(|finding| Verdict::from(*finding), |()| Verdict::ALLOWED);
-        Verdict { route: self.route, observed: judge.observed, ..verdict }
+        Verdict { route, operation, observed: judge.observed, ..verdict }
     }
 }
 
@@ -154,9 +164,17 @@ pub(crate) type Judged = Result<(), Box<Finding>>;
 struct Judge<'j> {
     rules: &'j Rules,
     context: &'j Context<'j>,
+    /// The operation of the policy's specification.
+    operation: Option<usize>,
     observed: Vec<Finding>,
     /// What the detector of injection works in.
     scratch: Scratch,
+}
+
+impl<'j> Judge<'j> {
+    fn new(rules: &'j Rules, context: &'j Context<'j>) -> Self {
+        Self { rules, context, operation: None, observed: Vec::new(), scratch: Scratch::default() }
+    }
 }
 
 impl Judge<'_> {
@@ -209,7 +227,13 @@ impl Judge<'_> {
         }
     }
 
-    fn head(&mut self, request: &Request<'_>, target: &Target<'_>, length: http1::Framing) -> Judged {
+    fn head(
+        &mut self,
+        request: &Request<'_>,
+        target: &Target<'_>,
+        length: http1::Framing,
+        declared: bool,
+    ) -> Judged {
         let limits = &self.rules.limits;
         if matches!(length, http1::Framing::Length(length) if length > limits.request.body) {
             return Err(too_long());
@@ -226,6 +250,7 @@ impl Judge<'_> {
                 Err(reason) => self.found(Check::Cookies, reason, None)?,
             }
         }
+        self.parameters(request, target, declared)?;
         if self.rules.judges_values() {
             values::of_target(target, &mut |place, text| self.value(place, text))?;
             values::of_headers(request, &cookies, &mut |place, text| self.value(place, text))?;
@@ -242,14 +267,14 @@ impl Judge<'_> {
             return Ok(());
         }
         if !self.runs(Check::Coding)? && rules.is_on(Check::Coding) {
-            return self.unread();
+            return self.undecoded();
         }
         let codings = request.values("content-encoding");
         let body = match coding::decode(&request.body, codings, &rules.limits.coding) {
             Ok(body) => body,
             Err(reason) => {
                 self.found(Check::Coding, reason, None)?;
-                return self.unread();
+                return self.undecoded();
             }
         };
         let content_type = request.values("content-type").next();
@@ -262,7 +287,8 @@ impl Judge<'_> {
             }
         };
         let content = self.graphql(content, request, &body)?;
-        self.structure(content, content_type.unwrap_or_default(), &body)
+        self.structure(content, content_type.unwrap_or_default(), &body)?;
+        self.entity(request, &body)
     }
 
     /// What is carried to an endpoint of GraphQL, and what is declared as it. What the body is to the checks that follow.
@@ -450,6 +476,8 @@ fn too_long() -> Box<Finding> {
     Box::new(Finding { check: Check::Framing, reason: Reason::BodyLength, evidence: None })
 }
 
+#[cfg(test)]
+mod specification_tests;
 #[cfg(test)]
 #[path = "engine_tests.rs"]
 mod tests;

@@ -80,6 +80,7 @@ checks! {
     GraphQl, "graphql", Body, "Documents of GraphQL: what they ask for, on routes that are endpoints of it.";
     Form, "form", Body, "Form fields.";
     Multipart, "multipart", Body, "Forms of parts.";
+    Schema, "schema", Body, "Parameters and bodies against the specification that the policy names, and answers where these are observed.";
     Injection, "injection", Values, "Values that say something in a language that a program behind may read: SQL, HTML, a shell's and others.";
     Connection, "connection", Always, "The client's connection: how slow it may be, what it may become. Of the proxy alone.";
     Upstream, "upstream", Always, "The server behind, and its answers. Of the proxy alone.";
@@ -142,6 +143,8 @@ pub struct Verdict {
     pub identity: Option<Identity>,
     /// The route that it is for, as [`crate::Policy::routes`] counts; `None` where there is none, or it is not known yet.
     pub route: Option<usize>,
+    /// The operation of the policy's specification that it calls, as [`crate::schema::Specification::operations`] counts.
+    pub operation: Option<usize>,
     /// What checks that only observe say against it: the first few.
     pub observed: Vec<Finding>,
 }
@@ -156,6 +159,7 @@ impl Verdict {
         evidence: None,
         identity: None,
         route: None,
+        operation: None,
         observed: Vec::new(),
     };
 

@@ -65,6 +65,63 @@ fn what_cannot_be_read_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_specification_beside_the_policy_declares_its_routes() {
+    let folder = std::env::temp_dir().join(format!("stopbank-checker-openapi-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/openapi.yaml");
+    std::fs::copy(shipped, folder.join("openapi.yaml")).unwrap();
+    let text = String::from_utf8(run(&["config", "show", "api", "--text"], b"").stdout).unwrap();
+    let policy = folder.join("policy.toml");
+    std::fs::write(&policy, text.replace("#openapi", "openapi")).unwrap();
+    let path = policy.to_str().unwrap();
+    let checked = run(&["config", "check", path], b"");
+    assert_eq!(String::from_utf8_lossy(&checked.stdout), format!("{path}: good, 4 routes\n"));
+    let shown = String::from_utf8(run(&["config", "show", path], b"").stdout).unwrap();
+    assert!(
+        shown.contains("openapi = { file = \"openapi.yaml\"")
+            && shown.contains("#   POST /v1/accounts/{account}/payments")
+    );
+    std::fs::write(folder.join("again.toml"), &shown).unwrap();
+    let again = folder.join("again.toml");
+    assert_eq!(
+        String::from_utf8(run(&["config", "show", again.to_str().unwrap()], b"").stdout).unwrap(),
+        shown
+    );
+
+    let routes = run(&["routes", "--policy", path], b"").stdout;
+    let routes = String::from_utf8(routes).unwrap();
+    let row: Vec<&str> = routes.lines().nth(4).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["*", "/v1/receipts/{payment}.pdf", "GET", "HEAD", "all", "enforced"]);
+    let routes = run(&["routes", "--policy", path, "-o", "json"], b"").stdout;
+    let routes: serde_json::Value = serde_json::from_slice(&routes).unwrap();
+    assert_eq!(routes[0]["operation"].as_str(), Some("listAccounts"));
+
+    let judged = |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        printed(&run(&["check", "--policy", path, "--request", "-"], request.as_bytes())).remove(0)
+    };
+    let good = judged("/v1/accounts?limit=5");
+    assert_eq!((good["action"].as_str(), good["operation"].as_str()), (Some("allow"), Some("listAccounts")));
+    let bad = judged("/v1/accounts?limit=500");
+    assert_eq!((bad["check"].as_str(), bad["evidence"]["rule"].as_str()), (Some("schema"), Some("maximum")));
+
+    std::fs::write(folder.join("openapi.yaml"), "openapi: 3.0.0\npaths: {}\n").unwrap();
+    let broken = run(&["config", "check", path], b"");
+    let said = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert_eq!(broken.status.code(), Some(78));
+    assert!(
+        said.contains("the specification openapi.yaml cannot be used")
+            && said.contains("no operation is declared"),
+        "{said}"
+    );
+    std::fs::remove_file(folder.join("openapi.yaml")).unwrap();
+    let missing = run(&["check", "--policy", path, "--request", "-"], b"");
+    assert_eq!(missing.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("cannot be read"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn a_policy_is_a_file_or_one_that_is_shipped() {
     let file = std::env::temp_dir().join(format!("stopbank-checker-{}.toml", std::process::id()));
     let path = file.to_str().unwrap();

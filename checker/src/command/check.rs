@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use stopbank_checker::{
     Check, Evidence, Policy, Reason, Verdict,
     engine::{self, Context},
+    schema::Operation,
 };
 
 /// Largest request, or line with one, that is read.
@@ -23,6 +24,7 @@ const LARGEST: u64 = 64 << 20;
 /// printed again with the verdict, so that it can be told which request it is about.
 ///
 /// A verdict has `action` (allow, refuse), `status`, `reason`, `check`, `description`, `route` (host and path of the route that it is for),
+/// `operation` (of the policy's specification),
 /// `evidence` (place, rule, score and text) where a check has more to say than its reason, and `observed`: the same of checks that only
 /// observe. Deadlines play no part here, so that a request has the same verdict each time.
 #[derive(clap::Args)]
@@ -105,8 +107,9 @@ fn judge(bytes: &[u8], mut line: Map<String, Value>, policy: &Policy, out: &mut 
 }
 
 /// A verdict as JSON.
-pub(crate) fn members(verdict: &Verdict, policy: &Policy) -> [(&'static str, Value); 8] {
-    let Verdict { action, status, reason, check, evidence: found, identity: _, route, observed } = verdict;
+pub(crate) fn members(verdict: &Verdict, policy: &Policy) -> [(&'static str, Value); 9] {
+    let Verdict { action, status, reason, check, evidence: found, identity: _, route, operation, observed } =
+        verdict;
     let route = route.and_then(|route| policy.routes().get(route));
     let observed: Vec<Value> = observed
         .iter()
@@ -125,9 +128,14 @@ pub(crate) fn members(verdict: &Verdict, policy: &Policy) -> [(&'static str, Val
         ("check", json!(check.map(Check::name))),
         ("description", json!(reason.map(Reason::description))),
         ("route", json!(route.map(|route| format!("{}{}", route.host(), route.path())))),
+        ("operation", json!(operation.and_then(|number| operation_name(policy, number)))),
         ("evidence", json!(found.as_deref().map(evidence))),
         ("observed", json!(observed)),
     ]
+}
+
+fn operation_name(policy: &Policy, number: usize) -> Option<String> {
+    policy.openapi()?.specification().operations().get(number).map(Operation::name)
 }
 
 fn evidence(evidence: &Evidence) -> Value {

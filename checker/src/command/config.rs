@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use stopbank_checker::{Policy, policy};
+use stopbank_checker::policy;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum ConfigCommand {
@@ -40,14 +40,12 @@ impl ConfigCommand {
         let mut out = io::stdout().lock();
         match self {
             Self::Check { policy } => {
-                let (file, text) = super::text(policy)?;
-                let policy = Policy::parse(&file, &text)?;
+                let (policy, file, _) = super::load_with_text(policy)?;
                 writeln!(out, "{file}: good, {} routes", policy.routes().len())?;
             }
             Self::Show { policy, text: true } => {
-                let (file, text) = super::text(policy)?;
                 // One that is not good is not shown as if it were.
-                Policy::parse(&file, &text)?;
+                let (_, _, text) = super::load_with_text(policy)?;
                 out.write_all(text.as_bytes())?;
             }
             Self::Show { policy, text: false } => write!(out, "{}", super::load(policy)?.render())?,

@@ -19,7 +19,7 @@ const ECHO: usize = 4096;
 /// # Errors
 ///
 /// It cannot be read, or is no text.
-pub(crate) fn text(policy: &Path) -> Result<(String, String)> {
+fn text(policy: &Path) -> Result<(String, String)> {
     let name = printable(&policy.display().to_string(), ECHO);
     if !policy.exists()
         && let Some((shipped, text)) = policy.to_str().and_then(shipped)
@@ -45,12 +45,34 @@ fn shipped(name: &str) -> Option<(&'static str, &'static str)> {
     policy::SHIPPED.into_iter().find(|(shipped, _)| *shipped == name)
 }
 
-/// Reads and checks a policy.
+/// Reads and checks a policy, and the files that it names, which stand beside it.
 ///
 /// # Errors
 ///
 /// It cannot be read, or [`policy::Errors`].
 pub(crate) fn load(policy: &Path) -> Result<Policy> {
+    Ok(load_with_text(policy)?.0)
+}
+
+/// The same, with what messages call it and its text.
+pub(crate) fn load_with_text(policy: &Path) -> Result<(Policy, String, String)> {
     let (file, text) = text(policy)?;
-    Ok(Policy::parse(&file, &text)?)
+    let folder = policy.parent().unwrap_or(Path::new(""));
+    let read = Policy::read(&file, &text, &mut |name| beside(&folder.join(name)))?;
+    Ok((read, file, text))
+}
+
+/// The text of a file that a policy names.
+fn beside(file: &Path) -> Result<String, String> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(file)?.take(schema::LARGEST + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| format!("{} ({error})", file.display()))?;
+    if bytes.len() as u64 > schema::LARGEST {
+        return Err(format!("it is larger than {} MiB", schema::LARGEST >> 20));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("it is not UTF-8: byte {}", error.utf8_error().valid_up_to() + 1))
 }

@@ -8,8 +8,9 @@ use std::{
 use anyhow::Result;
 use serde_json::json;
 use stopbank_checker::{
-    Check, Kind,
+    Check, Kind, Policy,
     policy::{Mode, Rules},
+    schema::Operation,
 };
 
 /// List the routes of a policy: host, path, methods, and what its checks do
@@ -41,11 +42,17 @@ struct Row<'p> {
     path: &'p str,
     methods: &'p [String],
     rules: Option<&'p Rules>,
+    /// Of the specification.
+    operation: Option<String>,
 }
 
 impl RoutesCommand {
     pub(crate) fn run(&self) -> Result<()> {
         let policy = super::load(&self.policy)?;
+        let operation = |number: usize| {
+            let operations = policy.openapi().map(|openapi| openapi.specification().operations());
+            operations.unwrap_or_default().get(number).map(Operation::name)
+        };
         let mut rows: Vec<Row<'_>> = policy
             .routes()
             .iter()
@@ -54,33 +61,35 @@ impl RoutesCommand {
                 path: route.path(),
                 methods: route.methods(),
                 rules: Some(route.rules()),
+                operation: route.operation().and_then(operation),
             })
             .collect();
         let undeclared = (policy.undeclared() != Mode::Enforce).then(|| policy.default_rules());
-        rows.push(Row { host: "*", path: "(undeclared)", methods: &[], rules: undeclared });
+        rows.push(Row { host: "*", path: "(undeclared)", methods: &[], rules: undeclared, operation: None });
         match self.output {
-            Output::Table => table(&rows),
-            Output::Json => json(&rows),
+            Output::Table => table(&policy, &rows),
+            Output::Json => json(&policy, &rows),
         }
     }
 }
 
-/// Checks that a policy can switch.
-fn switched() -> impl Iterator<Item = Check> {
-    Check::ALL.iter().copied().filter(|check| !matches!(check.kind(), Kind::Always | Kind::Route))
+/// Checks that a policy can switch, and that have what they go by.
+fn switched(policy: &Policy) -> impl Iterator<Item = Check> {
+    let has_mode = |check: &Check| !matches!(check.kind(), Kind::Always | Kind::Route);
+    Check::ALL.iter().copied().filter(move |check| has_mode(check) && policy.provides_for(*check))
 }
 
 /// What the checks of a route do: those that do not enforce by name.
-fn summary(rules: Option<&Rules>) -> String {
+fn summary(policy: &Policy, rules: Option<&Rules>) -> String {
     let Some(rules) = rules else { return "refused".to_owned() };
-    let weaker: Vec<String> = switched()
+    let weaker: Vec<String> = switched(policy)
         .filter(|check| rules.of(*check).mode != Mode::Enforce)
         .map(|check| format!("{} {}", check.name(), rules.of(check).mode.name()))
         .collect();
     if weaker.is_empty() { "all enforced".to_owned() } else { weaker.join(", ") }
 }
 
-fn table(rows: &[Row<'_>]) -> Result<()> {
+fn table(policy: &Policy, rows: &[Row<'_>]) -> Result<()> {
     let mut out = io::stdout().lock();
     let methods =
         |row: &Row<'_>| if row.methods.is_empty() { "any".to_owned() } else { row.methods.join(" ") };
@@ -92,22 +101,23 @@ fn table(rows: &[Row<'_>]) -> Result<()> {
     let method = width("METHODS", &|row| methods(row).len());
     writeln!(out, "{:<host$}  {:<path$}  {:<method$}  CHECKS", "HOST", "PATH", "METHODS")?;
     for row in rows {
-        let checks = summary(row.rules);
+        let checks = summary(policy, row.rules);
         writeln!(out, "{:<host$}  {:<path$}  {:<method$}  {checks}", row.host, row.path, methods(row))?;
     }
     Ok(())
 }
 
-fn json(rows: &[Row<'_>]) -> Result<()> {
+fn json(policy: &Policy, rows: &[Row<'_>]) -> Result<()> {
     let rows: Vec<serde_json::Value> = rows
         .iter()
         .map(|row| {
             let checks: Option<serde_json::Map<_, _>> = row.rules.map(|rules| {
-                switched()
+                switched(policy)
                     .map(|check| (check.name().to_owned(), json!(rules.of(check).mode.name())))
                     .collect()
             });
-            json!({ "host": row.host, "path": row.path, "methods": row.methods, "checks": checks })
+            let Row { host, path, methods, rules: _, operation } = row;
+            json!({ "host": host, "path": path, "methods": methods, "operation": operation, "checks": checks })
         })
         .collect();
     writeln!(io::stdout().lock(), "{:#}", json!(rows))?;

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use stopbank_checker::schema::{Operation, Options, Specification};
 
 /// Largest specification that is read, in bytes.
-const LARGEST: u64 = 64 << 20;
+pub(crate) const LARGEST: u64 = 64 << 20;
 
 #[derive(Subcommand)]
 pub(crate) enum SchemaCommand {

@@ -65,6 +65,15 @@ impl Diagnostics {
         None
     }
 
+    /// True or false.
+    pub(super) fn flag(&mut self, what: &str, value: &Value<'_>) -> Option<bool> {
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            self.wrong_type(what, value, "true or false", "allowed: true, false (without quotes)");
+        }
+        flag
+    }
+
     /// A time, `"50ms"` or `"2s"`.
     pub(super) fn time(&mut self, what: &str, value: &Value<'_>) -> Option<Duration> {
         const HELP: &str = "allowed: \"1ms\" to \"60s\", in `ms` or `s`";

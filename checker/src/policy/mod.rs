@@ -4,18 +4,20 @@
 
 mod document;
 mod error;
+mod openapi;
 mod read;
 mod render;
 mod route;
 mod schema;
 mod settings;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 pub use error::{Diagnostic, Errors};
+pub use openapi::OpenApi;
 pub use schema::schema;
 
-use crate::{Check, Reason, engine::Limits, http1, target, verdict::Kind};
+use crate::{Check, Reason, engine::Limits, http1, schema::Specification, target, verdict::Kind};
 use route::{Found, Methods, Part, Router};
 
 /// Largest text of a policy, in bytes.
@@ -26,6 +28,9 @@ pub const SHIPPED: [(&str, &str); 2] = [
     ("generic", include_str!("../../policies/generic.toml")),
     ("api", include_str!("../../policies/api.toml")),
 ];
+
+/// Gives the text of a file that a policy names, or says why it cannot.
+pub type Load<'l> = dyn FnMut(&str) -> Result<String, String> + 'l;
 
 /// What a check does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,11 +91,29 @@ impl Default for Rule {
 }
 
 /// How a route's requests are judged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     rules: [Rule; Check::ALL.len()],
     /// Its limits.
     pub limits: Limits,
+    /// What it says of answers: nothing, or what is wrong with them. They are never refused.
+    pub responses: Mode,
+    /// What the check `schema` goes by.
+    pub(crate) specification: Option<Arc<Specification>>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let mut rules = Self {
+            rules: Default::default(),
+            limits: Limits::default(),
+            responses: Mode::Off,
+            specification: None,
+        };
+        // It has nothing to go by yet.
+        rules.of_mut(Check::Schema).mode = Mode::Off;
+        rules
+    }
 }
 
 impl Rules {
@@ -128,6 +151,8 @@ pub struct Route {
     parts: Vec<Part>,
     methods: Methods,
     rules: Rules,
+    /// Of the specification that it comes from.
+    operation: Option<usize>,
 }
 
 impl Route {
@@ -154,14 +179,24 @@ impl Route {
         &self.rules
     }
 
+    /// The operation of the specification that it is, as [`Specification::operations`] counts; `None` where the policy itself declares it.
+    pub const fn operation(&self) -> Option<usize> {
+        self.operation
+    }
+
     /// What its placeholders stand for in a path that is of this route: name and segment, for `{rest*}` the first one that it takes.
     pub fn placeholders<'s>(
         &'s self,
         segments: &'s [Cow<'_, str>],
     ) -> impl Iterator<Item = (&'s str, &'s str)> {
-        self.parts.iter().zip(segments).filter_map(|(part, segment)| match part {
-            Part::Literal(_) => None,
-            Part::One(name) | Part::Rest(name) => Some((name.as_str(), segment.as_ref())),
+        self.parts.iter().zip(segments).flat_map(|(part, segment)| match part {
+            Part::Literal(_) => Vec::new(),
+            Part::One(name) | Part::Rest(name) => vec![(name.as_str(), segment.as_ref())],
+            Part::Mixed(pattern, names) => {
+                let mut values = Vec::new();
+                pattern.fits(segment, &mut values);
+                names.iter().map(String::as_str).zip(values).collect()
+            }
         })
     }
 }
@@ -173,18 +208,28 @@ pub struct Policy {
     default: Rules,
     routes: Vec<Route>,
     router: Router,
+    openapi: Option<OpenApi>,
     /// What is read of a request before its route is known: its body may be as long as that of any route.
     widest: http1::Limits,
 }
 
 impl Policy {
-    /// Reads a policy; `file` is what messages call it.
+    /// Reads a policy that names no other files; `file` is what messages call it.
     ///
     /// # Errors
     ///
     /// All that is wrong with it.
     pub fn parse(file: &str, text: &str) -> Result<Self, Errors> {
-        read::policy(file, text)
+        Self::read(file, text, &mut |_| Err("files beside the policy cannot be read here".to_owned()))
+    }
+
+    /// Reads a policy; `file` is what messages call it, and `load` gives the text of a file that it names.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it, and with those files.
+    pub fn read(file: &str, text: &str, load: &mut Load<'_>) -> Result<Self, Errors> {
+        read::policy(file, text, load)
     }
 
     /// One of the [`SHIPPED`] policies, by its name with or without `.toml`.
@@ -197,19 +242,38 @@ impl Policy {
     /// A policy that has these limits and enforces every check on any route.
     pub fn with_limits(limits: Limits) -> Self {
         let default = Rules { limits, ..Rules::default() };
-        Self::new(Mode::Off, default, Vec::new(), Router::default())
+        Self::new(Mode::Off, default, Vec::new(), Router::default(), None)
     }
 
-    fn new(undeclared: Mode, default: Rules, routes: Vec<Route>, router: Router) -> Self {
+    fn new(
+        undeclared: Mode,
+        default: Rules,
+        routes: Vec<Route>,
+        router: Router,
+        openapi: Option<OpenApi>,
+    ) -> Self {
         let body = |rules: &Rules| rules.limits.request.body;
         let longest = routes.iter().map(|route| body(&route.rules)).chain([body(&default)]).max();
         let widest = http1::Limits { body: longest.unwrap_or_default(), ..default.limits.request };
-        Self { undeclared, default, routes, router, widest }
+        Self { undeclared, default, routes, router, openapi, widest }
     }
 
-    /// Its routes, in the order of its text.
+    /// Its routes, in the order of its text, and behind them those of its specification.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// Whether it gives a check what that goes by; most need nothing.
+    pub const fn provides_for(&self, check: Check) -> bool {
+        match check {
+            Check::Schema => self.openapi.is_some(),
+            _ => true,
+        }
+    }
+
+    /// The specification that it names.
+    pub const fn openapi(&self) -> Option<&OpenApi> {
+        self.openapi.as_ref()
     }
 
     /// How requests are judged that no route is for, where these are not refused.

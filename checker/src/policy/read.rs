@@ -1,24 +1,29 @@
 //! From the document to the [`Policy`]: what may stand where, and what it means.
 
+use std::sync::Arc;
+
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    Errors, Fail, LARGEST, Mode, Policy, Route, Rule, Rules,
+    Errors, Fail, LARGEST, Load, Mode, Policy, Route, Rule, Rules,
     document::{Diagnostics, Table, Value},
     error::{Diagnostic, line_of},
+    openapi,
     route::{self, Methods, Router},
     settings::SETTINGS,
 };
 use crate::{Check, request::is_token, text::printable, verdict::Kind};
 
 /// Most routes.
-const MOST_ROUTES: usize = 10_000;
+pub(super) const MOST_ROUTES: usize = 10_000;
 /// Longest method, in bytes.
 const LONGEST_METHOD: usize = 32;
 
 /// Keys of tables.
-pub(super) const ROOT_KEYS: [&str; 6] = ["undeclared", "fail", "deadline", "checks", "limits", "route"];
-pub(super) const ROUTE_KEYS: [&str; 7] = ["host", "path", "methods", "fail", "deadline", "checks", "limits"];
+pub(super) const ROOT_KEYS: [&str; 8] =
+    ["undeclared", "fail", "deadline", "openapi", "responses", "checks", "limits", "route"];
+pub(super) const ROUTE_KEYS: [&str; 8] =
+    ["host", "path", "methods", "fail", "deadline", "responses", "checks", "limits"];
 pub(super) const CHECK_KEYS: [&str; 3] = ["mode", "fail", "deadline"];
 
 /// Choices.
@@ -27,6 +32,8 @@ pub(super) const UNDECLARED: [(&str, Mode); 3] =
 pub(super) const MODES: [(&str, Mode); 3] =
     [("off", Mode::Off), ("observe", Mode::Observe), ("enforce", Mode::Enforce)];
 pub(super) const FAILS: [(&str, Fail); 2] = [("open", Fail::Open), ("closed", Fail::Closed)];
+
+pub(super) const RESPONSES: [(&str, Mode); 2] = [("off", Mode::Off), ("observe", Mode::Observe)];
 
 /// Checks that have a mode.
 pub(super) fn switched() -> impl Iterator<Item = Check> {
@@ -51,7 +58,7 @@ pub(super) fn limit_keys(group: &str, of_routes: bool) -> Vec<&'static str> {
     SETTINGS.iter().filter(of_group).map(|setting| setting.name).collect()
 }
 
-pub(super) fn policy(file: &str, text: &str) -> Result<Policy, Errors> {
+pub(super) fn policy(file: &str, text: &str, load: &mut Load<'_>) -> Result<Policy, Errors> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let errors = |mut diagnostics: Vec<Diagnostic>| {
         diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
@@ -75,18 +82,30 @@ pub(super) fn policy(file: &str, text: &str) -> Result<Policy, Errors> {
     if !diagnostics.0.is_empty() {
         return Err(errors(diagnostics.0));
     }
-    let policy = root(text, &document, &mut diagnostics);
+    let policy = root(text, &document, load, &mut diagnostics);
     if diagnostics.0.is_empty() { Ok(policy) } else { Err(errors(diagnostics.0)) }
 }
 
-fn root(text: &str, document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnostics) -> Policy {
+fn root(
+    text: &str,
+    document: &Spanned<DeTable<'_>>,
+    load: &mut Load<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Policy {
     let table = Table::root(document, &ROOT_KEYS, diagnostics);
     let mut default = Rules::default();
     let undeclared = table
         .get("undeclared")
         .and_then(|value| diagnostics.choice("undeclared", value, &UNDECLARED))
         .unwrap_or(Mode::Enforce);
-    rules(&table, None, &mut default, diagnostics);
+    let openapi = table.get("openapi").map(|value| (value, openapi::read(value, load, diagnostics)));
+    if let Some((_, openapi)) = &openapi {
+        default.of_mut(Check::Schema).mode = Mode::Enforce;
+        default.specification = openapi.as_ref().map(|openapi| Arc::clone(&openapi.specification));
+        default.responses = Mode::Observe;
+    }
+    let has = Has { openapi: openapi.is_some() };
+    rules(&table, None, has, &mut default, diagnostics);
     let (mut routes, mut router, mut lines) = (Vec::new(), Router::default(), Vec::new());
     if let Some(value) = table.get("route") {
         let blocks = diagnostics.array("route", value, "routes are blocks that begin with [[route]]");
@@ -98,7 +117,7 @@ fn root(text: &str, document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnosti
             );
         }
         for block in blocks.iter().take(MOST_ROUTES) {
-            let Some((span, route)) = route(block, &default, diagnostics) else { continue };
+            let Some((span, route)) = route(block, &default, has, diagnostics) else { continue };
             let number = routes.len();
             if let Err(other) = router.add(&route.host, &route.parts, route.methods.clone(), number) {
                 let line = lines.get(other).copied().unwrap_or_default();
@@ -112,19 +131,37 @@ fn root(text: &str, document: &Spanned<DeTable<'_>>, diagnostics: &mut Diagnosti
             routes.push(route);
         }
     }
-    Policy::new(undeclared, default, routes, router)
+    let openapi = openapi.and_then(|(value, openapi)| {
+        let openapi = openapi?;
+        if let Err(wrong) = openapi::declare(&openapi.specification, &default, &mut routes, &mut router) {
+            diagnostics.push(
+                value.span(),
+                wrong,
+                "`undeclared` and routes with `{rest*}` take many paths together",
+            );
+        }
+        Some(openapi)
+    });
+    Policy::new(undeclared, default, routes, router, openapi)
+}
+
+/// What the policy gives its checks to go by.
+#[derive(Clone, Copy)]
+struct Has {
+    openapi: bool,
 }
 
 /// A route, and where its path stands.
 fn route(
     block: &Value<'_>,
     default: &Rules,
+    has: Has,
     diagnostics: &mut Diagnostics,
 ) -> Option<(std::ops::Range<usize>, Route)> {
     const PATH_HELP: &str = "path = \"/accounts/{id}/files/{rest*}\"";
     let table = Table::of("[[route]]", block, &ROUTE_KEYS, diagnostics)?;
     let mut rules_of = default.clone();
-    rules(&table, Some(default), &mut rules_of, diagnostics);
+    rules(&table, Some(default), has, &mut rules_of, diagnostics);
     let host = match table.get("host") {
         None => "*".to_owned(),
         Some(value) => {
@@ -145,7 +182,8 @@ fn route(
     let parts = route::template(path)
         .map_err(|wrong| diagnostics.push(value.span(), format!("`path` {wrong}"), PATH_HELP))
         .ok()?;
-    Some((value.span(), Route { host, path: path.to_owned(), parts, methods: methods?, rules: rules_of }))
+    let path = path.to_owned();
+    Some((value.span(), Route { host, path, parts, methods: methods?, rules: rules_of, operation: None }))
 }
 
 fn methods(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<Methods> {
@@ -182,23 +220,35 @@ fn methods(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<Metho
     (!methods.is_empty()).then_some(Methods::These(methods))
 }
 
-/// What stands at the top of the file and in each route: `fail`, `deadline`, `checks` and `limits`. `default`: what a route goes by.
-fn rules(table: &Table<'_, '_>, default: Option<&Rules>, rules: &mut Rules, diagnostics: &mut Diagnostics) {
+/// What stands at the top of the file and in each route: `fail`, `deadline`, `responses`, `checks` and `limits`. `default`: what a route
+/// goes by.
+fn rules(
+    table: &Table<'_, '_>,
+    default: Option<&Rules>,
+    has: Has,
+    rules: &mut Rules,
+    diagnostics: &mut Diagnostics,
+) {
     let fail = table.get("fail").and_then(|value| diagnostics.choice("fail", value, &FAILS));
     let deadline = table.get("deadline").and_then(|value| diagnostics.time("deadline", value));
     for rule in &mut rules.rules {
         rule.fail = fail.unwrap_or(rule.fail);
         rule.deadline = deadline.or(rule.deadline);
     }
+    if let Some(mode) =
+        table.get("responses").and_then(|value| diagnostics.choice("responses", value, &RESPONSES))
+    {
+        rules.responses = mode;
+    }
     if let Some(value) = table.get("checks") {
-        checks(value, rules, diagnostics);
+        checks(value, has, rules, diagnostics);
     }
     if let Some(value) = table.get("limits") {
         limits(value, default.is_some(), rules, diagnostics);
     }
 }
 
-fn checks(value: &Value<'_>, rules: &mut Rules, diagnostics: &mut Diagnostics) {
+fn checks(value: &Value<'_>, has: Has, rules: &mut Rules, diagnostics: &mut Diagnostics) {
     let names: Vec<&str> = switched().map(Check::name).collect();
     let fixed: Vec<&str> =
         Check::ALL.iter().map(|check| check.name()).filter(|name| !names.contains(name)).collect();
@@ -219,7 +269,17 @@ fn checks(value: &Value<'_>, rules: &mut Rules, diagnostics: &mut Diagnostics) {
                 "`route` is no check with a mode of its own",
                 "undeclared = \"refuse\", \"observe\" or \"allow\" at the top of the file",
             ),
-            Kind::Head | Kind::Body | Kind::Values => rule(name, value, rules.of_mut(check), diagnostics),
+            Kind::Head | Kind::Body | Kind::Values => {
+                rule(name, value, rules.of_mut(check), diagnostics);
+                if openapi::is_missing(check, rules.of(check).mode, has.openapi) {
+                    rules.of_mut(check).mode = Mode::Off;
+                    diagnostics.push(
+                        key.span(),
+                        "`schema` has no specification to go by",
+                        "openapi = \"openapi.yaml\" at the top of the file",
+                    );
+                }
+            }
         }
     }
 }

@@ -3,13 +3,26 @@
 use std::fmt::Write as _;
 
 use super::{Policy, Rule, Rules, read, settings::SETTINGS};
+use crate::text::printable;
 
 pub(super) fn render(policy: &Policy) -> String {
     let mut text = String::new();
     let undeclared = read::UNDECLARED.into_iter().find(|(_, mode)| *mode == policy.undeclared);
     let _ = writeln!(text, "undeclared = \"{}\"", undeclared.map_or("refuse", |(name, _)| name));
+    if let Some(openapi) = policy.openapi() {
+        let base = openapi.options.base.iter().map(|base| format!(", base = {}", string(base)));
+        let _ = writeln!(
+            text,
+            "openapi = {{ file = {}{}, undeclared_query = {}, read_only = {} }}",
+            string(&openapi.file),
+            base.collect::<String>(),
+            openapi.options.allow_undeclared_query,
+            openapi.options.allow_read_only
+        );
+    }
+    responses(&mut text, &policy.default, None);
     rules(&mut text, "", &policy.default, None);
-    for route in &policy.routes {
+    for route in policy.routes.iter().filter(|route| route.operation.is_none()) {
         let _ =
             writeln!(text, "\n[[route]]\nhost = {}\npath = {}", string(route.host()), string(route.path()));
         let methods: Vec<String> = route.methods().iter().map(|method| string(method)).collect();
@@ -17,9 +30,31 @@ pub(super) fn render(policy: &Policy) -> String {
             [] => writeln!(text, "methods = \"any\""),
             these => writeln!(text, "methods = [{}]", these.join(", ")),
         };
+        responses(&mut text, &route.rules, Some(&policy.default));
         rules(&mut text, "route.", &route.rules, Some(&policy.default));
     }
+    operations(&mut text, policy);
     text
+}
+
+/// What comes from the specification, which is no text of the policy.
+fn operations(text: &mut String, policy: &Policy) {
+    let Some(openapi) = policy.openapi() else { return };
+    let _ = writeln!(text, "\n# Routes of {}, for any host:", comment(&openapi.file));
+    for route in policy.routes.iter().filter(|route| route.operation.is_some()) {
+        let _ = writeln!(text, "#   {} {}", comment(&route.methods().join(" ")), comment(route.path()));
+    }
+}
+
+/// A text that ends no line.
+fn comment(text: &str) -> String {
+    printable(text, 200)
+}
+
+fn responses(text: &mut String, rules: &Rules, default: Option<&Rules>) {
+    if default.is_none_or(|default| default.responses != rules.responses) {
+        let _ = writeln!(text, "responses = \"{}\"", rules.responses.name());
+    }
 }
 
 /// Checks and limits: all, or those in which a route differs from `default`.

@@ -1,16 +1,21 @@
 //! Routes: which paths a policy declares, and which of its routes a request is for.
 //!
 //! The routes of a host are a tree of segments. Where several fit, the one decides that is more exact at the first segment in which they
-//! differ: a literal before `{id}` before `{rest*}`. A route without the request's method is passed over. Each node of the tree is entered
+//! differ: a literal before `{id}` before `{rest*}`; of segments that are placeholders in part, which only specifications have, the more
+//! literal one. A route without the request's method is passed over. Each node of the tree is entered
 //! at most once for a request, however its path is made, so that the time is bounded by the policy's size and the path's length.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap};
+
+use crate::schema::paths::Pattern;
 
 /// A part of a template.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Part {
     /// This segment.
     Literal(String),
+    /// `{name}.txt`: one segment that is so in part, and the names in it.
+    Mixed(Pattern, Vec<String>),
     /// `{id}`: one segment that is not empty.
     One(String),
     /// `{rest*}`: any number of segments, none included, to the end of the path.
@@ -41,7 +46,7 @@ pub(super) fn template(text: &str) -> Result<Vec<Part>, String> {
         let last = number + 1 == segments.len();
         let part = part(segment, last)?;
         let same = |other: &Part| match (other, &part) {
-            (Part::Literal(_), _) | (_, Part::Literal(_)) => false,
+            (Part::Literal(_) | Part::Mixed(..), _) | (_, Part::Literal(_) | Part::Mixed(..)) => false,
             (Part::One(one) | Part::Rest(one), Part::One(other) | Part::Rest(other)) => one == other,
         };
         if parts.iter().any(same) {
@@ -82,6 +87,30 @@ fn part(segment: &str, last: bool) -> Result<Part, String> {
         return Err("has a percent sign: segments stand here as they are decoded".to_owned());
     }
     Ok(Part::Literal(segment.to_owned()))
+}
+
+/// The parts of a path that a specification has, behind the segments of its base.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(super) fn of_specification(base: &[String], template: &str) -> Result<Vec<Part>, String> {
+    let mut parts: Vec<Part> = base.iter().cloned().map(Part::Literal).collect();
+    let path = template.strip_prefix('/').unwrap_or(template);
+    let mut seen = Vec::new();
+    for segment in path.split('/').filter(|_| !path.is_empty()) {
+        let before = seen.len();
+        parts.push(if segment.contains(['{', '}']) {
+            let pattern = Pattern::read(segment, &mut seen)?;
+            match seen.get(before..).unwrap_or_default() {
+                [name] if pattern.weight() == 0 => Part::One(name.clone()),
+                names => Part::Mixed(pattern, names.to_vec()),
+            }
+        } else {
+            Part::Literal(segment.to_owned())
+        });
+    }
+    Ok(parts)
 }
 
 /// Reads a host: a name or address in lower case without port, `*.example.org` for all names below one, `*` for every host.
@@ -133,6 +162,8 @@ impl Methods {
 #[derive(Clone, Default, Debug)]
 struct Node {
     literals: BTreeMap<String, Node>,
+    /// The more of it is literal, the earlier.
+    mixed: Vec<(Pattern, Node)>,
     one: Option<Box<Node>>,
     rest: Vec<(Methods, usize)>,
     here: Vec<(Methods, usize)>,
@@ -173,6 +204,7 @@ impl Router {
         for part in parts {
             match part {
                 Part::Literal(segment) => node = node.literals.entry(segment.clone()).or_default(),
+                Part::Mixed(pattern, _) => node = node.mixed(pattern),
                 Part::One(_) => node = node.one.get_or_insert_default(),
                 Part::Rest(_) => to_the_end = true,
             }
@@ -214,6 +246,17 @@ fn host_name(authority: &[u8]) -> String {
 }
 
 impl Node {
+    /// The node behind a segment that is a placeholder in part.
+    fn mixed(&mut self, pattern: &Pattern) -> &mut Self {
+        let place = self.mixed.iter().position(|(other, _)| other == pattern).unwrap_or_else(|| {
+            let weight = |(other, _): &(Pattern, Self)| Reverse(other.weight());
+            let place = self.mixed.partition_point(|other| weight(other) <= Reverse(pattern.weight()));
+            self.mixed.insert(place, (pattern.clone(), Self::default()));
+            place
+        });
+        &mut self.mixed[place].1
+    }
+
     /// No recursion: what is less exact waits on a stack, which is no longer than the path.
     fn find(&self, segments: &[Cow<'_, str>], method: &[u8]) -> Found {
         let mut found = Found::Nothing;
@@ -245,6 +288,10 @@ impl Node {
             {
                 waiting.push(Step::Enter(one, depth + 1));
             }
+            let fitting = |(pattern, _): &&(Pattern, Self)| pattern.fits(segment, &mut Vec::new());
+            waiting.extend(
+                node.mixed.iter().rev().filter(fitting).map(|(_, node)| Step::Enter(node, depth + 1)),
+            );
             if let Some(literal) = node.literals.get(segment.as_ref()) {
                 waiting.push(Step::Enter(literal, depth + 1));
             }
@@ -315,6 +362,29 @@ mod tests {
             ("/other", "GET", Found::Nothing),
         ] {
             assert_eq!(find(&router, "a.example", path, method), found, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn of_segments_that_are_placeholders_in_part_the_more_literal_one_is_taken() {
+        let mut router = Router::default();
+        for (number, path) in
+            ["/f/{id}", "/f/{a}.txt", "/f/{a}-{b}.txt", "/f/x.txt", "/f/{a}.txt/{b}"].iter().enumerate()
+        {
+            router
+                .add("*", &of_specification(&["v1".to_owned()], path).unwrap(), Methods::Any, number)
+                .unwrap();
+        }
+        for (path, route) in [
+            ("/v1/f/7", Found::Route(0)),
+            ("/v1/f/.txt", Found::Route(0)),
+            ("/v1/f/7.txt", Found::Route(1)),
+            ("/v1/f/7-8.txt", Found::Route(2)),
+            ("/v1/f/x.txt", Found::Route(3)),
+            ("/v1/f/x-y.txt/z", Found::Route(4)),
+            ("/f/7", Found::Nothing),
+        ] {
+            assert_eq!(find(&router, "a", path, "GET"), route, "{path}");
         }
     }
 

@@ -22,12 +22,32 @@ pub fn schema() -> Value {
             names(&read::UNDECLARED.map(|(name, _)| name)),
         ),
     );
+    root.insert("openapi".to_owned(), openapi());
     root.insert("route".to_owned(), json!({ "type": "array", "items": route() }));
     let mut schema = object(root, &[]);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["$id"] = json!("urn:stopbank:checker-policy:1");
     schema["title"] = json!("A policy of stopbank-checker");
     schema
+}
+
+fn openapi() -> Value {
+    let file = json!({ "type": "string" });
+    let base = json!({ "type": "string", "pattern": "^/[^{]*$" });
+    let flag = json!({ "type": "boolean" });
+    let table = Map::from_iter([
+        ("file".to_owned(), file.clone()),
+        ("base".to_owned(), described("Instead of the paths of its servers: where its paths stand", base)),
+        (
+            "undeclared_query".to_owned(),
+            described("Whether parameters of the query may be sent that it does not declare", flag.clone()),
+        ),
+        ("read_only".to_owned(), described("Whether entries may be sent that are readOnly", flag)),
+    ]);
+    described(
+        "A specification of OpenAPI 3.0 or 3.1, by its file's name from the policy's folder",
+        json!({ "anyOf": [file, object(table, &["file"])] }),
+    )
 }
 
 fn route() -> Value {
@@ -77,6 +97,13 @@ fn judged(of_route: bool) -> Map<String, Value> {
     Map::from_iter([
         ("fail".to_owned(), described("What becomes of a request that a check could not judge", fail)),
         ("deadline".to_owned(), described("By when each check must be done", time)),
+        (
+            "responses".to_owned(),
+            described(
+                "Whether it is said what is wrong with answers",
+                json!({ "enum": read::RESPONSES.map(|(name, _)| name) }),
+            ),
+        ),
         ("checks".to_owned(), object(checks, &[])),
         ("limits".to_owned(), object(limits, &[])),
     ])

@@ -102,6 +102,11 @@ impl Body {
         specification.validate(&builder.finish()).map_err(|failure| failure.in_body(what))
     }
 
+    /// Whether bodies of a type are declared.
+    pub(super) fn takes(&self, content_type: &[u8]) -> bool {
+        self.media(&essence(content_type).unwrap_or_default()).is_some()
+    }
+
     /// What is declared for a type: the most particular that covers it (OpenAPI, "Media Type" ranges).
     fn media(&self, essence: &str) -> Option<&Media> {
         let kind = essence.split_once('/').map_or("", |(kind, _)| kind);

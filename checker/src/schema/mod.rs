@@ -12,7 +12,7 @@ mod json_schema;
 mod number;
 mod openapi;
 mod parameter;
-mod paths;
+pub(crate) mod paths;
 mod patterns;
 mod shape;
 mod source;
@@ -137,8 +137,14 @@ pub struct Violation {
     pub keyword: String,
 }
 
-/// An operation's number, and names and values of the parameters in its path.
-type Found<'s> = (usize, Vec<(&'s str, &'s str)>);
+/// The operation that a request calls.
+#[derive(Clone, Debug)]
+pub struct Called<'s> {
+    /// Its number, as [`Specification::operations`] counts.
+    pub operation: usize,
+    /// Names and values of the parameters in its path.
+    path: Vec<(&'s str, &'s str)>,
+}
 
 /// Why a value is not valid.
 struct Failure {
@@ -184,16 +190,44 @@ impl Specification {
         &self.parts.operations
     }
 
+    /// The paths below which its paths stand, by their segments.
+    pub(crate) fn bases(&self) -> &[Vec<String>] {
+        &self.parts.bases
+    }
+
     /// Judges a request, and says which operation it calls.
     ///
     /// # Errors
     ///
     /// The first [`Violation`]: path, method, parameters, body, in this order.
     pub fn check_request(&self, call: &Call<'_, '_>) -> Result<usize, Violation> {
-        let (number, path) = self.find(call)?;
-        let operation =
-            self.parts.operations.get(number).ok_or_else(|| undeclared(Reason::SchemaUndeclaredPath))?;
-        parameter::check(self, &operation.parameters, &path, call)?;
+        let called = self.called(call)?;
+        self.check_parameters(&called, call)?;
+        self.check_body(called.operation, call)?;
+        Ok(called.operation)
+    }
+
+    /// Judges the parameters of a request, the body aside.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Violation`].
+    pub fn check_parameters(&self, called: &Called<'_>, call: &Call<'_, '_>) -> Result<(), Violation> {
+        match self.parts.operations.get(called.operation) {
+            Some(operation) => parameter::check(self, &operation.parameters, &called.path, call),
+            None => Err(undeclared(Reason::SchemaUndeclaredPath)),
+        }
+    }
+
+    /// Judges the body of a request to an operation by this number; path and query of `call` play no part.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Violation`].
+    pub fn check_body(&self, operation: usize, call: &Call<'_, '_>) -> Result<(), Violation> {
+        let Some(operation) = self.parts.operations.get(operation) else {
+            return Err(undeclared(Reason::SchemaUndeclaredPath));
+        };
         let content_type =
             call.headers.iter().find(|field| field.is("content-type")).map(|field| field.value);
         let sent = Sent {
@@ -204,19 +238,22 @@ impl Specification {
             multipart: call.multipart,
         };
         match &operation.body {
-            Some(body) => body.check(self, sent, REQUEST)?,
-            None if call.body.is_empty() => {}
+            Some(body) => body.check(self, sent, REQUEST),
+            None if call.body.is_empty() => Ok(()),
             None => {
                 let keyword = "undeclared".to_owned();
                 let (reason, place) = (Reason::SchemaBody, REQUEST.to_owned());
-                return Err(Violation { reason, place, pointer: String::new(), keyword });
+                Err(Violation { reason, place, pointer: String::new(), keyword })
             }
         }
-        Ok(number)
     }
 
-    /// The operation that a request calls, and names and values of the parameters in its path.
-    fn find<'s>(&'s self, call: &Call<'_, 's>) -> Result<Found<'s>, Violation> {
+    /// The operation that a request calls: of those whose path and method fit, that with the most literal path.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::SchemaUndeclaredPath`] or [`Reason::SchemaUndeclaredOperation`].
+    pub fn called<'s>(&'s self, call: &Call<'_, 's>) -> Result<Called<'s>, Violation> {
         let segments: Vec<&'s str> = call.segments.iter().map(|segment| &**segment).collect();
         let method = str::from_utf8(call.method).unwrap_or_default();
         let (mut found, mut known) = (None, false);
@@ -232,7 +269,8 @@ impl Specification {
                 });
                 if let Some((_, operation)) = operation {
                     let names = self.parts.paths.names(template).iter().map(String::as_str);
-                    found = Some((*operation, names.zip(values.iter().copied()).collect()));
+                    let path = names.zip(values.iter().copied()).collect();
+                    found = Some(Called { operation: *operation, path });
                 }
                 found.is_some()
             });
@@ -243,7 +281,8 @@ impl Specification {
         Err(undeclared(if known { Reason::SchemaUndeclaredOperation } else { Reason::SchemaUndeclaredPath }))
     }
 
-    /// Judges a response to an operation, of which [`Specification::check_request`] has the number. `body` is without its codings.
+    /// Judges a response to an operation, of which [`Specification::check_request`] has the number. `body` is without its codings; where it is
+    /// `None`, nothing is known of it, and only status and type are judged.
     ///
     /// # Errors
     ///
@@ -253,7 +292,7 @@ impl Specification {
         operation: usize,
         status: u16,
         content_type: Option<&[u8]>,
-        body: &[u8],
+        body: Option<&[u8]>,
         limits: &json::Limits,
     ) -> Result<(), Violation> {
         let Some(operation) = self.parts.operations.get(operation) else { return Ok(()) };
@@ -268,14 +307,18 @@ impl Specification {
             keyword: keyword.to_owned(),
         };
         let Some(response) = declared else { return Err(wrong("status")) };
-        if body.is_empty() {
+        let Some(bytes) = body else {
+            let declared = content_type.is_none_or(|value| response.body.takes(value));
+            return if declared { Ok(()) } else { Err(wrong("content")) };
+        };
+        if bytes.is_empty() {
             return Ok(());
         }
         if response.body.media.is_empty() {
             return Err(wrong("undeclared"));
         }
         let (form, multipart) = (target::Limits::default(), multipart::Limits::default());
-        let sent = Sent { content_type, bytes: body, json: limits, form: &form, multipart: &multipart };
+        let sent = Sent { content_type, bytes, json: limits, form: &form, multipart: &multipart };
         response
             .body
             .check(self, sent, RESPONSE)

@@ -7,11 +7,11 @@ const MOST_SEGMENTS: usize = 64;
 
 /// A segment with parameters in it: literals around them. Between two parameters there is always one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Pattern(Vec<String>);
+pub(crate) struct Pattern(Vec<String>);
 
 impl Pattern {
     /// Cuts the segment at its parameters, whose names are added to `names`.
-    fn read(segment: &str, names: &mut Vec<String>) -> Result<Self, String> {
+    pub(crate) fn read(segment: &str, names: &mut Vec<String>) -> Result<Self, String> {
         let mut literals = Vec::new();
         let mut rest = segment;
         while let Some((literal, after)) = rest.split_once('{') {
@@ -37,7 +37,7 @@ impl Pattern {
     }
 
     /// Cuts a segment of a request; nothing is left for a parameter to be empty.
-    fn fits<'s>(&self, segment: &'s str, values: &mut Vec<&'s str>) -> bool {
+    pub(crate) fn fits<'s>(&self, segment: &'s str, values: &mut Vec<&'s str>) -> bool {
         let [first, middle @ .., last] = &self.0[..] else { return false };
         let Some(mut rest) =
             segment.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()))
@@ -57,7 +57,8 @@ impl Pattern {
         !rest.is_empty()
     }
 
-    fn weight(&self) -> usize {
+    /// Bytes of it that are literal.
+    pub(crate) fn weight(&self) -> usize {
         self.0.iter().map(String::len).sum()
     }
 }
