@@ -19,6 +19,7 @@ pub mod multipart;
 pub mod patterns;
 mod place;
 pub mod policy;
+pub mod rates;
 mod reason;
 mod request;
 pub mod response;
