@@ -30,6 +30,7 @@ pub mod sensitive;
 pub mod stream;
 pub mod target;
 mod text;
+pub mod tokens;
 mod values;
 mod verdict;
 pub mod xml;

@@ -42,6 +42,9 @@ enum Command {
     /// Look at a specification of an API
     #[command(subcommand)]
     Schema(command::schema::SchemaCommand),
+    /// Look at a token
+    #[command(subcommand)]
+    Token(command::token::TokenCommand),
     /// Every reason for which a request is refused: name, status and what it means
     Reasons,
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Reasons => reasons().map(|()| ExitCode::SUCCESS),
         Command::Schema(command) => command.run(),
+        Command::Token(command) => command.run(),
     };
     match outcome {
         Ok(code) => code,

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod routes;
 pub(crate) mod schema;
+pub(crate) mod token;
 
 use std::{fs::File, io::Read as _, path::Path};
 

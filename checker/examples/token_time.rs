@@ -1,0 +1,63 @@
+//! How long it takes to verify a token for the first time, by algorithm, and one that was verified before.
+//!
+//! `cargo run --release -p stopbank-checker --example token_time`; beside it, `openssl speed rsa2048 ecdsap256 ed25519` says what one signature takes OpenSSL.
+#![expect(clippy::unwrap_used, reason = "an example that cannot set itself up has failed")]
+#![expect(dead_code, reason = "the tests need more of it")]
+
+#[path = "../tests/tokens/sign.rs"]
+mod sign;
+
+use std::{hint::black_box, time::Instant};
+
+use serde_json::json;
+use sign::{NOW, Signer, random, set};
+use stopbank_checker::tokens::{Algorithm, Cache, Expected, Guard, Profile, Revocations, Times, verify};
+
+fn expected() -> Expected {
+    Expected {
+        issuer: "https://issuer.example".to_owned(),
+        audiences: vec!["https://api.example".to_owned()],
+        profile: Profile::AccessToken,
+        leeway: 60,
+        longest_life: None,
+    }
+}
+
+fn main() {
+    let claims = json!({
+        "iss": "https://issuer.example", "aud": "https://api.example", "sub": "0c8f7e5a-6a9f-4f0e-9d0c-000000000001",
+        "client_id": "application", "iat": NOW, "exp": NOW + 300, "jti": "b1b1b1b1-0000-4000-8000-000000000001",
+        "scope": "orders:read orders:write profile", "roles": ["buyer", "reviewer"],
+    });
+    println!("{:<10} {:>8} {:>12} {:>12}", "algorithm", "bytes", "first, us", "again, us");
+    for algorithm in Algorithm::ALL {
+        let signer = Signer::new(algorithm, "key-2026-01");
+        let token = signer.token(&json!({ "typ": "at+jwt" }), &claims);
+        let keys = set(&[&signer]);
+        let first = median(|| {
+            black_box(verify(black_box(&token), &keys, &expected(), NOW)).unwrap();
+        });
+        let cache = Cache::new(&random(32).try_into().unwrap(), 4_096, 16 << 20);
+        let mut guard = Guard::new(expected(), Times::default(), cache, Revocations::new(1_000));
+        let fetch = guard.judge("", NOW).fetch.unwrap();
+        guard.refresh().succeeded(fetch, keys, NOW);
+        guard.judge(&token, NOW).answer.unwrap();
+        let again = median(|| {
+            black_box(guard.judge(black_box(&token), NOW)).answer.unwrap();
+        });
+        println!("{:<10} {:>8} {first:>12.2} {again:>12.3}", algorithm.name(), token.len());
+    }
+}
+
+/// Of 101 rounds, in microseconds.
+fn median(mut run: impl FnMut()) -> f64 {
+    let mut rounds: Vec<f64> = (0..101)
+        .map(|_| {
+            let start = Instant::now();
+            (0..20).for_each(|_| run());
+            start.elapsed().as_secs_f64() * 1e6 / 20.0
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[rounds.len() / 2]
+}
