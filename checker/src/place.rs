@@ -5,7 +5,7 @@ use std::{
     iter,
 };
 
-use crate::{json::Step, text};
+use crate::{json::Step, sensitive, text};
 
 /// Where in a request a value stands. It is displayed as evidence has it: `json /user/name`, `query q`, `path 2`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +97,7 @@ fn sounds_secret(name: &[u8]) -> bool {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |f: &mut fmt::Formatter<'_>, kind: &str, name: &str| {
-            write!(f, "{kind} {}", text::printable(name, LONGEST))
+            write!(f, "{kind} {}", text::printable(&sensitive::masked(name, 4 * LONGEST), LONGEST))
         };
         match self {
             Self::Path(segment) => write!(f, "path {segment}"),
@@ -129,13 +129,10 @@ impl fmt::Display for Place<'_> {
 fn pointer(f: &mut fmt::Formatter<'_>, steps: &[Step<'_>]) -> fmt::Result {
     let mut left = LONGEST;
     for step in steps {
-        let number;
         let name = match step {
-            Step::Name(name) => name.as_ref(),
-            Step::Element(element) => {
-                number = element.to_string();
-                number.as_str()
-            }
+            // Attackers name things as they like, and clients as they should not.
+            Step::Name(name) => sensitive::masked(name, 4 * LONGEST),
+            Step::Element(element) => element.to_string(),
         };
         for character in iter::once('/').chain(name.chars().flat_map(escaped)) {
             if left == 0 {

@@ -9,15 +9,25 @@ const LONGEST: usize = 128;
 /// What says that there is more.
 const MORE: &str = "…";
 
+/// What is masked in every log.
+static SENSITIVE: LazyLock<Sensitive> = LazyLock::new(Sensitive::default);
+
+/// The beginning of the text, of `longest` bytes at most, with what is sensitive in it masked.
+pub fn masked(text: &str, longest: usize) -> String {
+    // What is masked is decided by what follows it, too.
+    let beginning = text.get(..text.floor_char_boundary(longest.saturating_add(WINDOW))).unwrap_or(text);
+    let masked = SENSITIVE.mask(beginning.as_bytes(), &mut Counts::default());
+    let mut masked = String::from_utf8_lossy(&masked).into_owned();
+    masked.truncate(masked.floor_char_boundary(longest));
+    masked
+}
+
 /// The text as evidence has it: masked, on one line, 128 bytes at most.
 ///
 /// Control characters, those that turn the direction of what follows, and backslashes are escaped as Rust does it.
 pub fn text(text: &str) -> String {
-    static SENSITIVE: LazyLock<Sensitive> = LazyLock::new(Sensitive::default);
-    // What is masked is decided by what follows it, too.
-    let beginning = text.get(..text.floor_char_boundary(LONGEST + WINDOW)).unwrap_or(text);
-    let masked = SENSITIVE.mask(beginning.as_bytes(), &mut Counts::default());
-    let masked = String::from_utf8_lossy(&masked);
+    // One more than there is room for, to know that there is more.
+    let masked = masked(text, LONGEST + char::MAX.len_utf8());
     let mut evidence = String::with_capacity(LONGEST);
     // How long it was when it still had room for more to be said.
     let mut room = 0;

@@ -15,7 +15,7 @@ mod tokens;
 
 use std::borrow::Cow;
 
-pub use evidence::text as evidence_text;
+pub use evidence::{masked, text as evidence_text};
 pub use own::{LONGEST_PATTERN, MOST_PATTERNS, PatternError};
 pub use stream::Stream;
 
@@ -57,6 +57,18 @@ impl Kind {
         Self::Email,
         Self::Phone,
         Self::Own,
+    ];
+
+    /// Every kind that is built in.
+    pub const BUILT_IN: [Self; 8] = [
+        Self::Card,
+        Self::Iban,
+        Self::Jwt,
+        Self::Authorization,
+        Self::PrivateKey,
+        Self::ServiceKey,
+        Self::Email,
+        Self::Phone,
     ];
 
     /// As the policy, logs and metrics have it.
@@ -116,13 +128,18 @@ pub struct Sensitive {
 impl Default for Sensitive {
     /// Every kind but addresses, telephone numbers and patterns of one's own: what is hardly ever meant to be shown.
     fn default() -> Self {
-        let kinds =
-            [Kind::Card, Kind::Iban, Kind::Jwt, Kind::Authorization, Kind::PrivateKey, Kind::ServiceKey];
-        Self { kinds: kinds.iter().fold(0, |bits, kind| bits | kind.bit()), own: own::Patterns::default() }
+        Self {
+            kinds: Self::KINDS.iter().fold(0, |bits, kind| bits | kind.bit()),
+            own: own::Patterns::default(),
+        }
     }
 }
 
 impl Sensitive {
+    /// The kinds of the default.
+    pub const KINDS: [Kind; 6] =
+        [Kind::Card, Kind::Iban, Kind::Jwt, Kind::Authorization, Kind::PrivateKey, Kind::ServiceKey];
+
     /// Looks for these kinds, and for what matches `patterns`: regular expressions over bytes, each with its name.
     ///
     /// # Errors
@@ -155,7 +172,7 @@ impl Sensitive {
     }
 
     /// Masks a text that comes in pieces.
-    pub const fn stream(&self) -> Stream<'_> {
+    pub const fn stream(&self) -> Stream<&Self> {
         Stream::new(self)
     }
 

@@ -1,5 +1,7 @@
 //! Masking of a text that comes in pieces.
 
+use std::ops::Deref;
+
 use super::{Counts, Sensitive, WINDOW, scan, tokens::Run};
 
 /// Bytes before a place that say whether something begins there.
@@ -11,8 +13,8 @@ const PIECE: usize = 16 << 10;
 ///
 /// Holds back up to two windows of text ([`WINDOW`]), and needs memory for a piece of 16 KiB beside.
 #[derive(Debug)]
-pub struct Stream<'s> {
-    sensitive: &'s Sensitive,
+pub struct Stream<S> {
+    sensitive: S,
     /// Some context, and what is not decided yet.
     buffer: Vec<u8>,
     /// How much of the buffer is context.
@@ -21,8 +23,9 @@ pub struct Stream<'s> {
     counts: Counts,
 }
 
-impl<'s> Stream<'s> {
-    pub(super) const fn new(sensitive: &'s Sensitive) -> Self {
+impl<S: Deref<Target = Sensitive>> Stream<S> {
+    /// Looks for what `sensitive` says.
+    pub const fn new(sensitive: S) -> Self {
         Self { sensitive, buffer: Vec::new(), context: 0, run: None, counts: Counts([0; 9]) }
     }
 
@@ -40,6 +43,18 @@ impl<'s> Stream<'s> {
     /// Appends the rest, and says what was masked in all.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Counts {
         self.decide(true, out);
+        self.counts
+    }
+
+    /// Appends all that is held back, as if the text ended here and another one began.
+    pub fn flush(&mut self, out: &mut Vec<u8>) {
+        self.decide(true, out);
+        self.buffer.clear();
+        (self.context, self.run) = (0, None);
+    }
+
+    /// What was masked so far.
+    pub const fn counts(&self) -> Counts {
         self.counts
     }
 
