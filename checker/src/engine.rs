@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::{
     Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding,
     content::{self, Content},
-    cookies, fields, graphql, http1,
+    cookies, fields, forward, graphql, http1,
     inject::{self, Detector, Scratch},
     json, multipart,
-    policy::{Fail, Mode, Rules},
+    policy::{self, Fail, Mode, Rules},
     target::{self, Target},
     values,
     verdict::Kind,
@@ -235,6 +235,11 @@ impl Judge<'_> {
         declared: bool,
     ) -> Judged {
         let limits = &self.rules.limits;
+        if forward::wishes(request).is_ok_and(|wishes| wishes.websocket)
+            && let Err(reason) = policy::websocket(self.rules.websocket.as_ref(), request)
+        {
+            return Err(Box::new(Finding { check: Check::Connection, reason, evidence: None }));
+        }
         if matches!(length, http1::Framing::Length(length) if length > limits.request.body) {
             return Err(too_long());
         }

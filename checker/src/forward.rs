@@ -4,7 +4,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::{Field, Reason, Request, Version, response::Response};
+use crate::{
+    Field, Reason, Request, Version,
+    response::Response,
+    security_headers::{Change, Headers},
+};
 
 /// Headers of one connection, whether `Connection` names them or not.
 const HOP_BY_HOP: [&str; 12] = [
@@ -33,8 +37,11 @@ const OURS: [&str; 7] = [
     "x-request-id",
 ];
 
-/// What a client learns of the server behind, to no use but an attacker's.
-const BANNERS: [&str; 4] = ["server", "x-aspnet-version", "x-aspnetmvc-version", "x-powered-by"];
+/// By what a client asks for something else than the whole answer, uncompressed.
+const PARTIAL: [&str; 3] = ["accept-encoding", "if-range", "range"];
+
+/// What an answer says of its bytes, and is true no more where some are masked.
+const OF_BYTES: [&str; 5] = ["accept-ranges", "content-digest", "content-md5", "digest", "repr-digest"];
 
 /// Options of `Connection` that concern the connection alone.
 const OPTIONS: [&[u8]; 5] = [b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"];
@@ -110,6 +117,12 @@ impl Source<'_> {
         self.trusted.iter().any(|net| net.contains(&address))
     }
 
+    /// Whether the client speaks TLS, as far as is known: with the proxy itself, or with one that is trusted and says so.
+    pub fn is_secure(&self, headers: &[Field<'_>]) -> bool {
+        let said = || members(headers, "x-forwarded-proto").last().map(<[u8]>::to_ascii_lowercase);
+        self.tls || (self.trusts(self.peer) && said().is_some_and(|said| said == b"https"))
+    }
+
     /// The client's address: the peer's, or where that is a trusted proxy the last one in X-Forwarded-For that is none.
     pub fn client(&self, headers: &[Field<'_>]) -> IpAddr {
         if self.trusted.is_empty() || !self.trusts(self.peer) {
@@ -129,16 +142,23 @@ impl Source<'_> {
     }
 }
 
-/// Appends to `out` the head of the HTTP/1.1 request that goes to the upstream. Its body has `length` bytes, and its id is `id`; `websocket`:
-/// whether the connection is to become one. The request has passed the engine, so that no line break is in any part of it.
-pub fn write_request(
-    out: &mut Vec<u8>,
-    request: &Request<'_>,
-    length: usize,
-    source: &Source<'_>,
-    id: &str,
-    websocket: bool,
-) {
+/// How a request goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Onward<'o> {
+    /// Its id.
+    pub id: &'o str,
+    /// Bytes of its body; `None` where they are not known yet, and it goes on in chunks.
+    pub length: Option<usize>,
+    /// Whether the connection is to become a WebSocket.
+    pub websocket: bool,
+    /// Whether the answer is to come whole and uncompressed, since it is to be read here.
+    pub readable: bool,
+}
+
+/// Appends to `out` the head of the HTTP/1.1 request that goes to the upstream. The request has passed the engine, so that no line break is in any part
+/// of it.
+pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, source: &Source<'_>, onward: &Onward<'_>) {
+    let Onward { id, length, websocket, readable } = *onward;
     let trusted = source.trusts(source.peer);
     out.extend_from_slice(request.method);
     out.push(b' ');
@@ -150,10 +170,18 @@ pub fn write_request(
         if is_one_of(field, &HOP_BY_HOP) || is_one_of(field, &OURS) || (forwarded && !kept) {
             continue;
         }
+        if readable && is_one_of(field, &PARTIAL) {
+            continue;
+        }
         line(out, field.name, field.value);
     }
-    if length > 0 || request.values("content-length").next().is_some() || has_content(request.method) {
-        line(out, b"content-length", length.to_string().as_bytes());
+    match length {
+        None => line(out, b"transfer-encoding", b"chunked"),
+        Some(0) if request.values("content-length").next().is_none() && !has_content(request.method) => {}
+        Some(length) => line(out, b"content-length", length.to_string().as_bytes()),
+    }
+    if readable {
+        line(out, b"accept-encoding", b"identity");
     }
     let mut hops = String::new();
     if trusted {
@@ -192,12 +220,32 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Headers of an answer that the client gets. Those of the connection are the caller's, and so is the length.
-pub fn kept<'s>(response: &'s Response<'s>) -> impl Iterator<Item = &'s Field<'s>> {
+/// Headers of an answer that the client gets: `headers` says which are set and removed, `secure` whether it goes over TLS, and `masked` whether what
+/// it says of its bytes holds no more. Those of the connection are the caller's, and so is the length.
+pub fn answered<'s>(
+    response: &'s Response<'s>,
+    headers: &'s Headers,
+    secure: bool,
+    masked: bool,
+) -> Vec<Field<'s>> {
+    let mut fields: Vec<Field<'_>> =
+        kept(response).filter(|field| !(masked && is_one_of(field, &OF_BYTES))).copied().collect();
+    let has = |name: &str| response.headers.iter().any(|field| field.is(name));
+    for change in headers.changes(secure, has) {
+        let (Change::Set(name, _) | Change::Remove(name)) = change;
+        fields.retain(|field| !field.is(name));
+        if let Change::Set(name, value) = change {
+            fields.push(Field { name: name.as_bytes(), value: value.as_bytes() });
+        }
+    }
+    fields
+}
+
+/// Headers of an answer that are not of the connection.
+fn kept<'s>(response: &'s Response<'s>) -> impl Iterator<Item = &'s Field<'s>> {
     let named: Vec<&[u8]> = members(&response.headers, "connection").collect();
     response.headers.iter().filter(move |field| {
         !is_one_of(field, &HOP_BY_HOP)
-            && !is_one_of(field, &BANNERS)
             && !field.is("x-request-id")
             && !named.iter().any(|name| name.eq_ignore_ascii_case(field.name))
     })
@@ -221,7 +269,8 @@ mod tests {
         let (request, _) = http1::head(text.as_bytes(), &Limits::default()).unwrap();
         let source = Source { peer: peer.parse().unwrap(), tls: true, trusted };
         let mut out = Vec::new();
-        write_request(&mut out, &request, 0, &source, "1", false);
+        let onward = Onward { id: "1", length: Some(0), websocket: false, readable: false };
+        write_request(&mut out, &request, &source, &onward);
         String::from_utf8(out).unwrap()
     }
 
@@ -282,11 +331,48 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_read_here_is_asked_for_whole_and_uncompressed() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip, br\r\nRange: bytes=0-7\r\nIf-Range: \"a\"\r\nAccept: */*\r\n\r\n";
+        let (request, _) = http1::head(text.as_bytes(), &Limits::default()).unwrap();
+        let source = Source { peer: "192.0.2.1".parse().unwrap(), tls: false, trusted: &[] };
+        let mut out = Vec::new();
+        let onward = Onward { id: "1", length: None, websocket: false, readable: true };
+        write_request(&mut out, &request, &source, &onward);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\ntransfer-encoding: chunked\r\naccept-encoding: identity\r\n\
+             x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: http\r\nx-request-id: 1\r\nvia: 1.1 stopbank\r\n\r\n"
+        );
+    }
+
+    #[test]
     fn an_answers_connection_headers_and_banners_stay_here() {
-        let text = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Length: 3\r\nX-Kept: 1\r\n\r\n";
+        let text = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Length: 3\r\nX-Kept: 1\r\nDigest: a\r\n\r\n";
         let response = crate::response::head(text, &Limits::default()).unwrap();
-        let names: Vec<&[u8]> = kept(&response).map(|field| field.name).collect();
-        assert_eq!(names, [&b"X-Kept"[..]]);
+        let names = |headers: &Headers, secure, masked| -> Vec<String> {
+            let fields = answered(&response, headers, secure, masked);
+            fields.iter().map(|field| String::from_utf8_lossy(field.name).into_owned()).collect()
+        };
+        assert_eq!(names(&Headers::basic(), false, true), ["X-Kept", "x-content-type-options"]);
+        let secure = ["X-Kept", "Digest", "strict-transport-security", "x-content-type-options"];
+        assert_eq!(names(&Headers::basic(), true, false), secure);
+        assert_eq!(names(&Headers::NONE, true, false), ["Server", "X-Kept", "Digest"]);
         assert!(is_kept_alive(&response));
+    }
+
+    #[test]
+    fn a_trusted_proxy_says_whether_the_client_speaks_tls() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        for (peer, tls, said, secure) in [
+            ("10.0.0.1", false, "https", true),
+            ("10.0.0.1", false, "https, http", false),
+            ("10.0.0.1", false, "", false),
+            ("192.0.2.1", false, "https", false),
+            ("192.0.2.1", true, "http", true),
+        ] {
+            let source = Source { peer: peer.parse().unwrap(), tls, trusted: &trusted };
+            let headers = [Field { name: b"X-Forwarded-Proto", value: said.as_bytes() }];
+            assert_eq!(source.is_secure(&headers), secure, "{peer} {tls} {said}");
+        }
     }
 }

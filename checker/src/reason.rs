@@ -124,6 +124,7 @@ reasons! {
     ConnectionOption, "connection-option", 400, "Connection names a header other than those of the connection itself: it would be judged here and be missing behind.";
     Expectation, "expectation", 417, "Expect asks for something other than `100-continue`.";
     Upgrade, "upgrade", 403, "The connection is to become a WebSocket where that is not allowed.";
+    WebSocketOrigin, "websocket-origin", 403, "A page of another site, or of none that is known, asks for a WebSocket: it would be opened with the cookies of whoever looks at that page.";
     HeadSlow, "head-slow", 408, "The head of the request took longer than the limit.";
     BodySlow, "body-slow", 408, "The body of the request came more slowly than the limit allows.";
     Overload, "overload", 503, "The bodies that are held in memory have reached the limit.";
@@ -131,6 +132,7 @@ reasons! {
     UpstreamSlow, "upstream-slow", 504, "The upstream has not begun to answer within the limit.";
     UpstreamBroken, "upstream-broken", 502, "The connection to the upstream ended before an answer had come.";
     UpstreamSwitched, "upstream-switched", 502, "The upstream switches to another protocol without having been asked for it.";
+    ResponseUnreadable, "response-unreadable", 502, "The answer is compressed, partial or in another charset, unasked, so that what is to be masked in it cannot be found.";
     StatusLine, "status-line", 502, "The answer of the upstream does not begin with HTTP/1.0 or HTTP/1.1, a space and a status from 100 to 599.";
     SegmentCount, "segment-count", 400, "A path with more segments than the policy allows.";
     SegmentLength, "segment-length", 400, "A segment of the path, decoded, that is longer than the policy allows.";

@@ -1,6 +1,7 @@
 //! What becomes of a response's headers: those that tell browsers to be careful are set, those that tell attackers what runs there go.
 //!
-//! The defaults are those that OWASP's Secure Headers project recommends for an API.
+//! What stands in front of anything gets what no site misses ([`Headers::basic`]); an API, which no browser shows, all that OWASP's Secure Headers
+//! project recommends for one ([`Headers::api`]).
 
 /// What is to be done with one header of a response. Names are in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,8 +32,12 @@ pub struct Headers {
     pub remove: Vec<String>,
 }
 
-/// Name and value of what is set, and whether it stands over what the upstream says.
-const SET: [(&str, &str, bool); 8] = [
+/// Name and value of what is set in front of anything: a site that is served over TLS has TLS, and is shown as the types that it declares.
+const BASIC: [(&str, &str, bool); 2] =
+    [("strict-transport-security", "max-age=31536000", false), ("x-content-type-options", "nosniff", true)];
+
+/// The same for an API.
+const API: [(&str, &str, bool); 8] = [
     ("strict-transport-security", "max-age=31536000; includeSubDomains", true),
     ("x-content-type-options", "nosniff", true),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'", false),
@@ -62,16 +67,9 @@ const REMOVE: [&str; 14] = [
 ];
 
 impl Default for Headers {
+    /// [`Headers::basic`].
     fn default() -> Self {
-        let header = |&(name, value, replace): &(&str, &str, bool)| Header {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            replace,
-        };
-        Self {
-            set: SET.iter().map(header).collect(),
-            remove: REMOVE.iter().map(|&name| name.to_owned()).collect(),
-        }
+        Self::basic()
     }
 }
 
@@ -102,6 +100,36 @@ const FRAMING: [&str; 8] = [
 ];
 
 impl Headers {
+    /// What breaks no site: banners go, types hold, and over TLS browsers are told to stay there, unless the upstream tells them.
+    pub fn basic() -> Self {
+        Self::of(&BASIC)
+    }
+
+    /// What an API sends, whose answers are no pages and belong in none.
+    pub fn api() -> Self {
+        Self::of(&API)
+    }
+
+    fn of(set: &[(&str, &str, bool)]) -> Self {
+        let header = |&(name, value, replace): &(&str, &str, bool)| Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            replace,
+        };
+        let mut made = Self {
+            set: set.iter().map(header).collect(),
+            remove: REMOVE.iter().map(|&name| name.to_owned()).collect(),
+        };
+        made.sort();
+        made
+    }
+
+    /// Puts names in their order, so that what means the same is the same.
+    pub(crate) fn sort(&mut self) {
+        self.set.sort_by(|one, other| one.name.cmp(&other.name));
+        self.remove.sort();
+    }
+
     /// Neither sets nor removes any.
     pub const NONE: Self = Self { set: Vec::new(), remove: Vec::new() };
 
@@ -172,7 +200,7 @@ mod tests {
             ("X-Content-Type-Options", "none"),
             ("x-content-type-options", "of two"),
         ];
-        let after = applied(&Headers::default(), true, &before);
+        let after = applied(&Headers::api(), true, &before);
         let values = |name: &str| -> Vec<&str> {
             let named = after.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
             named.map(|(_, value)| value.as_str()).collect()
@@ -183,14 +211,18 @@ mod tests {
         assert_eq!(values("x-content-type-options"), ["nosniff"]);
         assert_eq!(values("strict-transport-security"), ["max-age=31536000; includeSubDomains"]);
         assert_eq!(values("referrer-policy"), ["no-referrer"]);
-        let plain = applied(&Headers::default(), false, &before);
+        let plain = applied(&Headers::api(), false, &before);
         assert!(!plain.iter().any(|(name, _)| name == "strict-transport-security"));
         assert_eq!(applied(&Headers::NONE, true, &before[..1]).len(), 1);
+        let basic =
+            applied(&Headers::basic(), true, &[("Strict-Transport-Security", "max-age=0"), ("Server", "a")]);
+        let expected = [("Strict-Transport-Security", "max-age=0"), ("x-content-type-options", "nosniff")];
+        assert_eq!(basic, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     #[test]
     fn what_cannot_stand_in_a_response_is_refused() {
-        assert!(Headers::default().check().is_ok());
+        assert!(Headers::api().check().is_ok() && Headers::basic().check().is_ok());
         let with = |name: &str, value: &str| Headers {
             set: vec![Header { name: name.to_owned(), value: value.to_owned(), replace: true }],
             remove: Vec::new(),

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use stopbank_checker::{
     Policy,
     engine::{self, Context, Limits},
-    forward::{self, Source},
+    forward::{self, Onward, Source},
     http1::{self, Framing},
     response,
     stream::{Chunks, HeadScan},
@@ -36,7 +36,9 @@ fuzz_target!(|input: (&[u8], u16, bool)| {
     let trusted = if trusts { vec!["192.0.2.1/32".parse().expect("a network")] } else { Vec::new() };
     let source = Source { peer: "192.0.2.1".parse().expect("an address"), tls: true, trusted: &trusted };
     let mut written = Vec::new();
-    forward::write_request(&mut written, &request, request.body.len(), &source, "1", wishes.websocket);
+    let length = Some(request.body.len());
+    let onward = Onward { id: "1", length, websocket: wishes.websocket, readable: trusts };
+    forward::write_request(&mut written, &request, &source, &onward);
     written.extend_from_slice(&request.body);
     let again = http1::Limits { head: 1 << 20, headers: 1000, header: 1 << 20, ..limits.request };
     let read = http1::read(&written, &again).expect("what is forwarded is a request");
@@ -49,7 +51,8 @@ fuzz_target!(|input: (&[u8], u16, bool)| {
             kept = rest;
         }
     }
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 9] = [
+        "accept-encoding",
         "content-length", "x-forwarded-for", "x-forwarded-proto", "x-request-id", "via", "connection", "upgrade", "host",
     ];
     for field in &read.headers {

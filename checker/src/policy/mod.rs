@@ -4,20 +4,29 @@
 
 mod document;
 mod error;
+mod masking;
 mod openapi;
 mod read;
 mod render;
+mod response;
 mod route;
 mod schema;
 mod settings;
+mod websocket;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 pub use error::{Diagnostic, Errors};
+pub use masking::{Masking, Reading};
 pub use openapi::OpenApi;
 pub use schema::schema;
+pub use websocket::WebSocket;
+pub(crate) use websocket::check as websocket;
 
-use crate::{Check, Reason, engine::Limits, http1, schema::Specification, target, verdict::Kind};
+use crate::{
+    Check, Reason, engine::Limits, http1, schema::Specification, security_headers::Headers, target,
+    verdict::Kind,
+};
 use route::{Found, Methods, Part, Router};
 
 /// Largest text of a policy, in bytes.
@@ -100,6 +109,12 @@ pub struct Rules {
     pub responses: Mode,
     /// What the check `schema` goes by.
     pub(crate) specification: Option<Arc<Specification>>,
+    /// What is masked in answers.
+    pub masking: Masking,
+    /// Which headers answers get, and which they lose.
+    pub headers: Arc<Headers>,
+    /// Whether, and for whom, connections may become WebSockets.
+    pub websocket: Option<WebSocket>,
 }
 
 impl Default for Rules {
@@ -109,6 +124,9 @@ impl Default for Rules {
             limits: Limits::default(),
             responses: Mode::Off,
             specification: None,
+            masking: Masking::default(),
+            headers: Arc::default(),
+            websocket: None,
         };
         // It has nothing to go by yet.
         rules.of_mut(Check::Schema).mode = Mode::Off;

@@ -8,9 +8,10 @@ use super::{
     Errors, Fail, LARGEST, Load, Mode, Policy, Route, Rule, Rules,
     document::{Diagnostics, Table, Value},
     error::{Diagnostic, line_of},
-    openapi,
+    masking, openapi, response,
     route::{self, Methods, Router},
     settings::SETTINGS,
+    websocket,
 };
 use crate::{Check, request::is_token, text::printable, verdict::Kind};
 
@@ -20,10 +21,32 @@ pub(super) const MOST_ROUTES: usize = 10_000;
 const LONGEST_METHOD: usize = 32;
 
 /// Keys of tables.
-pub(super) const ROOT_KEYS: [&str; 8] =
-    ["undeclared", "fail", "deadline", "openapi", "responses", "checks", "limits", "route"];
-pub(super) const ROUTE_KEYS: [&str; 8] =
-    ["host", "path", "methods", "fail", "deadline", "responses", "checks", "limits"];
+pub(super) const ROOT_KEYS: [&str; 11] = [
+    "undeclared",
+    "fail",
+    "deadline",
+    "openapi",
+    "responses",
+    "websocket",
+    "checks",
+    "limits",
+    "masking",
+    "response",
+    "route",
+];
+pub(super) const ROUTE_KEYS: [&str; 11] = [
+    "host",
+    "path",
+    "methods",
+    "fail",
+    "deadline",
+    "responses",
+    "websocket",
+    "checks",
+    "limits",
+    "masking",
+    "response",
+];
 pub(super) const CHECK_KEYS: [&str; 3] = ["mode", "fail", "deadline"];
 
 /// Choices.
@@ -220,8 +243,7 @@ fn methods(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<Metho
     (!methods.is_empty()).then_some(Methods::These(methods))
 }
 
-/// What stands at the top of the file and in each route: `fail`, `deadline`, `responses`, `checks` and `limits`. `default`: what a route
-/// goes by.
+/// What stands at the top of the file and in each route, from `fail` to `websocket`. `default`: what a route goes by.
 fn rules(
     table: &Table<'_, '_>,
     default: Option<&Rules>,
@@ -245,6 +267,16 @@ fn rules(
     }
     if let Some(value) = table.get("limits") {
         limits(value, default.is_some(), rules, diagnostics);
+    }
+    rules.masking.fail = fail.unwrap_or(rules.masking.fail);
+    if let Some(value) = table.get("masking") {
+        masking::read(value, &mut rules.masking, diagnostics);
+    }
+    if let Some(value) = table.get("response") {
+        response::read(value, &mut rules.headers, diagnostics);
+    }
+    if let Some(value) = table.get("websocket") {
+        websocket::read(value, &mut rules.websocket, diagnostics);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Policy, Rule, Rules, read, settings::SETTINGS};
+use super::{Policy, Rule, Rules, masking, read, response, settings::SETTINGS, websocket};
 use crate::text::printable;
 
 pub(super) fn render(policy: &Policy) -> String {
@@ -21,6 +21,7 @@ pub(super) fn render(policy: &Policy) -> String {
         );
     }
     responses(&mut text, &policy.default, None);
+    websocket::render(&mut text, policy.default.websocket.as_ref(), None);
     rules(&mut text, "", &policy.default, None);
     for route in policy.routes.iter().filter(|route| route.operation.is_none()) {
         let _ =
@@ -31,6 +32,8 @@ pub(super) fn render(policy: &Policy) -> String {
             these => writeln!(text, "methods = [{}]", these.join(", ")),
         };
         responses(&mut text, &route.rules, Some(&policy.default));
+        let websocket = policy.default.websocket.as_ref();
+        websocket::render(&mut text, route.rules.websocket.as_ref(), Some(websocket));
         rules(&mut text, "route.", &route.rules, Some(&policy.default));
     }
     operations(&mut text, policy);
@@ -77,6 +80,8 @@ fn rules(text: &mut String, prefix: &str, rules: &Rules, default: Option<&Rules>
         }
         section(text, &format!("{prefix}limits.{group}"), &lines);
     }
+    masking::render(text, prefix, &rules.masking, default.map(|default| &default.masking));
+    response::render(text, prefix, &rules.headers, default.map(|default| &*default.headers));
 }
 
 fn section(text: &mut String, name: &str, lines: &str) {
@@ -90,8 +95,13 @@ fn show(Rule { mode, fail, deadline }: Rule) -> String {
     format!("{{ mode = \"{}\", fail = \"{}\"{} }}", mode.name(), fail.name(), deadline.unwrap_or_default())
 }
 
+/// An array of basic strings.
+pub(super) fn strings<'s>(texts: impl IntoIterator<Item = &'s str>) -> String {
+    format!("[{}]", texts.into_iter().map(string).collect::<Vec<_>>().join(", "))
+}
+
 /// A basic string of TOML.
-fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {

@@ -4,9 +4,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    read,
+    masking, read, response,
     settings::{SETTINGS, Setting, Unit},
 };
+use crate::sensitive::Kind;
 
 const TIME: &str = r"^\s*[0-9]+\s*m?s$";
 const SIZE: &str = r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)\s*$";
@@ -81,7 +82,7 @@ fn judged(of_route: bool) -> Map<String, Value> {
             ((*key).to_owned(), value.clone())
         })
         .collect();
-    let rule = json!({ "anyOf": [mode, object(table, &[])] });
+    let rule = json!({ "anyOf": [&mode, object(table, &[])] });
     let checks = read::switched()
         .map(|check| (check.name().to_owned(), described(check.about().trim_end_matches('.'), rule.clone())))
         .collect();
@@ -95,7 +96,10 @@ fn judged(of_route: bool) -> Map<String, Value> {
         })
         .collect();
     Map::from_iter([
-        ("fail".to_owned(), described("What becomes of a request that a check could not judge", fail)),
+        (
+            "fail".to_owned(),
+            described("What becomes of a request that a check could not judge", fail.clone()),
+        ),
         ("deadline".to_owned(), described("By when each check must be done", time)),
         (
             "responses".to_owned(),
@@ -106,7 +110,49 @@ fn judged(of_route: bool) -> Map<String, Value> {
         ),
         ("checks".to_owned(), object(checks, &[])),
         ("limits".to_owned(), object(limits, &[])),
+        ("masking".to_owned(), masked(&mode, &fail)),
+        ("response".to_owned(), headers()),
+        ("websocket".to_owned(), websocket()),
     ])
+}
+
+fn masked(mode: &Value, fail: &Value) -> Value {
+    let kinds = json!({ "enum": Kind::BUILT_IN.map(Kind::name) });
+    let properties = masking::KEYS.map(|key| {
+        let value = match key {
+            "mode" => mode.clone(),
+            "fail" => fail.clone(),
+            "kinds" => json!({ "type": "array", "items": kinds }),
+            "types" => json!({ "type": "array", "items": { "type": "string", "pattern": "^[^/]+/[^/]+$" } }),
+            _ => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        };
+        (key.to_owned(), value)
+    });
+    let table = object(Map::from_iter(properties), &[]);
+    described("What is masked in answers", json!({ "anyOf": [mode, table] }))
+}
+
+fn headers() -> Value {
+    let preset = json!({ "enum": response::PRESETS.map(|(name, _)| name) });
+    let properties = response::KEYS.map(|key| {
+        let value = match key {
+            "preset" => preset.clone(),
+            "set" | "default" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+            _ => json!({ "type": "array", "items": { "type": "string" } }),
+        };
+        (key.to_owned(), value)
+    });
+    let table = object(Map::from_iter(properties), &[]);
+    described("Headers that answers get and lose", json!({ "anyOf": [preset, table] }))
+}
+
+fn websocket() -> Value {
+    let origins = json!({ "type": "array", "items": { "type": "string", "pattern": r"^(\*|[Hh][Tt][Tt][Pp][Ss]?://.+)$" } });
+    let table = object(Map::from_iter([("origins".to_owned(), origins)]), &[]);
+    described(
+        "Whether, and for pages of which sites, connections may become WebSockets",
+        json!({ "anyOf": [{ "type": "boolean" }, table] }),
+    )
 }
 
 fn limit(setting: &Setting) -> Value {

@@ -2,6 +2,7 @@
 //! headers, queries or bodies are in it, but for evidence that is masked.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt as _,
@@ -13,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use stopbank_checker::sensitive::{self, WINDOW};
 
 use crate::proxy::say;
 
@@ -38,19 +40,38 @@ pub(crate) struct Record<'r> {
     pub(crate) evidence: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) observed: Vec<serde_json::Value>,
+    /// What was to be masked in the answer: how many, by kind.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) masked: BTreeMap<&'static str, u64>,
     pub(crate) route: Option<&'r str>,
     pub(crate) upstream: Option<&'r str>,
     pub(crate) duration_us: u64,
 }
 
-/// What a line has of bytes that a client sent: readable, and not too many.
+/// What a line has of bytes that a client sent: readable, masked, and not too many.
 pub(crate) fn shortened(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).into_owned()
+    let beginning = &bytes[..bytes.len().min(LONGEST + WINDOW)];
+    sensitive::masked(&String::from_utf8_lossy(beginning), LONGEST)
 }
 
-/// A target without its query, in which secrets are passed.
+/// A target without its query, in which secrets are passed. Where one shows only when the path is decoded, that is what stands there.
 pub(crate) fn path(target: &[u8]) -> String {
-    shortened(target.split(|&byte| byte == b'?' || byte == b'#').next().unwrap_or_default())
+    let path = target.split(|&byte| byte == b'?' || byte == b'#').next().unwrap_or_default();
+    let decoded = decoded(&path[..path.len().min(LONGEST + WINDOW)]);
+    let masked = shortened(&decoded);
+    if String::from_utf8_lossy(&decoded).starts_with(&masked) { shortened(path) } else { masked }
+}
+
+fn decoded(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|two| str::from_utf8(two).ok()).filter(|_| byte == b'%');
+        let octet = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(octet.unwrap_or(byte));
+        rest = if octet.is_some() { &after[2..] } else { after };
+    }
+    decoded
 }
 
 enum Message {
@@ -152,5 +173,8 @@ mod tests {
         assert_eq!(path(b"/a/b?token=secret"), "/a/b");
         assert_eq!(path(&[b'a'; 10_000]).len(), LONGEST);
         assert_eq!(path(b"/\xff"), "/\u{fffd}");
+        assert_eq!(path(b"/cards/4111111111111111/x"), "/cards/XXXXXXXXXXXX1111/x");
+        assert_eq!(path(b"/pay%204111111111111111%2"), "/pay XXXXXXXXXXXX1111%2");
+        assert_eq!(path(b"/a%20b"), "/a%20b");
     }
 }

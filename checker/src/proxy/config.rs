@@ -85,9 +85,9 @@ pub(crate) struct Upstream {
     /// Beginnings of paths, of whole segments, that it is for; all where there is none.
     #[serde(default)]
     pub(crate) paths: Vec<String>,
-    /// Beginnings of paths under which connections may become WebSockets.
+    /// It stands in the policy now.
     #[serde(default)]
-    pub(crate) websocket: Vec<String>,
+    pub(crate) websocket: Option<toml::Value>,
     #[serde(default)]
     pub(crate) tls: ClientTls,
     #[serde(default)]
@@ -299,7 +299,11 @@ impl Config {
             let name = &upstream.name;
             ensure!(names.insert(name), "two upstreams are called `{name}`");
             ensure!(!upstream.addresses.is_empty(), "upstream `{name}` has no addresses");
-            for path in upstream.paths.iter().chain(&upstream.websocket) {
+            ensure!(
+                upstream.websocket.is_none(),
+                "upstream `{name}`: where connections may become WebSockets is said in the policy: `websocket = true` in a [[route]]"
+            );
+            for path in &upstream.paths {
                 ensure!(
                     path.starts_with('/'),
                     "upstream `{name}`: path `{path}` does not begin with a slash"
@@ -333,7 +337,7 @@ impl Upstream {
             addresses,
             hosts: Vec::new(),
             paths: Vec::new(),
-            websocket: Vec::new(),
+            websocket: None,
             tls: ClientTls::default(),
             health: None,
             connect_timeout: seconds::<2>(),
@@ -352,16 +356,14 @@ impl Upstream {
         };
         let hosts = self.hosts.is_empty()
             || self.hosts.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
-        hosts && (self.paths.is_empty() || begins_with_one(&self.paths, path))
+        hosts && (self.paths.is_empty() || self.paths.iter().any(|beginning| begins_with(beginning, path)))
     }
 }
 
-/// Whether a path begins with one of these, segment by segment.
-pub(crate) fn begins_with_one(beginnings: &[String], path: &[u8]) -> bool {
-    beginnings.iter().any(|beginning| {
-        let beginning = beginning.trim_end_matches('/').as_bytes();
-        path.strip_prefix(beginning).is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
-    })
+/// Whether a path begins with this one, segment by segment.
+fn begins_with(beginning: &str, path: &[u8]) -> bool {
+    let rest = path.strip_prefix(beginning.trim_end_matches('/').as_bytes());
+    rest.is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
 }
 
 const fn seconds<const N: u64>() -> Duration {
@@ -407,6 +409,7 @@ mod tests {
             (format!("{listen}{upstream}{upstream}"), "two upstreams are called `a`"),
             (format!("{listen}{upstream}paths = [\"a\"]"), "does not begin with a slash"),
             (format!("{listen}{upstream}keep_alive = \"3 apples\""), "no time like 10s"),
+            (format!("{listen}{upstream}websocket = [\"/live\"]"), "`websocket = true` in a [[route]]"),
             (format!("{listen}{upstream}keep_alive = \"0s\""), "a time of 0"),
             ("[[upstream]]\nname = \"a\"\naddresses = [\"ftp://a\"]".to_owned(), "no http:// or https://"),
             ("[[upstream]]\nname = \"a\"\naddresses = [\"http://a/b\"]".to_owned(), "nothing else"),

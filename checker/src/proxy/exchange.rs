@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
@@ -10,10 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use stopbank_checker::{
-    Check, Finding, Reason, Request, Verdict,
+    Check, Field, Finding, Reason, Request, Verdict, Version,
     engine::Head,
-    forward::{self, Source},
+    forward::{self, Onward, Source},
+    policy::{Fail, Mode, Reading, Rules},
     response::{Ending, Response},
+    sensitive::Kind,
 };
 use tokio::sync::watch;
 use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
@@ -21,10 +24,11 @@ use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
 use super::{
     audit::{self, Audit, Record},
     bounds::{Buffered, Connections},
-    config::{Config, begins_with_one},
+    config::Config,
     judge::{self, Judge},
     metrics::Metrics,
-    problem::{Ids, Refusal},
+    passing::{Found, Mask, Passing},
+    problem::{self, Ids, Refusal},
     upstream::{self, Body, Outgoing, Pool, Upstream},
 };
 
@@ -107,6 +111,19 @@ pub(crate) struct Exchange {
     upstream: Option<Arc<Upstream>>,
     route: Option<usize>,
     observed: Vec<Finding>,
+    /// Whether the client speaks TLS.
+    secure: bool,
+    /// What was to be masked in the answer.
+    masked: Option<Found>,
+}
+
+/// An answer's head, as it is passed on.
+#[derive(Debug)]
+pub(crate) struct Arrived<'r> {
+    pub(crate) response: &'r Response<'r>,
+    /// Its headers, but those of the connection and its length.
+    pub(crate) fields: Vec<Field<'r>>,
+    pub(crate) ending: Ending,
 }
 
 impl Exchange {
@@ -123,6 +140,8 @@ impl Exchange {
             upstream: None,
             route: None,
             observed: Vec::new(),
+            secure: peer.tls,
+            masked: None,
         }
     }
 
@@ -132,6 +151,7 @@ impl Exchange {
         self.method = Bytes::copy_from_slice(request.method);
         self.target = Bytes::copy_from_slice(request.target);
         self.client = self.source().client(&request.headers);
+        self.secure = self.source().is_secure(&request.headers);
     }
 
     /// Whether it is a HEAD, whose answer has no body.
@@ -147,21 +167,18 @@ impl Exchange {
         }
     }
 
-    /// The upstream for a request, chosen by its head, and whether it may become a WebSocket there.
+    /// The upstream for a request, chosen by its head.
     ///
     /// # Errors
     ///
-    /// Where there is none, or it wants to become one and may not.
-    pub(crate) fn choose(&mut self, request: &Request<'_>, websocket: bool) -> Result<(), Refusal> {
+    /// Where there is none.
+    pub(crate) fn choose(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
         let host = request.values("host").next();
         // HTTP/1.0 may come without one; HTTP/1.1, which the upstream is asked with, may not.
         let host = host.ok_or_else(|| Refusal::new(Check::Framing, Reason::HostMissing))?;
         let path = request.target;
         let chosen = self.live.upstreams.iter().find(|upstream| upstream.config.serves(host, path));
         let chosen = chosen.ok_or_else(|| Refusal::new(Check::Upstream, Reason::UpstreamUnreachable))?;
-        if websocket && !begins_with_one(&chosen.config.websocket, path) {
-            return Err(Refusal::new(Check::Connection, Reason::Upgrade));
-        }
         self.upstream = Some(Arc::clone(chosen));
         Ok(())
     }
@@ -187,22 +204,66 @@ impl Exchange {
         request: &Request<'_>,
         body: &Bytes,
         websocket: bool,
-        accept: impl FnOnce(&Response<'_>, Ending) -> T,
-    ) -> Result<(T, Body), Refusal> {
+        accept: impl FnOnce(&Arrived<'_>) -> T,
+    ) -> Result<(T, Passing), Refusal> {
         let verdict = self.live.judge.body(head, request, body).await;
         let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
         self.note(verdict);
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
-        let upstream = self.upstream.as_ref();
-        let upstream = upstream.ok_or_else(|| Refusal::new(Check::Upstream, Reason::UpstreamUnreachable))?;
-        let mut head = Vec::with_capacity(1024);
-        forward::write_request(&mut head, request, body.len(), &self.source(), &self.id, websocket);
+        let (live, upstream) = (Arc::clone(&self.live), self.upstream()?);
+        let rules = live.judge.rules(self.route);
+        let head = self.head(request, Some(body.len()), websocket, rules);
         let outgoing = Outgoing { head: &head, body, method: request.method, websocket };
-        upstream::send(&self.worker.pool, upstream, outgoing, accept)
-            .await
-            .map_err(|reason| self.failed(reason))
+        let secure = self.secure;
+        let sent = upstream::send(&self.worker.pool, &upstream, outgoing, |response, ending| {
+            arrived(rules, secure, response, ending, accept)
+        });
+        let (answer, body) = sent.await.map_err(|reason| self.failed(reason))?;
+        self.passing(answer, body)
+    }
+
+    fn upstream(&self) -> Result<Arc<Upstream>, Refusal> {
+        let upstream = self.upstream.as_ref().map(Arc::clone);
+        upstream.ok_or_else(|| Refusal::new(Check::Upstream, Reason::UpstreamUnreachable))
+    }
+
+    /// The head that goes to the upstream.
+    fn head(&self, request: &Request<'_>, length: Option<usize>, websocket: bool, rules: &Rules) -> Vec<u8> {
+        let mut head = Vec::with_capacity(1024);
+        let readable = rules.masking.is_on() && !websocket;
+        let onward = Onward { id: &self.id, length, websocket, readable };
+        forward::write_request(&mut head, request, &self.source(), &onward);
+        head
+    }
+
+    /// An answer's body with what is masked in it, or why it is not passed on.
+    fn passing<T>(&mut self, answer: Result<Begun<T>, Reason>, body: Body) -> Result<(T, Passing), Refusal> {
+        let (accepted, mask, unreadable) = answer.map_err(|reason| self.failed(reason))?;
+        if unreadable {
+            self.finds(Reason::ResponseUnreadable);
+        }
+        let (mask, found) = mask.unzip();
+        self.masked = found;
+        Ok((accepted, Passing::new(body, mask)))
+    }
+
+    /// Notes what is wrong with an answer that is passed on all the same.
+    fn finds(&mut self, reason: Reason) {
+        self.worker.shared.metrics.response_findings.with_label_values(&[reason.name()]).inc();
+        self.observed.push(Finding { check: Check::Upstream, reason, evidence: None });
+    }
+
+    /// Headers of an answer of the proxy's own.
+    pub(crate) fn own_headers(&self) -> Vec<(String, String)> {
+        let headers = [(&b"content-type"[..], problem::TYPE), (b"cache-control", "no-store")];
+        let headers = headers.map(|(name, value)| Field { name, value: value.as_bytes() });
+        let response = Response { version: Version::Http11, status: 500, headers: headers.to_vec() };
+        let rules = self.live.judge.rules(self.route);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let fields = forward::answered(&response, &rules.headers, self.secure, false);
+        fields.iter().map(|field| (text(field.name), text(field.value))).collect()
     }
 
     /// An answer that cannot be passed on, or not to its end. The status is 502 where the reason is not of the upstream alone.
@@ -233,8 +294,9 @@ impl Exchange {
             (Some(check), Some(reason)) => metrics.requests.with_label_values(&[action, check, reason]).inc(),
             _ => metrics.allowed.inc(),
         }
+        let masked = self.masked();
         let Some(audit) = &self.worker.shared.audit else { return };
-        if first.is_none() && !audit.allowed {
+        if first.is_none() && masked.is_empty() && !audit.allowed {
             return;
         }
         let record = Record {
@@ -250,6 +312,7 @@ impl Exchange {
             reason,
             evidence: refusal.and_then(|one| one.evidence.clone()),
             observed: self.observed.iter().map(judge::observed).collect(),
+            masked,
             route: self.route.and_then(|route| self.live.judge.route(route)),
             upstream: self.upstream.as_ref().map(|upstream| upstream.config.name.as_str()),
             duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
@@ -258,4 +321,43 @@ impl Exchange {
             metrics.audit_lost.inc();
         }
     }
+
+    /// Counts what was masked in the answer, by kind.
+    fn masked(&self) -> BTreeMap<&'static str, u64> {
+        let counts = self.masked.as_ref().map(|found| found.get()).unwrap_or_default();
+        let found = Kind::ALL.into_iter().map(|kind| (kind.name(), counts.of(kind)));
+        let found: BTreeMap<_, _> = found.filter(|(_, count)| *count > 0).collect();
+        for (kind, count) in &found {
+            self.worker.shared.metrics.masked.with_label_values(&[kind]).inc_by(*count);
+        }
+        found
+    }
+}
+
+/// What `accept` did, what is masked, and whether that cannot be found.
+type Begun<T> = (T, Option<(Mask, Found)>, bool);
+
+/// What is made of an answer's head: what `accept` does, what is masked in its body, and whether that ought to be and cannot.
+fn arrived<T>(
+    rules: &Rules,
+    secure: bool,
+    response: &Response<'_>,
+    ending: Ending,
+    accept: impl FnOnce(&Arrived<'_>) -> T,
+) -> Result<Begun<T>, Reason> {
+    let masking = &rules.masking;
+    // What has no body, and what is no answer any more, holds nothing.
+    let reading = match ending {
+        Ending::Empty => Reading::Not,
+        _ if response.status == 101 => Reading::Not,
+        _ => masking.reading(response),
+    };
+    let unreadable = reading == Reading::Unreadable;
+    if unreadable && masking.mode == Mode::Enforce && masking.fail == Fail::Closed {
+        return Err(Reason::ResponseUnreadable);
+    }
+    let masked = masking.mode == Mode::Enforce && matches!(reading, Reading::Text | Reading::Events);
+    let fields = forward::answered(response, &rules.headers, secure, masked);
+    let accepted = accept(&Arrived { response, fields, ending });
+    Ok((accepted, Mask::new(masking, reading), unreadable))
 }

@@ -8,7 +8,7 @@ use stopbank_checker::{
     Check, Reason, Request,
     forward::{self, Wishes},
     http1::{self, Framing},
-    response::{Ending, Response},
+    response::Ending,
     stream::{Chunks, HeadScan},
 };
 use tokio::{
@@ -18,9 +18,9 @@ use tokio::{
 
 use super::{
     bounds::Share,
-    exchange::{Exchange, Live, Peer, Worker},
+    exchange::{Arrived, Exchange, Live, Peer, Worker},
+    passing::Passing,
     problem::{self, Refusal},
-    upstream::Body,
 };
 
 /// Bytes that are read at once of a head, and of a body.
@@ -136,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let before = forward::wishes(&request)
             .map_err(|reason| Refusal::new(Check::Connection, reason))
             .and_then(|wishes| exchange.judge(live, &request).map(|head| (wishes, head)))
-            .and_then(|both| exchange.choose(&request, both.0.websocket).map(|()| both));
+            .and_then(|both| exchange.choose(&request).map(|()| both));
         let (wishes, head) = match before {
             Ok(both) => both,
             // With a body that nobody reads, the connection ends.
@@ -157,10 +157,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut out = Vec::with_capacity(1024);
         let old = request.version == stopbank_checker::Version::Http10;
         let id = exchange.id.clone();
-        let write = |response: &Response<'_>, ending| {
-            let shape = Shape::of(ending, old, keep, response.status == 101);
-            write_head(&mut out, response, shape, &id);
-            (shape, response.status)
+        let write = |arrived: &Arrived<'_>| {
+            let status = arrived.response.status;
+            let shape = Shape::of(arrived.ending, old, keep, status == 101);
+            write_head(&mut out, arrived, shape, &id);
+            (shape, status)
         };
         match exchange.forward(head, &request, &body, wishes.websocket, write).await {
             Ok(((shape, status), answer)) => {
@@ -251,7 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         mut out: Vec<u8>,
         shape: Shape,
         status: u16,
-        mut body: Body,
+        mut body: Passing,
         live: &Live,
     ) -> Next {
         if shape.framing == Framed::Switched {
@@ -292,7 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Passes bytes on in both directions until one side ends, or both are silent for too long.
-    async fn tunnel(&mut self, body: Body, live: &Live) {
+    async fn tunnel(&mut self, body: Passing, live: &Live) {
         let Some((mut upstream, read)) = body.into_io() else { return };
         let early = self.buffer.split();
         if self.io.write_all(&read).await.is_err() || upstream.write_all(&early).await.is_err() {
@@ -331,11 +332,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let live = Arc::clone(&exchange.live);
         let body = problem::body(&refusal, &exchange.id, live.config.refusals.reason);
         let close = if keep { "" } else { "connection: close\r\n" };
+        let own = exchange.own_headers();
+        let own: String = own.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let mut out = format!(
-            "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\nx-request-id: {}\r\ncache-control: no-store\r\n{close}\r\n",
+            "HTTP/1.1 {} {}\r\n{own}content-length: {}\r\nx-request-id: {}\r\n{close}\r\n",
             refusal.status,
             problem::phrase(refusal.status),
-            problem::TYPE,
             body.len(),
             exchange.id,
         )
@@ -421,13 +423,14 @@ impl Shape {
     }
 }
 
-fn write_head(out: &mut Vec<u8>, response: &Response<'_>, shape: Shape, id: &str) {
+fn write_head(out: &mut Vec<u8>, arrived: &Arrived<'_>, shape: Shape, id: &str) {
+    let response = arrived.response;
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(response.status.to_string().as_bytes());
     out.push(b' ');
     out.extend_from_slice(problem::phrase(response.status).as_bytes());
     out.extend_from_slice(b"\r\n");
-    for field in forward::kept(response) {
+    for field in &arrived.fields {
         for part in [field.name, b": ", field.value, b"\r\n"] {
             out.extend_from_slice(part);
         }

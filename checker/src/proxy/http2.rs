@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap,
     body::{Body as HttpBody, Frame, Incoming, SizeHint},
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{CONTENT_LENGTH, HeaderName, HeaderValue},
     http::request::Parts,
     service::service_fn,
 };
@@ -25,7 +25,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use stopbank_checker::{
     Check, Field, Reason, Request, Version, forward,
     http1::{self, Framing},
-    response::{Ending, Response},
+    response::Ending,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -35,9 +35,9 @@ use tokio::{
 
 use super::{
     bounds::Share,
-    exchange::{Exchange, Live, Peer, Worker},
+    exchange::{Arrived, Exchange, Live, Peer, Worker},
+    passing::Passing,
     problem::{self, Refusal},
-    upstream::Body,
 };
 
 /// Bytes that a stream may send before it is read.
@@ -172,7 +172,7 @@ async fn pump(
     exchange: Exchange,
     status: u16,
     first: Option<Bytes>,
-    mut body: Body,
+    mut body: Passing,
     sender: &mpsc::Sender<io::Result<Bytes>>,
 ) {
     let mut piece = Ok(first);
@@ -206,8 +206,9 @@ fn refuse(exchange: Exchange, refusal: &Refusal) -> hyper::Response<Answer> {
     let mut response = hyper::Response::new(Answer::Whole(None));
     *response.status_mut() = hyper::StatusCode::from_u16(refusal.status).unwrap_or_default();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::TYPE));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in exchange.own_headers() {
+        add(headers, name.as_bytes(), value.as_bytes());
+    }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     if let Ok(id) = HeaderValue::from_str(&exchange.id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
@@ -225,7 +226,7 @@ async fn forward(
     incoming: Incoming,
     live: &Live,
     share: &mut Share<'_>,
-) -> Result<((hyper::Response<()>, u16), Body), Refusal> {
+) -> Result<((hyper::Response<()>, u16), Passing), Refusal> {
     let framing = |reason| Refusal::new(Check::Framing, reason);
     let cookies = joined_cookies(&parts.headers);
     let mut request = request(parts, cookies.as_deref());
@@ -233,7 +234,7 @@ async fn forward(
     forward::wishes(&request).map_err(|reason| Refusal::new(Check::Connection, reason))?;
     let declared = http1::framing(Version::Http2, &request.headers).map_err(framing)?;
     let judged = exchange.judge(live, &request)?;
-    exchange.choose(&request, false)?;
+    exchange.choose(&request)?;
     let body = collect(incoming, judged.body_limit(), live, share).await?;
     let has_length = request.values("content-length").next().is_some();
     if has_length && declared != Framing::Length(body.len()) {
@@ -241,7 +242,7 @@ async fn forward(
     }
     request.body = std::borrow::Cow::Borrowed(&body);
     let id = exchange.id.clone();
-    let accept = |response: &Response<'_>, ending| (head(response, ending, &id), response.status);
+    let accept = |arrived: &Arrived<'_>| (head(arrived, &id), arrived.response.status);
     exchange.forward(judged, &request, &body, false, accept).await
 }
 
@@ -311,19 +312,15 @@ async fn collect(
 }
 
 /// The answer's head. Headers that HTTP/2 cannot carry the engine has refused.
-fn head(response: &Response<'_>, ending: Ending, id: &str) -> hyper::Response<()> {
+fn head(arrived: &Arrived<'_>, id: &str) -> hyper::Response<()> {
+    let response = arrived.response;
     let mut made = hyper::Response::new(());
     *made.status_mut() = hyper::StatusCode::from_u16(response.status).unwrap_or_default();
     let headers = made.headers_mut();
-    let add = |headers: &mut HeaderMap, name: &[u8], value: &[u8]| {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-            headers.append(name, value);
-        }
-    };
-    for field in forward::kept(response) {
+    for field in &arrived.fields {
         add(headers, field.name, field.value);
     }
-    match ending {
+    match arrived.ending {
         Ending::Length(length) => add(headers, b"content-length", length.to_string().as_bytes()),
         Ending::Empty if response.status != 204 => {
             for field in response.headers.iter().filter(|field| field.is("content-length")) {
@@ -334,6 +331,12 @@ fn head(response: &Response<'_>, ending: Ending, id: &str) -> hyper::Response<()
     }
     add(headers, b"x-request-id", id.as_bytes());
     made
+}
+
+fn add(headers: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        headers.append(name, value);
+    }
 }
 
 /// An answer's body: all of it, or as it comes.

@@ -9,6 +9,7 @@ use stopbank_checker::{
     Check, Evidence, Field, Finding, Policy, Reason, Request, Verdict, Version,
     engine::{self, Context, Head},
     http1,
+    policy::Rules,
 };
 
 use super::problem::Refusal;
@@ -34,6 +35,11 @@ impl Judge {
     /// How large a request may be at the most, before its route is known.
     pub(crate) const fn limits(&self) -> &http1::Limits {
         self.policy.request_limits()
+    }
+
+    /// How requests of a route are judged, and what becomes of their answers.
+    pub(crate) fn rules(&self, route: Option<usize>) -> &Rules {
+        self.policy.rules(route)
     }
 
     /// The template of a route.

@@ -23,6 +23,10 @@ pub(crate) struct Metrics {
     pub(crate) accepted: IntCounterVec,
     /// By upstream and reason.
     pub(crate) upstream_errors: IntCounterVec,
+    /// What was found in answers, by kind: masked, or only counted.
+    pub(crate) masked: IntCounterVec,
+    /// What is wrong with answers that are passed on all the same, by reason.
+    pub(crate) response_findings: IntCounterVec,
     /// By upstream and address.
     pub(crate) upstream_up: IntGaugeVec,
     pub(crate) buffered: IntGauge,
@@ -82,6 +86,16 @@ impl Metrics {
                 "upstream_errors_total",
                 "Requests that an upstream did not answer, or not in one way only.",
                 &["upstream", "reason"],
+            )?,
+            masked: counters(
+                "masked_total",
+                "What was to be masked in answers, by kind; observed or masked, as the policy has it.",
+                &["kind"],
+            )?,
+            response_findings: counters(
+                "response_findings_total",
+                "What is wrong with answers that were passed on all the same.",
+                &["reason"],
             )?,
             upstream_up,
             buffered: gauge("buffered_bytes", "Bytes of bodies in memory.")?,

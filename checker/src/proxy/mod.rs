@@ -15,8 +15,10 @@ mod http1;
 mod http2;
 mod judge;
 mod metrics;
+mod passing;
 mod problem;
 mod run;
+mod secrets;
 mod tls;
 mod upstream;
 

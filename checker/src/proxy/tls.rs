@@ -4,15 +4,20 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::WebPkiServerVerifier,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
+    sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
+use zeroize::Zeroizing;
 
-use super::config::{ClientTls, ServerTls, TlsVersion};
+use super::{
+    config::{ClientTls, ServerTls, TlsVersion},
+    secrets,
+};
 
 /// Where Debian and Red Hat keep the authorities that the system trusts.
 const SYSTEM: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -22,17 +27,31 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let file = secrets::place(file)?;
     let name = file.display();
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
+    let found: Vec<_> = CertificateDer::pem_file_iter(&file)
         .and_then(Iterator::collect)
         .with_context(|| format!("cannot read certificates of {name}"))?;
     ensure!(!found.is_empty(), "{name} has no certificate");
     Ok(found)
 }
 
-fn key(file: &Path) -> Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_file(file)
-        .with_context(|| format!("cannot read a private key of {}", file.display()))
+/// Certificates, and their key: what was read of it is wiped, and only what signs with it has it still.
+fn identity(certificate: &Path, key: &Path) -> Result<Arc<SingleCertAndKey>> {
+    let certificates = certificates(certificate)?;
+    let context = || format!("cannot read a private key of {}", key.display());
+    let secret = secrets::read(key).with_context(context)?;
+    let der = Zeroizing::new(PrivateKeyDer::from_pem_slice(secret.expose()).with_context(context)?);
+    let signing = ring::sign::any_supported_type(&der).with_context(context)?;
+    let certified = CertifiedKey::new(certificates, signing);
+    match certified.keys_match() {
+        // A kind of key that does not tell its public part.
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} and its certificate", key.display()));
+        }
+    }
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
 }
 
 fn authorities(file: &Path) -> Result<Arc<RootCertStore>> {
@@ -61,9 +80,7 @@ pub(crate) fn server(tls: &ServerTls) -> Result<Arc<ServerConfig>> {
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };
-    let mut config = builder
-        .with_single_cert(certificates(&tls.certificate)?, key(&tls.key)?)
-        .with_context(|| format!("{} and {}", tls.certificate.display(), tls.key.display()))?;
+    let mut config = builder.with_cert_resolver(identity(&tls.certificate, &tls.key)?);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Early data can be sent again by whoever has seen it.
     config.max_early_data_size = 0;
@@ -84,9 +101,7 @@ pub(crate) fn client(tls: &ClientTls) -> Result<Arc<ClientConfig>> {
         .with_safe_default_protocol_versions()?
         .with_webpki_verifier(verifier);
     let mut config = match (&tls.certificate, &tls.key) {
-        (Some(certificate), Some(file)) => {
-            builder.with_client_auth_cert(certificates(certificate)?, key(file)?)?
-        }
+        (Some(certificate), Some(key)) => builder.with_client_cert_resolver(identity(certificate, key)?),
         _ => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

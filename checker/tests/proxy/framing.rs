@@ -250,15 +250,29 @@ fn websocket() {
         let accept = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
         (accept.as_bytes().to_vec(), false)
     });
-    let proxy = Setup::new(upstream("a", recorder.port, "websocket = [\"/live\"]")).start();
+    let mut setup = Setup::new(upstream("a", recorder.port, ""));
+    setup.policy = Some(
+        "undeclared = \"allow\"\n[[route]]\npath = \"/live\"\nmethods = [\"GET\"]\n\
+         websocket = { origins = [\"https://app.example\"] }\n[masking]\nmode = \"enforce\"\n"
+            .to_owned(),
+    );
+    let proxy = setup.start();
     let ask = |path: &str, protocol: &str| {
         format!(
-            "GET {path} HTTP/1.1\r\n{HOST}Connection: keep-alive, Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Version: 13\r\n\
+            "GET {path} HTTP/1.1\r\n{HOST}Origin: https://app.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGVzdA==\r\n\r\n"
         )
     };
     let refused = proxy.answers((ask("/other", "websocket") + "GET / HTTP/1.1\r\n\r\n").as_bytes());
     assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    let other_site = ask("/live", "websocket").replace("https://app.example", "https://evil.example");
+    let refused = proxy.answers((other_site + "GET / HTTP/1.1\r\n\r\n").as_bytes());
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    let metrics = proxy.admin("/metrics");
+    for reason in ["upgrade", "websocket-origin"] {
+        let counted = format!("action=\"refuse\",check=\"connection\",reason=\"{reason}\"}} 1");
+        assert!(metrics.contains(&counted), "{metrics}");
+    }
     // An upgrade to something else is none, and the request an ordinary one.
     let mut other = proxy.connect();
     other.write_all(ask("/live", "h2c").as_bytes()).unwrap();

@@ -5,7 +5,9 @@
 mod bounds;
 mod framing;
 mod life;
+mod masking;
 mod passing;
+mod secrets;
 mod servers;
 
 use std::process::{Command, Stdio};
@@ -19,6 +21,8 @@ fn main() {
         (&["curl"], framing::TESTS),
         (&["curl", "openssl"], life::TESTS),
         (&["curl"], bounds::TESTS),
+        (&["curl", "openssl"], secrets::TESTS),
+        (&["nginx", "curl", "openssl"], masking::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }

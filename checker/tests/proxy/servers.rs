@@ -99,17 +99,26 @@ pub(crate) struct Setup {
     pub(crate) listen: String,
     /// Tables of the rest.
     pub(crate) rest: String,
+    /// The text of the policy, where it is not the default.
+    pub(crate) policy: Option<String>,
+    /// Where the service manager's credentials are.
+    pub(crate) credentials: Option<String>,
 }
 
 impl Setup {
     pub(crate) fn new(rest: String) -> Self {
-        Self { directory: Directory::new(), listen: String::new(), rest }
+        Self { directory: Directory::new(), listen: String::new(), rest, policy: None, credentials: None }
     }
 
     pub(crate) fn start(self) -> Proxy {
         let (port, admin) = (free_port(), free_port());
+        let policy = self.policy.map_or_else(String::new, |policy| {
+            let file = self.directory.file("policy.toml");
+            fs::write(&file, policy).unwrap();
+            format!("policy = \"{}\"\n", file.display())
+        });
         let text = format!(
-            "threads = 2\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n{}\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
+            "{policy}threads = 2\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n{}\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
              [audit]\nfile = \"{}\"\n{}\n",
             self.listen,
             self.directory.file("audit").display(),
@@ -121,6 +130,7 @@ impl Setup {
         let child = Command::new(CHECKER)
             .args(["proxy", "--config"])
             .arg(&file)
+            .envs(self.credentials.map(|directory| ("CREDENTIALS_DIRECTORY", directory)))
             .stdin(Stdio::null())
             .stdout(said.try_clone().unwrap())
             .stderr(said)
