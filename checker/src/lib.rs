@@ -15,6 +15,7 @@ pub mod graphql;
 pub mod http1;
 pub mod inject;
 pub mod json;
+pub mod keys;
 pub mod multipart;
 pub mod patterns;
 mod place;

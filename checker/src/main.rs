@@ -45,6 +45,9 @@ enum Command {
     /// Look at a token
     #[command(subcommand)]
     Token(command::token::TokenCommand),
+    /// API keys: make, list, rotate and revoke them
+    #[command(subcommand)]
+    Keys(command::keys::KeysCommand),
     /// Every reason for which a request is refused: name, status and what it means
     Reasons,
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Reasons => reasons().map(|()| ExitCode::SUCCESS),
         Command::Schema(command) => command.run(),
         Command::Token(command) => command.run(),
+        Command::Keys(command) => command.run(),
     };
     match outcome {
         Ok(code) => code,

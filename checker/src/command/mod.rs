@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod keys;
 pub(crate) mod routes;
 pub(crate) mod schema;
 pub(crate) mod token;
