@@ -8,6 +8,7 @@
 pub mod coding;
 pub mod content;
 pub mod cookies;
+pub mod cross_site;
 pub mod engine;
 pub mod fields;
 pub mod forward;
