@@ -103,6 +103,20 @@ impl Buffered {
         Share { of: self, most, bytes: 0 }
     }
 
+    /// Takes so many, unless they are too many; whoever takes them gives them back.
+    pub(crate) fn take(&self, bytes: usize, most: usize) -> bool {
+        let fits = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= most;
+        if !fits {
+            self.give(bytes);
+        }
+        fits
+    }
+
+    /// Gives them back.
+    pub(crate) fn give(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Bytes at the moment.
     pub(crate) fn count(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)

@@ -26,9 +26,11 @@ use super::{
     bounds::{Buffered, Connections},
     config::Config,
     judge::{self, Judge},
+    kept::{Keeping, Kept},
     metrics::Metrics,
     passing::{Found, Mask, Passing},
     problem::{self, Ids, Refusal},
+    streaming::{self, Coming, Failed, Stopped},
     upstream::{self, Body, Outgoing, Pool, Upstream},
 };
 
@@ -113,8 +115,12 @@ pub(crate) struct Exchange {
     observed: Vec<Finding>,
     /// Whether the client speaks TLS.
     secure: bool,
+    /// The operation of the policy's specification that it is.
+    operation: Option<usize>,
     /// What was to be masked in the answer.
     masked: Option<Found>,
+    /// The answer itself, where a specification declares it.
+    kept: Option<Keeping>,
 }
 
 /// An answer's head, as it is passed on.
@@ -124,6 +130,8 @@ pub(crate) struct Arrived<'r> {
     /// Its headers, but those of the connection and its length.
     pub(crate) fields: Vec<Field<'r>>,
     pub(crate) ending: Ending,
+    /// Whether all of the request was sent. Otherwise its connection has no other one behind it.
+    pub(crate) complete: bool,
 }
 
 impl Exchange {
@@ -141,7 +149,9 @@ impl Exchange {
             route: None,
             observed: Vec::new(),
             secure: peer.tls,
+            operation: None,
             masked: None,
+            kept: None,
         }
     }
 
@@ -194,6 +204,7 @@ impl Exchange {
 
     fn note(&mut self, verdict: Verdict) {
         self.route = verdict.route;
+        self.operation = verdict.operation;
         self.observed = verdict.observed;
     }
 
@@ -216,12 +227,39 @@ impl Exchange {
         let rules = live.judge.rules(self.route);
         let head = self.head(request, Some(body.len()), websocket, rules);
         let outgoing = Outgoing { head: &head, body, method: request.method, websocket };
-        let secure = self.secure;
+        let passage = self.passage(&live);
         let sent = upstream::send(&self.worker.pool, &upstream, outgoing, |response, ending| {
-            arrived(rules, secure, response, ending, accept)
+            passage.begin(response, ending, true, accept)
         });
         let (answer, body) = sent.await.map_err(|reason| self.failed(reason))?;
         self.passing(answer, body)
+    }
+
+    /// Asks the upstream with a body that no check needs, as it comes; `length` where it is known. `accept` gets the answer's head.
+    pub(crate) async fn stream<T>(
+        &mut self,
+        head: Head<'_>,
+        request: &Request<'_>,
+        coming: &mut impl Coming,
+        length: Option<usize>,
+        accept: impl FnOnce(&Arrived<'_>) -> T,
+    ) -> Result<(T, Passing), Stopped> {
+        self.note(head.allow());
+        let live = Arc::clone(&self.live);
+        let upstream = self.upstream().map_err(Stopped::Refused)?;
+        let rules = live.judge.rules(self.route);
+        let head = self.head(request, length, false, rules);
+        let outgoing = Outgoing { head: &head, body: &[], method: request.method, websocket: false };
+        let passage = self.passage(&live);
+        let accept =
+            |response: &Response<'_>, ending, complete| passage.begin(response, ending, complete, accept);
+        let chunked = length.is_none();
+        let sent = streaming::send(&self.worker.pool, &upstream, outgoing, coming, chunked, accept).await;
+        let (answer, body) = sent.map_err(|failed| match failed {
+            Failed::Upstream(reason) => Stopped::Refused(self.failed(reason)),
+            Failed::Client(stopped) => stopped,
+        })?;
+        self.passing(answer, body).map_err(Stopped::Refused)
     }
 
     fn upstream(&self) -> Result<Arc<Upstream>, Refusal> {
@@ -238,21 +276,37 @@ impl Exchange {
         head
     }
 
+    /// How the answer is passed on.
+    fn passage<'l>(&self, live: &'l Live) -> Passage<'l> {
+        Passage {
+            live,
+            rules: live.judge.rules(self.route),
+            secure: self.secure,
+            is_head: self.is_head(),
+            keeps: live.judge.policy().judges_response(self.route, self.operation),
+            shared: Arc::clone(&self.worker.shared),
+        }
+    }
+
     /// An answer's body with what is masked in it, or why it is not passed on.
-    fn passing<T>(&mut self, answer: Result<Begun<T>, Reason>, body: Body) -> Result<(T, Passing), Refusal> {
-        let (accepted, mask, unreadable) = answer.map_err(|reason| self.failed(reason))?;
+    fn passing<T>(&mut self, begun: Result<Begun<T>, Reason>, body: Body) -> Result<(T, Passing), Refusal> {
+        let Begun { accepted, mask, unreadable, kept } = begun.map_err(|reason| self.failed(reason))?;
         if unreadable {
-            self.finds(Reason::ResponseUnreadable);
+            self.finds(Finding {
+                check: Check::Upstream,
+                reason: Reason::ResponseUnreadable,
+                evidence: None,
+            });
         }
         let (mask, found) = mask.unzip();
-        self.masked = found;
-        Ok((accepted, Passing::new(body, mask)))
+        (self.masked, self.kept) = (found, kept.clone());
+        Ok((accepted, Passing::new(body, mask, kept)))
     }
 
     /// Notes what is wrong with an answer that is passed on all the same.
-    fn finds(&mut self, reason: Reason) {
-        self.worker.shared.metrics.response_findings.with_label_values(&[reason.name()]).inc();
-        self.observed.push(Finding { check: Check::Upstream, reason, evidence: None });
+    fn finds(&mut self, finding: Finding) {
+        self.worker.shared.metrics.response_findings.with_label_values(&[finding.reason.name()]).inc();
+        self.observed.push(finding);
     }
 
     /// Headers of an answer of the proxy's own.
@@ -276,8 +330,20 @@ impl Exchange {
         Refusal { status, ..Refusal::new(Check::Upstream, reason) }
     }
 
+    /// Counts and logs a request whose sender has left before all of it had come.
+    pub(crate) fn gone(self) {
+        let refusal = Refusal::new(Check::Framing, Reason::CutShort);
+        self.end(refusal.status, Some(&refusal));
+    }
+
     /// Counts and logs the request at its end. `status` is what the client got.
-    pub(crate) fn end(self, status: u16, refusal: Option<&Refusal>) {
+    pub(crate) fn end(mut self, status: u16, refusal: Option<&Refusal>) {
+        if let Some(kept) = self.kept.take()
+            && kept.borrow().whole
+        {
+            let findings = kept.borrow().judge(self.live.judge.policy(), self.route, self.operation);
+            findings.into_iter().for_each(|finding| self.finds(finding));
+        }
         let metrics = &self.worker.shared.metrics;
         let took = self.started.elapsed();
         metrics.duration.observe(took.as_secs_f64());
@@ -334,30 +400,52 @@ impl Exchange {
     }
 }
 
-/// What `accept` did, what is masked, and whether that cannot be found.
-type Begun<T> = (T, Option<(Mask, Found)>, bool);
-
-/// What is made of an answer's head: what `accept` does, what is masked in its body, and whether that ought to be and cannot.
-fn arrived<T>(
-    rules: &Rules,
+/// How an answer is passed on.
+struct Passage<'l> {
+    live: &'l Live,
+    rules: &'l Rules,
     secure: bool,
-    response: &Response<'_>,
-    ending: Ending,
-    accept: impl FnOnce(&Arrived<'_>) -> T,
-) -> Result<Begun<T>, Reason> {
-    let masking = &rules.masking;
-    // What has no body, and what is no answer any more, holds nothing.
-    let reading = match ending {
-        Ending::Empty => Reading::Not,
-        _ if response.status == 101 => Reading::Not,
-        _ => masking.reading(response),
-    };
-    let unreadable = reading == Reading::Unreadable;
-    if unreadable && masking.mode == Mode::Enforce && masking.fail == Fail::Closed {
-        return Err(Reason::ResponseUnreadable);
+    /// Whether the request asks for the head alone.
+    is_head: bool,
+    /// Whether a specification declares the answer.
+    keeps: bool,
+    shared: Arc<Shared>,
+}
+
+/// What is made of an answer's head.
+struct Begun<T> {
+    accepted: T,
+    mask: Option<(Mask, Found)>,
+    /// Whether it ought to be looked through for what is to be masked, and cannot.
+    unreadable: bool,
+    kept: Option<Keeping>,
+}
+
+impl Passage<'_> {
+    /// `complete`: whether all of the request was sent by then.
+    fn begin<T>(
+        self,
+        response: &Response<'_>,
+        ending: Ending,
+        complete: bool,
+        accept: impl FnOnce(&Arrived<'_>) -> T,
+    ) -> Result<Begun<T>, Reason> {
+        let masking = &self.rules.masking;
+        // What has no body, and what is no answer any more, holds nothing.
+        let reading = match ending {
+            Ending::Empty => Reading::Not,
+            _ if response.status == 101 => Reading::Not,
+            _ => masking.reading(response),
+        };
+        let unreadable = reading == Reading::Unreadable;
+        if unreadable && masking.mode == Mode::Enforce && masking.fail == Fail::Closed {
+            return Err(Reason::ResponseUnreadable);
+        }
+        let masked = masking.mode == Mode::Enforce && matches!(reading, Reading::Text | Reading::Events);
+        let fields = forward::answered(response, &self.rules.headers, self.secure, masked);
+        let most = self.live.config.limits.buffered;
+        let kept = self.keeps.then(|| Kept::new(response, ending, self.is_head, &self.shared, most));
+        let accepted = accept(&Arrived { response, fields, ending, complete });
+        Ok(Begun { accepted, mask: Mask::new(masking, reading), unreadable, kept })
     }
-    let masked = masking.mode == Mode::Enforce && matches!(reading, Reading::Text | Reading::Events);
-    let fields = forward::answered(response, &rules.headers, secure, masked);
-    let accepted = accept(&Arrived { response, fields, ending });
-    Ok((accepted, Mask::new(masking, reading), unreadable))
 }

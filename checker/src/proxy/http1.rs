@@ -6,6 +6,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use stopbank_checker::{
     Check, Reason, Request,
+    engine::Head,
     forward::{self, Wishes},
     http1::{self, Framing},
     response::Ending,
@@ -21,6 +22,7 @@ use super::{
     exchange::{Arrived, Exchange, Live, Peer, Worker},
     passing::Passing,
     problem::{self, Refusal},
+    streaming::{Pieces, Stopped},
 };
 
 /// Bytes that are read at once of a head, and of a body.
@@ -146,6 +148,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return self.refuse(exchange, refusal, keep && self.keeps(&request)).await;
             }
         };
+        if !head.needs_body() && framing != Framing::Length(0) && !wishes.websocket {
+            return self.stream(exchange, &request, framing, wishes, head, live).await;
+        }
         let mut share = shared.buffered.share(live.config.limits.buffered);
         let body = match self.body(framing, head.body_limit(), wishes, live, &mut share).await {
             Ok(Some(body)) => body,
@@ -169,6 +174,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pass_on(exchange, out, shape, status, answer, live).await
             }
             Err(refusal) => self.refuse(exchange, refusal, keep).await,
+        }
+    }
+
+    /// Passes a body on as it comes, since no check needs it.
+    async fn stream(
+        &mut self,
+        mut exchange: Exchange,
+        request: &Request<'_>,
+        framing: Framing,
+        wishes: Wishes,
+        head: Head<'_>,
+        live: &Arc<Live>,
+    ) -> Next {
+        let length = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        };
+        let most = head.body_limit();
+        if length.is_some_and(|length| length > most) {
+            let refusal = Refusal::new(Check::Framing, Reason::BodyLength);
+            return self.refuse(exchange, refusal, false).await;
+        }
+        let (mut out, id) = (Vec::with_capacity(1024), exchange.id.clone());
+        let (keep, old) = (self.keeps(request), request.version == stopbank_checker::Version::Http10);
+        let write = |arrived: &Arrived<'_>| {
+            let shape = Shape::of(arrived.ending, old, keep && arrived.complete, false);
+            write_head(&mut out, arrived, shape, &id);
+            (shape, arrived.response.status, arrived.complete)
+        };
+        let connection = (&mut self.io, &mut self.buffer);
+        let mut pieces = Pieces::new(connection, framing, most, wishes.waits, &live.config.limits);
+        match exchange.stream(head, request, &mut pieces, length, write).await {
+            Ok(((shape, status, complete), answer)) => {
+                let next = self.pass_on(exchange, out, shape, status, answer, live).await;
+                if complete { next } else { Next::Linger }
+            }
+            Err(Stopped::Refused(refusal)) => self.refuse(exchange, refusal, false).await,
+            Err(Stopped::Gone) => {
+                exchange.gone();
+                Next::Close
+            }
         }
     }
 

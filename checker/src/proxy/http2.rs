@@ -38,6 +38,7 @@ use super::{
     exchange::{Arrived, Exchange, Live, Peer, Worker},
     passing::Passing,
     problem::{self, Refusal},
+    streaming::{Frames, Stopped},
 };
 
 /// Bytes that a stream may send before it is read.
@@ -235,14 +236,27 @@ async fn forward(
     let declared = http1::framing(Version::Http2, &request.headers).map_err(framing)?;
     let judged = exchange.judge(live, &request)?;
     exchange.choose(&request)?;
-    let body = collect(incoming, judged.body_limit(), live, share).await?;
     let has_length = request.values("content-length").next().is_some();
+    let id = exchange.id.clone();
+    let accept = |arrived: &Arrived<'_>| (head(arrived, &id), arrived.response.status);
+    if !judged.needs_body() && !incoming.is_end_stream() {
+        let length = match declared {
+            Framing::Length(length) if has_length => Some(length),
+            _ => None,
+        };
+        let mut frames = Frames::new(incoming, length, judged.body_limit(), &live.config.limits);
+        let streamed = exchange.stream(judged, &request, &mut frames, length, accept).await;
+        return streamed.map_err(|stopped| match stopped {
+            Stopped::Refused(refusal) => refusal,
+            // Whoever has reset it reads no answer.
+            Stopped::Gone => framing(Reason::CutShort),
+        });
+    }
+    let body = collect(incoming, judged.body_limit(), live, share).await?;
     if has_length && declared != Framing::Length(body.len()) {
         return Err(framing(Reason::LengthInvalid));
     }
     request.body = std::borrow::Cow::Borrowed(&body);
-    let id = exchange.id.clone();
-    let accept = |arrived: &Arrived<'_>| (head(arrived, &id), arrived.response.status);
     exchange.forward(judged, &request, &body, false, accept).await
 }
 

@@ -37,6 +37,11 @@ impl Judge {
         self.policy.request_limits()
     }
 
+    /// The policy.
+    pub(crate) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// How requests of a route are judged, and what becomes of their answers.
     pub(crate) fn rules(&self, route: Option<usize>) -> &Rules {
         self.policy.rules(route)

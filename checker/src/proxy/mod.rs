@@ -14,11 +14,13 @@ mod health;
 mod http1;
 mod http2;
 mod judge;
+mod kept;
 mod metrics;
 mod passing;
 mod problem;
 mod run;
 mod secrets;
+mod streaming;
 mod tls;
 mod upstream;
 

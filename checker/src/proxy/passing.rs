@@ -9,7 +9,10 @@ use stopbank_checker::{
     sensitive::{Counts, Sensitive, Stream},
 };
 
-use super::upstream::{Body, Io};
+use super::{
+    kept::Keeping,
+    upstream::{Body, Io},
+};
 
 /// How many things were found in an answer, for whoever looks when it is over.
 pub(crate) type Found = Rc<Cell<Counts>>;
@@ -66,11 +69,13 @@ impl Mask {
 pub(crate) struct Passing {
     body: Body,
     mask: Option<Mask>,
+    kept: Option<Keeping>,
 }
 
 impl Passing {
-    pub(crate) const fn new(body: Body, mask: Option<Mask>) -> Self {
-        Self { body, mask }
+    /// `mask`: what is masked on the way; `kept`: where it is kept as the upstream sent it.
+    pub(crate) const fn new(body: Body, mask: Option<Mask>, kept: Option<Keeping>) -> Self {
+        Self { body, mask, kept }
     }
 
     /// The next piece, `None` at the end.
@@ -101,6 +106,13 @@ impl Passing {
 
     fn through(&mut self, piece: Option<Bytes>) -> Option<Bytes> {
         let last = self.body.is_done();
+        if let Some(kept) = &self.kept {
+            let mut kept = kept.borrow_mut();
+            kept.whole = last;
+            if let Some(piece) = &piece {
+                kept.add(piece);
+            }
+        }
         let Some(mask) = &mut self.mask else { return piece };
         let passed = match piece {
             None if !last => None,

@@ -148,9 +148,9 @@ impl Upstream {
 
 /// A connection and what was read of it beyond.
 #[derive(Debug)]
-struct Connection {
-    io: Io,
-    buffer: BytesMut,
+pub(crate) struct Connection {
+    pub(crate) io: Io,
+    pub(crate) buffer: BytesMut,
     address: Arc<Address>,
 }
 
@@ -245,11 +245,22 @@ pub(crate) async fn send<T>(
         (&together[..], &[][..])
     };
     let mut connection = deliver(pool, upstream, first, rest).await?;
-    let config = &upstream.config;
-    let (head, ending, keep) = timeout(config.first_byte_timeout, read_head(&mut connection, request))
-        .await
-        .map_err(|_| Reason::UpstreamSlow)??;
-    let response = response::head(&head, &http1::Limits::default())?;
+    let reading = read_head(&mut connection.io, &mut connection.buffer, request);
+    let head =
+        timeout(upstream.config.first_byte_timeout, reading).await.map_err(|_| Reason::UpstreamSlow)??;
+    answered(connection, head, pool, upstream, accept)
+}
+
+/// An answer of which the head has come.
+pub(crate) fn answered<T>(
+    connection: Connection,
+    head: Head,
+    pool: &Rc<Pool>,
+    upstream: &Arc<Upstream>,
+    accept: impl FnOnce(&Response<'_>, Ending) -> T,
+) -> Result<(T, Body), Reason> {
+    let Head { bytes, ending, keep } = head;
+    let response = response::head(&bytes, &http1::Limits::default())?;
     let left = match ending {
         Ending::Empty => Left::Length(0),
         Ending::Length(length) => Left::Length(length),
@@ -257,18 +268,17 @@ pub(crate) async fn send<T>(
         Ending::Close => Left::Close,
     };
     let accepted = accept(&response, ending);
-    let body = Body {
-        connection: Some(connection),
-        left,
-        keep,
-        pool: Rc::clone(pool),
-        upstream: Arc::clone(upstream),
-    };
-    Ok((accepted, body))
+    let (pool, upstream) = (Rc::clone(pool), Arc::clone(upstream));
+    Ok((accepted, Body { connection: Some(connection), left, keep, pool, upstream }))
 }
 
 /// Sends it on the first connection that takes it.
-async fn deliver(pool: &Pool, upstream: &Upstream, first: &[u8], rest: &[u8]) -> Result<Connection, Reason> {
+pub(crate) async fn deliver(
+    pool: &Pool,
+    upstream: &Upstream,
+    first: &[u8],
+    rest: &[u8],
+) -> Result<Connection, Reason> {
     let config = &upstream.config;
     for address in upstream.in_turn() {
         while let Some(mut connection) = pool.take(address, config.keep_alive).await {
@@ -302,37 +312,48 @@ async fn write_in_time(
     timeout(within, connection.write(first, rest)).await.unwrap_or(Err(false))
 }
 
-/// Reads heads until one is no informational answer. Returns it with where its body ends, and whether the connection can be kept.
-async fn read_head(
-    connection: &mut Connection,
+/// An answer's head, where its body ends, and whether the connection can be kept.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) bytes: Bytes,
+    pub(crate) ending: Ending,
+    pub(crate) keep: bool,
+}
+
+/// Reads heads until one is no informational answer.
+pub(crate) async fn read_head(
+    io: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
     request: Outgoing<'_>,
-) -> Result<(Bytes, Ending, bool), Reason> {
+) -> Result<Head, Reason> {
     let limits = http1::Limits::default();
     for _ in 0..INFORMATIONAL {
         let mut scan = HeadScan::default();
         let length = loop {
-            if let Some(length) = scan.end(&connection.buffer) {
+            if let Some(length) = scan.end(buffer) {
                 break length;
             }
-            if connection.buffer.len() > limits.head + limits.header {
+            if buffer.len() > limits.head + limits.header {
                 return Err(Reason::HeaderLength);
             }
-            connection.buffer.reserve(STEP);
-            match connection.io.read_buf(&mut connection.buffer).await {
+            buffer.reserve(STEP);
+            match io.read_buf(buffer).await {
                 Ok(0) | Err(_) => return Err(Reason::UpstreamBroken),
                 Ok(_) => {}
             }
         };
-        let head = connection.buffer.split_to(length).freeze();
-        let response = response::head(&head, &limits)?;
+        let bytes = buffer.split_to(length).freeze();
+        let response = response::head(&bytes, &limits)?;
         match response.status {
-            101 if request.websocket => return Ok((head, Ending::Close, false)),
+            101 if request.websocket => {
+                return Ok(Head { bytes, ending: Ending::Close, keep: false });
+            }
             101 => return Err(Reason::UpstreamSwitched),
             100..=199 => {}
             _ => {
                 let ending = response::ending(request.method, &response)?;
                 let keep = ending != Ending::Close && forward::is_kept_alive(&response);
-                return Ok((head, ending, keep));
+                return Ok(Head { bytes, ending, keep });
             }
         }
     }

@@ -9,6 +9,7 @@ mod masking;
 mod passing;
 mod secrets;
 mod servers;
+mod streaming;
 
 use std::process::{Command, Stdio};
 
@@ -22,6 +23,7 @@ fn main() {
         (&["curl", "openssl"], life::TESTS),
         (&["curl"], bounds::TESTS),
         (&["curl", "openssl"], secrets::TESTS),
+        (&["curl", "openssl"], streaming::TESTS),
         (&["nginx", "curl", "openssl"], masking::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));

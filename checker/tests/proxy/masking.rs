@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ),
     ("events do not wait for the next one", events),
     ("security headers come, banners go, as the policy has it", headers),
+    ("answers are held against the specification, and passed on all the same", specification),
 ];
 
 const ENFORCED: &str = "undeclared = \"allow\"\nmasking = \"enforce\"\n";
@@ -328,4 +329,61 @@ fn headers() {
         said.contains("nosniff") && !said.contains("strict-transport") && !said.contains("server:"),
         "{said}"
     );
+}
+
+fn specification() {
+    let answer: fn(&[u8]) -> (Vec<u8>, bool) = |request| {
+        let path = String::from_utf8_lossy(request).split(' ').nth(1).unwrap().to_owned();
+        let (status, body) = match path.as_str() {
+            "/item?a=good" => (200, "{\"n\":1}".to_owned()),
+            "/item?a=bad" => (200, "{\"n\":\"4111111111111111\"}".to_owned()),
+            "/item?a=long" => (200, format!("{{\"n\":\"{}\"}}", "a".repeat(100_000))),
+            "/item?a=other" => (500, "{}".to_owned()),
+            _ => {
+                return (
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+                        .to_vec(),
+                    true,
+                );
+            }
+        };
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        ((head + &body).into_bytes(), false)
+    };
+    let recorder = Recorder::start(answer);
+    let mut setup = Setup::new(upstream("a", recorder.port, ""));
+    let document = serde_json::json!({
+        "openapi": "3.1.0",
+        "info": { "title": "a", "version": "1" },
+        "paths": { "/item": { "get": {
+            "parameters": [{ "name": "a", "in": "query", "schema": { "type": "string" } }],
+            "responses": { "200": { "description": "ok", "content": { "application/json": { "schema": {
+                "type": "object", "properties": { "n": { "type": "integer" } } } } } } }
+        } } }
+    });
+    fs::write(setup.directory.file("api.json"), document.to_string()).unwrap();
+    setup.policy = Some("openapi = \"api.json\"\n".to_owned());
+    let proxy = setup.start();
+    for (query, end) in [("good", "1}"), ("bad", "4111111111111111\"}"), ("long", "aaa\"}"), ("other", "{}")]
+    {
+        let said = proxy.answers(get(&format!("/item?a={query}"), "").as_bytes());
+        assert!(said.ends_with(end), "{query}: {said}");
+    }
+    // One that is cut short is no answer of which anything could be said.
+    let cut = proxy.answers(get("/item?a=cut", "").as_bytes());
+    assert!(cut.ends_with("\r\n\r\n{"), "{cut}");
+    let metrics = proxy.admin("/metrics");
+    // That of the long one is not kept.
+    let counted = "stopbank_checker_response_findings_total{reason=\"schema-response\"} 2\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(metrics.contains("stopbank_checker_buffered_bytes 0\n"), "{metrics}");
+    let audit = proxy.directory.file("audit");
+    wait_until("the audit log", || {
+        fs::read_to_string(&audit).unwrap().matches("schema-response").count() >= 2
+    });
+    let log = fs::read_to_string(&audit).unwrap();
+    assert!(!log.contains("411111111111"), "{log}");
 }
