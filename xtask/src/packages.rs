@@ -56,6 +56,12 @@ pub(crate) const BENCHMARK: [Package; 3] = [
     Package { program: "openssl", name: "openssl", service: None },
 ];
 
+/// What servers are started with that are measured: they end with their parent, on one processor.
+pub(crate) const PINNED: [Package; 2] = [
+    Package { program: "setpriv", name: "util-linux", service: None },
+    Package { program: "taskset", name: "util-linux", service: None },
+];
+
 /// Installs those of `packages` whose program is missing.
 pub(crate) fn require(packages: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = packages.iter().filter(|one| command::find(one.program).is_none()).collect();

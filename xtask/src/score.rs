@@ -10,6 +10,7 @@ use crate::{packages, workspace};
 
 /// The peer's module for nginx, and the packages that have it and its rules.
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
+const RULES: &str = "/usr/share/modsecurity-crs/rules";
 const PEER: [&str; 2] = ["libnginx-mod-http-modsecurity", "modsecurity-crs"];
 
 /// What fetches the packages that must pass.
@@ -21,12 +22,16 @@ const CLIENTS: [packages::Package; 2] = [
 /// Builds, then becomes the measurement with `arguments`. Neither root nor the BPF tools are needed, but to install the peer.
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--peer") {
-        packages::require(&packages::NAMESPACES[1..2])?;
-        if !Path::new(MODULE).exists() {
-            packages::install(&PEER)?;
-        }
+        require_peer()?;
     }
     packages::require(&CLIENTS)?;
     command::run(cargo().args(["build", "--release", "-p", "stopbank-checker", "-p", "stopbank-score"]))?;
     command::exec(command(workspace::binaries("release")?.join("stopbank-score")).args(arguments))
+}
+
+/// Installs nginx and the peer where they are missing.
+pub(crate) fn require_peer() -> Result<()> {
+    packages::require(&packages::NAMESPACES[1..2])?;
+    packages::require(&packages::PINNED)?;
+    if Path::new(MODULE).exists() && Path::new(RULES).exists() { Ok(()) } else { packages::install(&PEER) }
 }

@@ -1,0 +1,182 @@
+//! Measures how fast the checker is, alone and as a proxy beside others: `cargo xtask bench checker`.
+
+mod allocations;
+mod in_process;
+mod load;
+mod requests;
+mod subjects;
+mod table;
+
+use std::{env, fs, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use stopbank_checker::Policy;
+use stopbank_score::nginx::{Nginx, Role};
+
+use load::{Load, Outcome, Pace};
+use requests::Kind;
+use subjects::{NONE, OURS, PEER, PLAIN, Subject};
+use table::Row;
+
+/// Measures how fast the checker is, alone and as a proxy beside others.
+///
+/// The engine alone judges a request again and again. Then the proxy, plain nginx, and nginx with ModSecurity and the OWASP Core Rule Set
+/// stand in turn before the same upstream: the one under measurement has one processor, load and upstream share another. Contenders take
+/// turns, round by round.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench checker", bin_name = "cargo xtask bench checker", max_term_width = 110)]
+#[command(
+    after_help = "Exit codes: 0 every promised figure holds, 1 one does not or something failed, 2 usage."
+)]
+struct Arguments {
+    /// Also write the rows to FILE: a list of {case, subject, requests_per_s, cpu_us_per_request, p50_ms, p99_ms}
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Rounds of each case and subject
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    rounds: u32,
+
+    /// Seconds of a round
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    seconds: f64,
+
+    /// The constant rate at which latency is compared, as a share of what the proxy does at most
+    #[arg(long, value_name = "SHARE", default_value_t = 0.4)]
+    share: f64,
+
+    /// Only the engine, without any server
+    #[arg(long)]
+    in_process: bool,
+
+    /// The checker; otherwise the one beside this program
+    #[arg(long, value_name = "PROGRAM")]
+    checker: Option<PathBuf>,
+
+    /// One of the policies that come with the checker
+    #[arg(long, value_name = "POLICY", default_value = "generic")]
+    policy: String,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(line: &str) {
+    eprintln!("bench: {line}");
+}
+
+/// Whether every promised figure holds.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let allowed = sched_getaffinity(None)?;
+    let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+    let (first, last) = (processors[0], processors[processors.len() - 1]);
+    ensure!(arguments.in_process || first != last, "two processors are needed: one is the proxy's alone");
+    // What else runs here is to disturb as little as it may; that takes a right that not everybody has.
+    let _ = rustix::process::setpriority_process(None, -5);
+    let mut rows = Vec::new();
+    settle_on(last)?;
+    let policy =
+        Policy::shipped(&arguments.policy).context("no policy of this name comes with the checker")?;
+    let mut allocated = Vec::new();
+    for kind in Kind::ALL {
+        let (row, allocations) = in_process::run(&policy, kind)?;
+        allocated.push(format!("{}: {allocations:.1} allocations a request", row.case));
+        rows.push(row);
+    }
+    if !arguments.in_process {
+        settle_on(first)?;
+        rows.extend(proxies(arguments, first, last)?);
+    }
+    report(arguments, &rows, &allocated)
+}
+
+/// This thread, and what it starts, on one processor.
+fn settle_on(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).with_context(|| format!("taking processor {cpu}"))
+}
+
+/// All cases of proxies.
+fn proxies(arguments: &Arguments, first: usize, last: usize) -> Result<Vec<Row>> {
+    let checker = match &arguments.checker {
+        Some(checker) => checker.clone(),
+        None => env::current_exe()?.with_file_name("stopbank-checker"),
+    };
+    let upstream = Nginx::start(Role::Upstream, Some(first))?;
+    let subjects = subjects::start(&checker, &PathBuf::from(&arguments.policy), &upstream, last)?;
+    let during = Duration::from_secs_f64(arguments.seconds);
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        say(&table::saturated(kind));
+        let all = [OURS, PLAIN, PEER, NONE];
+        let saturated =
+            rounds(arguments, kind, &table::saturated(kind), &subjects, &all, Pace::Saturating, during)?;
+        let most = saturated.iter().find(|row| row.subject == OURS).map_or(0.0, |row| row.requests_per_s);
+        rows.extend(saturated);
+        say(&table::steady(kind));
+        let pace = Pace::Rate(most * arguments.share);
+        rows.extend(rounds(arguments, kind, &table::steady(kind), &subjects, &[OURS, PLAIN], pace, during)?);
+    }
+    Ok(rows)
+}
+
+/// One case: subjects take turns.
+fn rounds(
+    arguments: &Arguments,
+    kind: Kind,
+    case: &str,
+    subjects: &[Subject],
+    names: &[&str],
+    pace: Pace,
+    during: Duration,
+) -> Result<Vec<Row>> {
+    let chosen: Vec<&Subject> = subjects.iter().filter(|one| names.contains(&one.name)).collect();
+    let mut results: Vec<Vec<(Outcome, Duration)>> = chosen.iter().map(|_| Vec::new()).collect();
+    for _ in 0..arguments.rounds {
+        for (subject, results) in chosen.iter().zip(&mut results) {
+            let context = || format!("{case}: {}", subject.name);
+            let load = Load::new(subject.address, kind.bytes()).with_context(context)?;
+            load.run(pace, during / 8).with_context(context)?;
+            let before = subject.cpu()?;
+            let outcome = load.run(pace, during).with_context(context)?;
+            results.push((outcome, subject.cpu()? - before));
+        }
+    }
+    let rows = chosen.iter().zip(results);
+    Ok(rows.map(|(subject, results)| Row::of_rounds(case, subject.name, results)).collect())
+}
+
+/// Prints the table and the figures. Whether every figure holds.
+fn report(arguments: &Arguments, rows: &[Row], allocated: &[String]) -> Result<bool> {
+    println!("{}", table::text(rows));
+    allocated.iter().for_each(|line| println!("{line}"));
+    for row in rows.iter().filter(|row| row.subject != NONE) {
+        let limit = rows.iter().find(|one| one.case == row.case && one.subject == NONE);
+        if limit.is_some_and(|limit| row.requests_per_s > 0.8 * limit.requests_per_s) {
+            println!(
+                "{} {}: load and upstream had no more to give; CPU time says more",
+                row.case, row.subject
+            );
+        }
+    }
+    let promises = table::promises(rows);
+    for (line, holds) in &promises {
+        println!("{} {line}", if *holds { "holds:" } else { "DOES NOT HOLD:" });
+    }
+    if let Some(file) = &arguments.json {
+        let json = serde_json::to_string_pretty(rows)? + "\n";
+        fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(promises.iter().all(|(_, holds)| *holds))
+}
