@@ -7,10 +7,16 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// Writes the next layer of `text` to `decoded`, and says whether there is one.
-pub(super) fn next(text: &[u8], decoded: &mut Vec<u8>) -> bool {
+use super::scan::{Scan, bytes};
+
+/// Writes the next layer of `text` to `decoded`, and says whether there is one. `scan` is what `text` has.
+pub(super) fn next(text: &[u8], scan: Scan, decoded: &mut Vec<u8>) -> bool {
     decoded.clear();
-    base64(text, decoded) || data_url(text, decoded) || escapes(text, decoded)
+    // Beside letters, digits, `-` and `_`; there may be spaces around it.
+    let of_base64 = bytes::PLUS | bytes::SLASH | bytes::EQUALS | bytes::CONTROL | bytes::SPACE;
+    !scan.byte(!of_base64) && base64(text, decoded)
+        || scan.byte(bytes::SEMICOLON) && data_url(text, decoded)
+        || escapes(text, scan, decoded)
 }
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -94,8 +100,11 @@ fn data_url(text: &[u8], decoded: &mut Vec<u8>) -> bool {
 }
 
 /// Undoes percent, entity and backslash escapes, and writes letters as ASCII that only look different.
-fn escapes(text: &[u8], decoded: &mut Vec<u8>) -> bool {
-    let marked = text.iter().any(|&byte| matches!(byte, b'%' | b'&' | b'\\' | 0x80..));
+fn escapes(text: &[u8], scan: Scan, decoded: &mut Vec<u8>) -> bool {
+    let marked = scan.byte(bytes::PERCENT | bytes::AMPERSAND | bytes::BACKSLASH | bytes::HIGH);
+    if !marked && !scan.byte(bytes::PLUS) {
+        return false;
+    }
     if !marked && (memchr::memchr_iter(b'+', text).take(2).count() < 2 || text.contains(&b' ')) {
         return false;
     }
@@ -301,7 +310,7 @@ mod tests {
 
     fn layer(text: &[u8]) -> Option<Vec<u8>> {
         let mut decoded = Vec::new();
-        next(text, &mut decoded).then_some(decoded)
+        next(text, Scan::of_bytes(text), &mut decoded).then_some(decoded)
     }
 
     #[test]

@@ -249,48 +249,48 @@ impl Detector {
 
     /// As [`Detector::judge`]; the bytes need not be UTF-8.
     pub fn judge_bytes(&self, value: &[u8], kind: Kind, scratch: &mut Scratch) -> Option<Finding> {
-        if let Some(finding) = self.layer(value, kind, 0, &mut scratch.lower, &mut scratch.tokens) {
-            return Some(finding);
+        let mut scan = self.scanner.scan(value);
+        let found = layer(value, scan, kind, 0, &mut scratch.lower, &mut scratch.tokens);
+        if found.is_some() || !decode::next(value, scan, &mut scratch.layer) {
+            return found;
         }
-        if !decode::next(value, &mut scratch.layer) {
-            return None;
-        }
-        for layer in 1..LAYERS {
-            let found = self.layer(&scratch.layer, kind, layer, &mut scratch.lower, &mut scratch.tokens);
-            if found.is_some() || !decode::next(&scratch.layer, &mut scratch.next) {
+        for number in 1..LAYERS {
+            scan = self.scanner.scan(&scratch.layer);
+            let found = layer(&scratch.layer, scan, kind, number, &mut scratch.lower, &mut scratch.tokens);
+            if found.is_some() || !decode::next(&scratch.layer, scan, &mut scratch.next) {
                 return found;
             }
             std::mem::swap(&mut scratch.layer, &mut scratch.next);
         }
         None
     }
+}
 
-    fn layer(
-        &self,
-        raw: &[u8],
-        kind: Kind,
-        layer: usize,
-        lower: &mut Vec<u8>,
-        tokens: &mut Vec<sql_token::Token>,
-    ) -> Option<Finding> {
-        let scan = self.scanner.scan(raw);
-        if scan.plain() {
-            return None;
-        }
-        lower.clear();
-        lower.extend(raw.iter().map(u8::to_ascii_lowercase));
-        let text = Text { raw, lower, scan, kind, layer };
-        let hit = judge(&text, tokens)?;
-        let decoded = String::from_utf8_lossy(&raw[..raw.len().min(SHOWN)]);
-        let end = decoded.floor_char_boundary(SHOWN);
-        Some(Finding {
-            class: hit.class,
-            rule: hit.rule,
-            score: hit.score,
-            layer,
-            decoded: decoded[..end].to_owned(),
-        })
+/// One layer of a value.
+fn layer(
+    raw: &[u8],
+    scan: Scan,
+    kind: Kind,
+    layer: usize,
+    lower: &mut Vec<u8>,
+    tokens: &mut Vec<sql_token::Token>,
+) -> Option<Finding> {
+    if scan.plain() {
+        return None;
     }
+    lower.clear();
+    lower.extend(raw.iter().map(u8::to_ascii_lowercase));
+    let text = Text { raw, lower, scan, kind, layer };
+    let hit = judge(&text, tokens)?;
+    let decoded = String::from_utf8_lossy(&raw[..raw.len().min(SHOWN)]);
+    let end = decoded.floor_char_boundary(SHOWN);
+    Some(Finding {
+        class: hit.class,
+        rule: hit.rule,
+        score: hit.score,
+        layer,
+        decoded: decoded[..end].to_owned(),
+    })
 }
 
 /// One language's judge.

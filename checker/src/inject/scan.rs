@@ -1,6 +1,10 @@
 //! One pass over a value that says which languages it can be written in at all: the kinds of bytes in it, and words that stand in few others.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{
+    Anchored, StartKind,
+    automaton::{Automaton as _, StateID},
+    dfa::DFA,
+};
 
 /// Kinds of bytes.
 pub(super) mod bytes {
@@ -27,6 +31,8 @@ pub(super) mod bytes {
     pub(in super::super) const DOT: u32 = 1 << 20;
     pub(in super::super) const BRACKET: u32 = 1 << 21;
     pub(in super::super) const AT: u32 = 1 << 22;
+    pub(in super::super) const PERCENT: u32 = 1 << 23;
+    pub(in super::super) const PLUS: u32 = 1 << 24;
 }
 
 const KINDS: [u32; 256] = kinds();
@@ -56,6 +62,8 @@ const fn kinds() -> [u32; 256] {
             b':' => bytes::COLON,
             b'.' => bytes::DOT,
             b'@' => bytes::AT,
+            b'%' => bytes::PERCENT,
+            b'+' => bytes::PLUS,
             b' ' | b'\t' => bytes::SPACE,
             0..b' ' | 0x7f => bytes::CONTROL,
             0x80.. => bytes::HIGH,
@@ -240,6 +248,12 @@ pub(super) struct Scan {
 }
 
 impl Scan {
+    /// Of the bytes alone, as if there were no words.
+    #[cfg(test)]
+    pub(super) fn of_bytes(text: &[u8]) -> Self {
+        Self { bytes: text.iter().fold(0, |kinds, &byte| kinds | KINDS[usize::from(byte)]), words: 0 }
+    }
+
     /// Whether it has a byte of these kinds.
     pub(super) const fn byte(self, kinds: u32) -> bool {
         self.bytes & kinds != 0
@@ -257,6 +271,8 @@ impl Scan {
                 & !(bytes::SPACE
                     | bytes::HIGH
                     | bytes::OTHER
+                    | bytes::PERCENT
+                    | bytes::PLUS
                     | bytes::DOT
                     | bytes::COLON
                     | bytes::SLASH
@@ -267,28 +283,35 @@ impl Scan {
 
 /// Finds words and kinds of bytes.
 pub(super) struct Scanner {
-    words: Option<AhoCorasick>,
+    words: Option<(DFA, StateID)>,
 }
 
 impl Scanner {
     pub(super) fn new() -> Self {
-        let words = AhoCorasick::builder()
+        let words = DFA::builder()
             .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
+            .start_kind(StartKind::Unanchored)
+            .prefilter(false)
             .build(WORDS.iter().map(|(word, _)| word));
+        let started = words.ok().and_then(|words| words.start_state(Anchored::No).ok().map(|at| (words, at)));
         // A few hundred fixed words always build; were they not to, every value would be looked at by every judge.
-        Self { words: words.ok() }
+        Self { words: started }
     }
 
+    /// Goes over the bytes once. All values come by here: what an iterator over matches has beside that is most of its time.
     pub(super) fn scan(&self, text: &[u8]) -> Scan {
-        let bytes = text.iter().fold(0, |kinds, &byte| kinds | KINDS[usize::from(byte)]);
-        let words = match &self.words {
-            None => u32::MAX,
-            Some(words) => words
-                .find_overlapping_iter(text)
-                .fold(0, |groups, found| groups | WORDS[found.pattern().as_usize()].1),
-        };
-        Scan { bytes, words }
+        let Some((words, start)) = &self.words else { return Scan { bytes: u32::MAX, words: u32::MAX } };
+        let (mut bytes, mut groups, mut state) = (0, 0, *start);
+        for &byte in text {
+            bytes |= KINDS[usize::from(byte)];
+            state = words.next_state(Anchored::No, state, byte);
+            if words.is_special(state) && words.is_match(state) {
+                for index in 0..words.match_len(state) {
+                    groups |= WORDS[words.match_pattern(state, index).as_usize()].1;
+                }
+            }
+        }
+        Scan { bytes, words: groups }
     }
 }
 
