@@ -110,7 +110,8 @@ pub fn read<'r>(
 /// The [`Reason`] to refuse it, the first one in the order of the bytes, or what `visit` has returned.
 pub fn events<'r>(bytes: &'r [u8], limits: &Limits, visit: &mut Visit<'_, 'r>) -> Result<(), Reason> {
     let text = str::from_utf8(bytes).map_err(|_| Reason::JsonUtf8)?;
-    let mut reader = Reader { text, at: 0, limits, values: 0, path: Vec::new(), names: Vec::new() };
+    let mut reader =
+        Reader { text, at: 0, limits, values: 0, path: Vec::new(), names: Vec::new(), spare: None };
     reader.white_space();
     reader.value(visit)?;
     while !reader.path.is_empty() {
@@ -135,6 +136,12 @@ impl<'r> Names<'r> {
         self.few.len() + self.many.len()
     }
 
+    fn emptied(mut self) -> Self {
+        self.few.clear();
+        self.many.clear();
+        self
+    }
+
     /// Whether it is a new one.
     fn insert(&mut self, name: Cow<'r, str>) -> bool {
         if self.few.contains(&name) {
@@ -157,6 +164,8 @@ struct Reader<'r, 'l> {
     path: Vec<Step<'r>>,
     /// The names of each object that is open.
     names: Vec<Names<'r>>,
+    /// Those of the object that was closed last, emptied: the next one has their memory.
+    spare: Option<Names<'r>>,
 }
 
 impl<'r> Reader<'r, '_> {
@@ -202,7 +211,7 @@ impl<'r> Reader<'r, '_> {
                 return visit(&self.path, Event::Close, self.at);
             }
             if container {
-                self.names.push(Names::default());
+                self.names.push(self.spare.take().unwrap_or_default());
                 let name = self.name()?;
                 self.path.push(Step::Name(name));
                 visit(&self.path, Event::Name, self.at)?;
@@ -233,7 +242,7 @@ impl<'r> Reader<'r, '_> {
             }
             Some(Step::Element(_)) if self.take(b']') => visit(&self.path, Event::Close, self.at),
             Some(Step::Name(_)) if self.take(b'}') => {
-                self.names.pop();
+                self.spare = self.names.pop().map(Names::emptied);
                 visit(&self.path, Event::Close, self.at)
             }
             _ => Err(Reason::JsonSyntax),

@@ -110,6 +110,7 @@ fn escapes(text: &[u8], scan: Scan, decoded: &mut Vec<u8>) -> bool {
     }
     // Where spaces are written as they are, a plus is a plus.
     let plus = (text.contains(&b'%') || !marked) && !text.contains(&b' ');
+    decoded.reserve(text.len());
     let (mut at, mut changed) = (0, false);
     while let Some(&byte) = text.get(at) {
         let rest = &text[at..];

@@ -37,6 +37,8 @@ use crate::Reason;
 pub const LAYERS: usize = 5;
 /// The score from which on a value is an attack.
 pub const THRESHOLD: u16 = 60;
+/// What the first value has room for: growing step by step costs more than judging.
+const LEAST: usize = 512;
 /// Bytes of decoded text that a finding shows, at most.
 const SHOWN: usize = 128;
 
@@ -279,6 +281,7 @@ fn layer(
         return None;
     }
     lower.clear();
+    lower.reserve(raw.len().max(LEAST));
     lower.extend(raw.iter().map(u8::to_ascii_lowercase));
     let text = Text { raw, lower, scan, kind, layer };
     let hit = judge(&text, tokens)?;
@@ -319,6 +322,7 @@ fn judge(text: &Text<'_>, tokens: &mut Vec<sql_token::Token>) -> Option<Hit> {
             return best.0;
         }
     }
+    tokens.reserve(LEAST / 8);
     sql::judge(text, tokens, &mut best);
     for judge in LAST {
         if best.certain() {
@@ -337,7 +341,8 @@ const fn is_word(byte: u8) -> bool {
 /// Where `needle` stands first. Values are short, and so are needles: one that is prepared for costs more than it saves.
 fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     let (&first, rest) = needle.split_first()?;
-    memchr::memchr_iter(first, text).find(|at| text[at + 1..].starts_with(rest))
+    let starts = text.get(..=text.len().checked_sub(needle.len())?)?;
+    memchr::memchr_iter(first, starts).find(|at| text[at + 1..].starts_with(rest))
 }
 
 /// The places where `needle` stands, those that overlap as one.
