@@ -2,7 +2,8 @@
 
 use super::{
     Best, contains,
-    html::{Tag, add, without_noise},
+    html::{Tag, add},
+    html_attribute::without_noise,
 };
 
 /// Styles that run something.
@@ -21,11 +22,60 @@ pub(super) fn style(value: &[u8], tag: &Tag<'_>, best: &mut Best) {
         || contains(plain, b"behaviour:")
         || contains(plain, b"@import")
         || contains(plain, b"-o-link:")
+        || contains(plain, b"binding:url(")
+        || contains(plain, b"/pression(")
+        || contains(value, b"*/pression(")
     {
         add(best, "xss-style", 85);
+    } else if escaped(value) {
+        add(best, "xss-style", 70);
+    } else if disputed(value) {
+        add(best, "xss-style", 62);
     } else if !tag.ordinary && tag.name.len() <= 3 {
         add(best, "xss-style", 60);
     }
+}
+
+/// Whether a style writes ASCII by its numbers (CSS, section 4.3.7: a backslash and up to six digits): nobody has to.
+fn escaped(value: &[u8]) -> bool {
+    memchr::memchr_iter(b'\\', value).take(64).any(|at| {
+        let digits = value[at + 1..].iter().take(6).take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let code = value[at + 1..at + 1 + digits]
+            .iter()
+            .fold(0, |code: u32, &byte| code << 4 | char::from(byte).to_digit(16).unwrap_or(0));
+        digits > 1 && (0x20..0x7f).contains(&code)
+    })
+}
+
+/// Whether readers do not agree where a declaration, a string or a URL of a style ends, so that what one takes for a text is a rule to another.
+fn disputed(value: &[u8]) -> bool {
+    let count = |byte: u8| memchr::memchr_iter(byte, value).count();
+    let template = [&b"{{"[..], b"{%", b"${", b"<%", b"#{"].iter().any(|mark| contains(value, mark));
+    if !template && (count(b'{') != count(b'}') || count(b'[') != count(b']')) {
+        return true;
+    }
+    if value.starts_with(b"[") || value.starts_with(b"content:url(") {
+        return true;
+    }
+    // A line's end in a string.
+    let mut quote = 0;
+    for &byte in value {
+        match byte {
+            b'\'' | b'"' if quote == 0 => quote = byte,
+            b'\n' | 0xc if quote != 0 => return true,
+            other if other == quote => quote = 0,
+            _ => {}
+        }
+    }
+    // White space or a comment in a URL that is not within quotes, and a picture that may hold script.
+    super::places(value, b"url(").take(16).any(|at| {
+        let inner = super::trim_start(&value[at + 4..]);
+        let inner = inner[..memchr::memchr(b')', inner).unwrap_or(inner.len())].trim_ascii();
+        let quoted = matches!(inner.first(), None | Some(b'\'' | b'"' | b'&'));
+        let data = inner.starts_with(b"data:");
+        let split = contains(inner, b"/*") || inner.iter().any(|byte| *byte <= b' ');
+        !quoted && !data && !template && (split || inner.ends_with(b".svg") || contains(inner, b".svg#"))
+    })
 }
 
 /// How much of a `style` element is read.
@@ -51,7 +101,18 @@ pub(super) fn sheet(body: &[u8], best: &mut Best) {
         b"@import'ja",
         b"@importja",
     ];
+    let body = &body[..end];
+    // A selector that holds a rule: [{}, or [a; behind which the next rule begins for some.
+    let swallowed = memchr::memchr_iter(b'[', body).take(64).any(|at| {
+        let inner = &body[at..body.len().min(at + 64)];
+        let inner = &inner[..memchr::memchr(b']', inner).unwrap_or(inner.len())];
+        inner.iter().any(|byte| matches!(byte, b'{' | b'}' | b';'))
+            && !inner.iter().any(|byte| matches!(byte, b'"' | b'='))
+    });
+    let joined = contains(body, b"@import'") || contains(body, b"@import\"");
     if runs.iter().any(|piece| contains(&plain, piece)) {
         add(best, "xss-style", 80);
+    } else if swallowed || joined || contains(body, b"`function(") {
+        add(best, "xss-style", 65);
     }
 }

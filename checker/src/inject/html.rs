@@ -2,7 +2,9 @@
 
 use super::{
     Best, Class, Kind, Text, contains,
-    css::{sheet, style},
+    css::sheet,
+    html_attribute::{is_handler, judge_attribute, without_noise},
+    html_element::{declaration, element, ordinary},
     scan::{bytes, words},
 };
 
@@ -30,115 +32,53 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     if text.scan.byte(bytes::EQUALS) && marked && text.kind != Kind::Header {
         broken_out(lower, best);
     }
-    if text.scan.word(words::SCRIPT)
-        && text.scan.byte(bytes::EQUALS)
-        && lower.len() <= 512
-        && contains(lower, b"style")
-        && contains(&without_noise(lower), b":expression(")
-    {
-        add(best, "xss-style", 70);
+    if !best.certain() && linked_formula(text) {
+        add(best, "xss-url", 65);
+    }
+    if !best.certain() && text.scan.byte(bytes::PAREN) && lower.len() <= 512 {
+        loose_style(text, best);
     }
     if text.scan.word(words::SCRIPT) && contains(lower, b"+adw-") {
         add(best, "xss-utf7", 80);
     }
 }
 
-/// Elements that run or load something by being there.
-fn element(name: &[u8]) -> u16 {
-    match name {
-        b"script" => 90,
-        b"iframe" | b"frame" | b"frameset" | b"object" | b"embed" | b"applet" | b"isindex" | b"bgsound"
-        | b"layer" | b"ilayer" | b"xss" | b"vmlframe" | b"noembed" | b"listing" | b"plaintext" | b"xmp"
-        | b"portal" | b"import" | b"handler" | b"listener" | b"base" | b"meta" | b"link" | b"animate"
-        | b"set" | b"animatetransform" | b"foreignobject" | b"annotation-xml" | b"maction" | b"keygen"
-        | b"noscript" | b"rdf" | b"animatemotion" | b"feimage" | b"xml" => 40,
-        _ => 0,
-    }
+/// A link to elsewhere within a formula: in MathML, anything can be a link, and pages seldom filter it.
+fn linked_formula(text: &Text<'_>) -> bool {
+    text.scan.byte(bytes::LESS)
+        && super::find(text.lower, b"<math").is_some_and(|at| {
+            let rest = &text.lower[at..];
+            [&b"xlink:href=\"//"[..], b"xlink:href=\"http", b"xlink:href=//", b"xlink:href='"]
+                .iter()
+                .any(|link| contains(rest, link))
+        })
 }
 
-/// Whether HTML has an element of this name that documents and comments hold.
-fn ordinary(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"a" | b"abbr"
-            | b"address"
-            | b"article"
-            | b"aside"
-            | b"audio"
-            | b"b"
-            | b"blockquote"
-            | b"body"
-            | b"br"
-            | b"button"
-            | b"canvas"
-            | b"caption"
-            | b"center"
-            | b"cite"
-            | b"code"
-            | b"col"
-            | b"dd"
-            | b"del"
-            | b"details"
-            | b"div"
-            | b"dl"
-            | b"dt"
-            | b"em"
-            | b"figure"
-            | b"font"
-            | b"footer"
-            | b"form"
-            | b"h1"
-            | b"h2"
-            | b"h3"
-            | b"h4"
-            | b"h5"
-            | b"h6"
-            | b"head"
-            | b"header"
-            | b"hr"
-            | b"html"
-            | b"i"
-            | b"img"
-            | b"input"
-            | b"kbd"
-            | b"label"
-            | b"li"
-            | b"main"
-            | b"mark"
-            | b"nav"
-            | b"ol"
-            | b"option"
-            | b"p"
-            | b"path"
-            | b"picture"
-            | b"pre"
-            | b"q"
-            | b"s"
-            | b"section"
-            | b"select"
-            | b"small"
-            | b"source"
-            | b"span"
-            | b"strong"
-            | b"style"
-            | b"sub"
-            | b"summary"
-            | b"sup"
-            | b"svg"
-            | b"table"
-            | b"tbody"
-            | b"td"
-            | b"template"
-            | b"textarea"
-            | b"th"
-            | b"thead"
-            | b"time"
-            | b"title"
-            | b"tr"
-            | b"u"
-            | b"ul"
-            | b"video"
-    )
+/// Whether a link only says where something is, and loads no style and no script: by the first `rel`, which is the one that counts.
+fn only_names(text: &[u8]) -> bool {
+    let text = &text[..text.len().min(192)];
+    let text = &text[..memchr::memchr2(b'>', b'<', text).unwrap_or(text.len())];
+    let Some(at) = super::find(text, b"rel=\"") else { return false };
+    let named =
+        [&b"canonical\""[..], b"shortcut icon\"", b"icon\"", b"alternate\"", b"author\"", b"license\""];
+    matches!(text.get(at.wrapping_sub(1)), Some(0..=b' '))
+        && named.iter().any(|rel| text[at + 5..].starts_with(rel))
+}
+
+/// A style without the tag that it is meant for.
+fn loose_style(text: &Text<'_>, best: &mut Best) {
+    let lower = text.lower;
+    let script = text.scan.word(words::SCRIPT);
+    if contains(lower, b"*/pression(") || script && contains(lower, b"-moz-binding") {
+        add(best, "xss-style", 75);
+    } else if script && (contains(lower, b"url") || contains(lower, b"style")) {
+        let plain = without_noise(lower);
+        if contains(&plain, b"url(javascript")
+            || contains(&plain, b":expression(") && contains(lower, b"style")
+        {
+            add(best, "xss-style", 70);
+        }
+    }
 }
 
 /// A tag from its `<`. Returns how far it was read.
@@ -151,9 +91,19 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
             [&b"script"[..], b"style", b"textarea", b"title", b"noscript", b"iframe", b"xmp", b"plaintext"];
         if start < 24
             && known.iter().any(|name| after.starts_with(name))
-            && contains(&rest[1..rest.len().min(200)], b"<")
+            && memchr::memchr(b'<', &rest[1..rest.len().min(200)])
+                .is_some_and(|at| rest.get(at + 2).is_some_and(u8::is_ascii_alphabetic))
         {
             add(best, "xss-closed-element", 60);
+        }
+        // Some readers take attributes of an end for those of an element.
+        let end = memchr::memchr(b'>', &rest[..rest.len().min(256)]).unwrap_or(0);
+        if contains(&rest[..end], b"=") {
+            let mut tag = Tag { name: b"", base: 0, ordinary: true, length: 0 };
+            let mut at = 1 + rest[1..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            while let Some(step) = attribute(&rest[at..end], &mut tag, best) {
+                at += step;
+            }
         }
         return 2;
     }
@@ -166,8 +116,8 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         declaration(rest, best);
         return 2;
     }
-    // Control characters between '<' and the name are dropped by some readers.
-    let blank = rest.iter().take(4).take_while(|byte| **byte < b' ').count();
+    // Control characters between '<' and the name are dropped by some readers, and so is '%'.
+    let blank = rest.iter().take(4).take_while(|byte| **byte < b' ' || **byte == b'%').count();
     let name_length = rest[blank..]
         .iter()
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b':' | b'_'))
@@ -178,9 +128,12 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     let full = &rest[blank..blank + name_length];
     let name = full.rsplit(|byte| *byte == b':').next().unwrap_or(full);
     let mut at = blank + name_length;
-    let base = element(name);
+    let base = if name == b"link" && only_names(&rest[at..]) { 0 } else { element(name) };
     // A name with control characters in it, which some readers drop.
-    if rest.get(at) == Some(&0) && contains(&without_noise(&rest[..rest.len().min(24)]), b"script>") {
+    if rest.get(at).is_some_and(|byte| *byte < b' ')
+        && without_noise(&rest[..rest.len().min(24)]).starts_with(b"script>")
+        && name != b"script"
+    {
         add(best, "xss-script", 85);
     }
     if name == b"script" {
@@ -203,6 +156,10 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         add(best, "xss-script", if sentence || generic || !code { 50 } else { base });
         return at + 1;
     }
+    // <button.onclick=…: the name ends at what no name has.
+    if rest[at..].starts_with(b".on") {
+        at += 1;
+    }
     let mut tag = Tag { name, base, ordinary: ordinary(name), length: 0 };
     // Up to the end of the tag, or where another begins that is not within quotes.
     while let Some(step) = attribute(&rest[at..], &mut tag, best) {
@@ -211,7 +168,11 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     if name == b"style" {
         sheet(&rest[at..], best);
     }
-    if base > 0 && tag.length == 0 && matches!(name, b"plaintext" | b"isindex" | b"xss" | b"frameset") {
+    if base > 0
+        && tag.length == 0
+        && start <= 4
+        && matches!(name, b"plaintext" | b"isindex" | b"xss" | b"frameset")
+    {
         add(best, "xss-element", 60);
     }
     at + 1
@@ -220,24 +181,10 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
 /// What of a tag was read.
 pub(super) struct Tag<'t> {
     pub(super) name: &'t [u8],
-    base: u16,
+    pub(super) base: u16,
     pub(super) ordinary: bool,
     /// Attributes.
     length: usize,
-}
-
-fn declaration(rest: &[u8], best: &mut Best) {
-    if rest.starts_with(b"?xml-stylesheet")
-        && (contains(rest, b"script:") || contains(rest, b"data:") || contains(rest, b"href"))
-    {
-        add(best, "xss-stylesheet", 70);
-    }
-    if rest.starts_with(b"?import") || (rest.starts_with(b"!--[if") && contains(rest, b"<script")) {
-        add(best, "xss-import", 80);
-    }
-    if rest.starts_with(b"![cdata[<]]") {
-        add(best, "xss-cdata", 70);
-    }
 }
 
 /// One attribute; `None` at the end of the tag.
@@ -262,17 +209,33 @@ fn attribute(text: &[u8], tag: &mut Tag<'_>, best: &mut Best) -> Option<usize> {
     // A name that is followed by escapes of white space, as in onerror\x0b=…
     let escaped = name
         .iter()
-        .position(|byte| matches!(byte, b'\\' | b'!' | b'#' | b'$' | b'%' | b'&' | b'('))
+        .position(|byte| matches!(byte, b'\\' | b'!' | b'#' | b'$' | b'%' | b'&' | b'(' | b'['))
         .unwrap_or(name.len());
     tag.length += 1;
     if text.get(at + gap) != Some(&b'=') {
+        // Cut off: what is put behind the value gives it one.
+        let cut = at + gap == text.len() && COMMON_HANDLERS.contains(&name);
+        if cut || is_handler(&name[..escaped]) && called_later(&text[at..]) {
+            add(best, "xss-handler", 80);
+        }
         return Some(at);
     }
     at += gap + 1;
     at += text[at..].iter().take_while(|byte| **byte <= b' ').count();
+    if at == text.len() && is_handler(name) {
+        add(best, "xss-handler", 80);
+    }
     let (value, length) = value(&text[at..]);
     judge_attribute(&name[..escaped], value, tag, best);
     Some(at + length)
+}
+
+/// Whether an attribute that is not given a value gets one behind other signs: onload!#$%/|=alert(1).
+fn called_later(text: &[u8]) -> bool {
+    let text = &text[..text.len().min(64)];
+    let text = &text[..memchr::memchr(b'>', text).unwrap_or(text.len())];
+    let shown = [&b"alert("[..], b"prompt(", b"confirm(", b"eval(", b"alert`"];
+    contains(text, b"=") && shown.iter().any(|call| contains(text, call))
 }
 
 fn value(text: &[u8]) -> (&[u8], usize) {
@@ -289,150 +252,9 @@ fn value(text: &[u8]) -> (&[u8], usize) {
     }
 }
 
-fn judge_attribute(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &mut Best) {
-    if is_handler(name) && !value.is_empty() {
-        // React's and its like: {handler} without a call is code of a page, and no page runs it.
-        let bound = value.starts_with(b"{")
-            && !value.iter().take_while(|byte| **byte != b'}').any(|byte| matches!(byte, b'(' | b'`' | b'='));
-        let arrow = value.starts_with(b"{(") || value.starts_with(b"{e") || value.starts_with(b"{()");
-        add(best, "xss-handler", if bound || arrow { 50 } else { 90 });
-        return;
-    }
-    if value.starts_with(b"&{") {
-        add(best, "xss-url", 70);
-    }
-    let local = name.rsplit(|byte| *byte == b':').next().unwrap_or(name);
-    match local {
-        b"srcdoc" => add(best, "xss-frame", 85),
-        b"style" => style(value, tag, best),
-        b"href" | b"src" | b"action" | b"formaction" | b"data" | b"background" | b"poster" | b"dynsrc"
-        | b"lowsrc" | b"values" | b"to" | b"from" | b"code" | b"codebase" | b"content" | b"value"
-        | b"handler" | b"folder" | b"implementation" | b"attributename" | b"url" | b"cite" | b"archive"
-        | b"classid" | b"longdesc" | b"profile" | b"usemap" | b"manifest" | b"xmlns" | b"begin" | b"by"
-        | b"allowscriptaccess" | b"longdescription" => {
-            if runs(value) || (local == b"content" && contains(value, b"script:")) {
-                add(best, "xss-url", 95);
-            } else if local == b"attributename"
-                && (value.starts_with(b"on")
-                    || value.starts_with(b"innerhtml")
-                    || value.starts_with(b"href")
-                    || value.starts_with(b"xlink"))
-            {
-                add(best, "xss-animation", 80);
-            } else if tag.base > 0 {
-                loaded(local, value, tag, best);
-            }
-        }
-        b"type" if tag.name == b"style" && contains(value, b"script") => add(best, "xss-style", 70),
-        b"http-equiv" if matches!(value.trim_ascii(), b"refresh" | b"set-cookie" | b"link") => {
-            add(best, "xss-meta", 65);
-        }
-        b"charset" if tag.name == b"meta" && contains(value, b"utf-7") => add(best, "xss-meta", 80),
-        b"datasrc" | b"dataformatas" | b"seeksegmenttime" => add(best, "xss-binding", 70),
-        b"event" | b"observer" if name.starts_with(b"ev:") || tag.name == b"listener" => {
-            add(best, "xss-handler", 80);
-        }
-        _ => {}
-    }
-}
-
-/// What elements load that run what they load.
-fn loaded(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &mut Best) {
-    let remote = contains(value, b"//") || value.starts_with(b"data:");
-    match (tag.name, name) {
-        (b"iframe" | b"frame", b"src") => {
-            // Players that documents embed.
-            let player = [
-                &b"youtube"[..],
-                b"vimeo.com",
-                b"google.com/maps",
-                b"spotify.com",
-                b"codepen.io",
-                b"codesandbox",
-            ];
-            let known = player.iter().any(|host| contains(value, host));
-            add(best, "xss-frame", if known { 40 } else { 65 });
-        }
-        (b"object" | b"embed" | b"applet" | b"bgsound" | b"portal" | b"layer" | b"ilayer" | b"import", _) => {
-            add(best, "xss-object", 70);
-        }
-        (b"base", b"href") if remote => add(best, "xss-base", 80),
-        (b"link", b"href") if remote && !contains(value, b"fonts.g") => add(best, "xss-link", 62),
-        (b"xml", b"src")
-        | (b"set" | b"animate" | b"animatetransform" | b"handler" | b"listener" | b"feimage", _) => {
-            add(best, "xss-animation", 60);
-        }
-        _ => {}
-    }
-}
-
-/// Without comments, backslashes and white space, which styles and URLs may have within words.
-pub(super) fn without_noise(value: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(value.len());
-    let mut at = 0;
-    while let Some(&byte) = value.get(at) {
-        if value[at..].starts_with(b"/*") {
-            at += 2 + memchr::memmem::find(&value[at + 2..], b"*/").map_or(0, |length| length + 2);
-        } else {
-            if byte > b' ' && byte != b'\\' && byte != 0x7f {
-                plain.push(byte);
-            }
-            at += 1;
-        }
-    }
-    plain
-}
-
-/// Whether a URL runs a script: `javascript:` and its like, with whatever readers drop from it.
-pub(super) fn runs(value: &[u8]) -> bool {
-    let mut scheme = [0_u8; 24];
-    let mut length = 0;
-    for &byte in value.iter().take(96) {
-        if byte <= b' ' || byte >= 0x7f || matches!(byte, b'\\' | b'"' | b'\'' | b'`') {
-            continue;
-        }
-        if length == scheme.len() {
-            break;
-        }
-        scheme[length] = byte;
-        length += 1;
-    }
-    let scheme = &scheme[..length];
-    let scheme = scheme
-        .strip_prefix(b"url(")
-        .or_else(|| scheme.strip_prefix(b"view-source:"))
-        .or_else(|| scheme.strip_prefix(b"feed:"))
-        .unwrap_or(scheme);
-    [
-        &b"javascript:"[..],
-        b"vbscript:",
-        b"livescript:",
-        b"mocha:",
-        b"jscript:",
-        b"data:text/html",
-        b"data:text/javascript",
-        b"data:text/xml",
-        b"data:image/svg+xml",
-        b"data:application/x",
-        b"data:,",
-        b"data:;",
-        b"data:xml",
-        b"javascript&",
-    ]
-    .iter()
-    .any(|known| scheme.starts_with(known))
-}
-
-/// Whether an attribute's name is that of a handler: `on` and letters.
-pub(super) fn is_handler(name: &[u8]) -> bool {
-    let name = name.strip_prefix(b"svg").or_else(|| name.strip_prefix(b"xlink")).unwrap_or(name);
-    (5..=32).contains(&name.len())
-        && name.starts_with(b"on")
-        && name[2..].iter().all(u8::is_ascii_alphanumeric)
-}
-
 /// A handler behind a quote: the value left the attribute that it stood in.
 fn broken_out(text: &[u8], best: &mut Best) {
+    let begins = matches!(super::trim_start(text).first(), Some(b'"' | b'\'' | b'`'));
     for equals in memchr::memchr_iter(b'=', text) {
         // The name before it, and what stands before that, within a few bytes.
         let before = &text[equals.saturating_sub(40)..equals];
@@ -449,7 +271,9 @@ fn broken_out(text: &[u8], best: &mut Best) {
             || contains(after, b"script:")
             || contains(after, b"location");
         let first = super::trim_start(&text[..equals]).len() == name_length;
-        if quote && call {
+        // A value that begins with the quote it leaves by needs no call behind a handler of a known name.
+        let known = begins && text.len() <= 256 && gap > 0 && COMMON_HANDLERS.contains(&name);
+        if quote && call || known {
             add(best, "xss-attribute", 85);
         } else if (first || gap > 0)
             && call
@@ -464,3 +288,21 @@ fn broken_out(text: &[u8], best: &mut Best) {
         }
     }
 }
+
+/// Handlers that need nobody to do anything, or hardly anything.
+const COMMON_HANDLERS: [&[u8]; 14] = [
+    b"onerror",
+    b"onload",
+    b"onfocus",
+    b"onclick",
+    b"onmouseover",
+    b"onmousemove",
+    b"onmouseenter",
+    b"ontoggle",
+    b"onstart",
+    b"onbegin",
+    b"onblur",
+    b"onchange",
+    b"onkeydown",
+    b"onpointerover",
+];

@@ -1,6 +1,9 @@
 //! Script: values that leave a string of a script, or a URL, and call something.
 
-use super::{Best, Class, Kind, Text, contains, html, is_word, places, scan::words};
+use super::{
+    Best, Class, Kind, Text, contains, html_attribute, is_word, places,
+    scan::{bytes, words},
+};
 
 fn add(best: &mut Best, rule: &'static str, score: u16) {
     best.add(Class::Xss, rule, score);
@@ -24,7 +27,18 @@ const CALLS: [&[u8]; 10] = [
 const LONGEST: usize = 4096;
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
-    if !text.scan.word(words::SCRIPT) || text.kind == Kind::Header {
+    if text.scan.byte(bytes::BRACKET) && signs_only(text.lower) {
+        add(best, "xss-signs", 85);
+        return;
+    }
+    if text.kind == Kind::Header {
+        return;
+    }
+    if text.scan.byte(bytes::PAREN | bytes::BACKTICK) && text.lower.len() <= 128 && pieced(text.lower) {
+        add(best, "xss-assembled", 70);
+        return;
+    }
+    if !text.scan.word(words::SCRIPT) {
         return;
     }
     let lower = text.lower;
@@ -40,7 +54,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
                 continue;
             }
             calls += 1;
-            if left(&lower[..at]) {
+            if left(&lower[..at]) || cut_off(&lower[..at], &lower[at..]) {
                 add(best, "xss-left-string", 85);
                 return;
             }
@@ -58,11 +72,20 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         add(best, "xss-url", 70);
     }
     let short = lower.len() <= 256 && !lower.contains(&b'\n');
+    if calls > 0 && lower.len() <= 512 && contains(lower, b"</script") && !contains(lower, b"<script") {
+        add(best, "xss-closed-element", 75);
+    }
+    if short {
+        flows(lower, best);
+    }
+    if lower.len() <= 1024 {
+        hidden(lower, best);
+    }
     if calls > 0 && short {
         let first = super::trim_start(lower);
         let shown = [&b"alert"[..], b"confirm", b"prompt"].iter().any(|name| first.starts_with(name));
         let moved = contains(lower, b"document.cookie")
-            || contains(lower, b"fromcharcode")
+            || places(lower, b"fromcharcode(").any(|at| lower.get(at + 13).is_some_and(u8::is_ascii_digit))
             || contains(lower, b"atob(")
             || contains(lower, b"location.hash")
             || contains(lower, b"document.domain");
@@ -81,6 +104,132 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     assembled(lower, best);
 }
 
+/// Nothing but the signs that any script can be written in: `[][(![]+[])[+[]]]`.
+fn signs_only(text: &[u8]) -> bool {
+    text.len() >= 12
+        && text
+            .iter()
+            .all(|byte| matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+' | b'{' | b'}' | b' '))
+        && [&b"(![]"[..], b"[![]", b"!![]", b"+[]", b"[][", b"+{}"].iter().any(|piece| contains(text, piece))
+}
+
+/// A value that begins with what runs or finds things by their name, where the name is put together from pieces, or a script that is
+/// loaded from elsewhere: `top['al'+'ert'](1)`, `import('//a.example/b.js')`.
+fn pieced(text: &[u8]) -> bool {
+    const FINDS: [&[u8]; 9] = [
+        b"top[",
+        b"self[",
+        b"window[",
+        b"parent[",
+        b"this[",
+        b"frames[",
+        b"eval(",
+        b"settimeout(",
+        b"function(",
+    ];
+    const RUNS: [&[u8]; 4] = [b"setinterval`", b"settimeout`", b"function`", b"eval`"];
+    let first = super::trim_start(text);
+    let first = first.strip_prefix(b"new ").unwrap_or(first);
+    let pieces = [&b"'+'"[..], b"\"+\"", b"'+\"", b".source+"].iter().any(|piece| contains(first, piece));
+    pieces && contains(first, b"(") && FINDS.iter().any(|name| first.starts_with(name))
+        || RUNS.iter().any(|name| first.starts_with(name)) && contains(first, b"\\")
+        || [&b"import('//"[..], b"import(\"//", b"import('http", b"import(\"http"]
+            .iter()
+            .any(|load| first.starts_with(load))
+}
+
+/// Whether a call stands behind a statement's end, and a comment cuts off what follows it: `x;alert(1)//`.
+fn cut_off(before: &[u8], call: &[u8]) -> bool {
+    let call = &call[..call.len().min(80)];
+    matches!(before, [.., byte, b';'] if is_word(*byte)) && before.len() <= 64 && contains(call, b")//")
+}
+
+/// What takes a text for a script or an address, and what an attacker writes that text in.
+const SINKS: [&[u8]; 9] = [
+    b"eval(",
+    b"settimeout(",
+    b"setinterval(",
+    b"execscript(",
+    b"document.write(",
+    b"function(",
+    b"location=",
+    b"location.href=",
+    b"innerhtml=",
+];
+const SOURCES: [&[u8]; 12] = [
+    b"location.",
+    b"location)",
+    b"url.",
+    b"url)",
+    b"window.name",
+    b"(name)",
+    b"=name",
+    b"document.cookie",
+    b"referrer",
+    b"atob(",
+    b"unescape(",
+    b"javascript:",
+];
+
+/// A value that is a script as a whole, which runs what stands in its page's address: `eval(location.hash.slice(1))`.
+fn flows(text: &[u8], best: &mut Best) {
+    let first = super::trim_start(text);
+    let first = first.strip_prefix(b"window.").unwrap_or(first);
+    if let Some(sink) = SINKS.iter().find(|sink| first.starts_with(sink)) {
+        let rest = &first[sink.len() - 1..];
+        let elsewhere = sink.ends_with(b"=")
+            && (rest.starts_with(b"=\"http")
+                || rest.starts_with(b"='http")
+                || rest.starts_with(b"='//")
+                || rest.starts_with(b"=\"//"));
+        if elsewhere || SOURCES.iter().any(|source| contains(rest, source)) {
+            add(best, "xss-flow", 70);
+        }
+    }
+}
+
+/// Names that are written so that nobody finds them: in brackets, with comments between, or run through a template.
+fn hidden(text: &[u8], best: &mut Best) {
+    let broken = [&b"[\""[..], b"['", b"[/*", b"/*", b"(document)"].iter().any(|mark| contains(text, mark));
+    if broken {
+        let plain: Vec<u8> = html_attribute::without_noise(text)
+            .into_iter()
+            .filter(|byte| !matches!(byte, b'"' | b'\'' | b'[' | b']' | b'(' | b')' | b'.'))
+            .collect();
+        let names =
+            [&b"documentcookie"[..], b"windowalert", b"selfalert", b"topalert", b"thisalert", b"parentalert"];
+        let whole = [
+            &b"document.cookie"[..],
+            b"window.alert",
+            b"self.alert",
+            b"top.alert",
+            b"this.alert",
+            b"parent.alert",
+            b"document cookie",
+        ];
+        if names.iter().any(|name| contains(&plain, name)) && !whole.iter().any(|name| contains(text, name)) {
+            add(best, "xss-hidden", 70);
+        }
+    }
+    let run = [
+        &b"script:alert("[..],
+        b"script:prompt(",
+        b"script:confirm(",
+        b"components.classes",
+        b"new activexobject(",
+        b".call`${",
+        b"(document.domain)",
+        // The signs of Latin-1 that ASCII's seven bits take for < and >.
+        b"\xbcscript\xbe",
+        b"\xbcscript\xc2\xbe",
+        b"\xbc/script",
+    ];
+    if run.iter().any(|piece| contains(text, piece)) || contains(text, b".call `") && contains(text, b"alert")
+    {
+        add(best, "xss-hidden", 70);
+    }
+}
+
 /// A URL that runs a script, as the value or behind what a URL may have before it.
 fn url(text: &[u8], best: &mut Best) {
     let start = text
@@ -90,7 +239,7 @@ fn url(text: &[u8], best: &mut Best) {
         })
         .unwrap_or(text.len());
     let value = &text[start..];
-    if !html::runs(value) {
+    if !html_attribute::runs(value) {
         return;
     }
     // "JavaScript: The Good Parts" is a title.
@@ -149,7 +298,7 @@ fn left(before: &[u8]) -> bool {
     let (head, operators) = before.split_at(before.len() - length);
     let Some(&quote) = head.last() else {
         return operators.first().is_some_and(|byte| matches!(byte, b')' | b'}' | b']' | b'-' | b'*' | b';'))
-            && length > 0;
+            && !operators.contains(&b' ');
     };
     if !matches!(quote, b'"' | b'\'' | b'`')
         || operators.iter().all(|byte| *byte <= b' ' || *byte == b'(' || *byte == b',')
@@ -183,9 +332,31 @@ fn assembled(text: &[u8], best: &mut Best) {
     if pieces.iter().any(|piece| contains(text, piece)) {
         add(best, "xss-assembled", 70);
     }
+    if text.len() <= 256 && contains(text, b".constructor") && contains(text, b"alert(") {
+        add(best, "xss-assembled", 70);
+    }
+    // alert itself, given to what calls it.
+    let pieces = [
+        &b".find(alert)"[..],
+        b".map(alert)",
+        b".foreach(alert)",
+        b".filter(alert)",
+        b".some(alert)",
+        b".sort(alert)",
+        b"=alert,",
+    ];
+    let given =
+        super::trim_start(text).starts_with(b"(alert)") || pieces.iter().any(|piece| contains(text, piece));
+    if text.len() <= 128 && given && contains(text, b"(") {
+        add(best, "xss-assembled", 65);
+    }
     if text.len() <= 128
         && contains(text, b"document.cookie")
-        && (contains(text, b"location") || contains(text, b"http") || contains(text, b"=true"))
+        && (contains(text, b"'//")
+            || contains(text, b"\"//")
+            || contains(text, b"location")
+            || contains(text, b"http")
+            || contains(text, b"=true"))
     {
         add(best, "xss-cookie", 65);
     }

@@ -6,6 +6,7 @@ use super::{
     Best, Class, Kind as Place, Text, contains,
     scan::{bytes, words},
     sql_condition::Tokens,
+    sql_shape,
     sql_statement::{anywhere, scattered, wants_more, whole},
     sql_tail::{self, Lead, tail},
     sql_token::{self, Context, Kind, Token, Word},
@@ -71,16 +72,21 @@ fn bare(tokens: Tokens<'_>, best: &mut Best) {
     }
     if statement {
         whole(tokens, best);
+        sql_shape::statement(tokens, best);
         return;
     }
     if tokens.is_subquery(0) && tokens.text.len() < 512 {
         add(best, "sql-subquery", if wants_more(tokens, 0) { 80 } else { 62 });
     }
     alone(tokens, best);
+    sql_shape::bare(tokens, best);
     if let Some(behind) = tokens.operand(0) {
         let mut tail = behind;
         // Arithmetic before it: 1+0 or …
-        while tokens.is(tail, Kind::Arithmetic) && !tokens.is_subquery(tail + 1) {
+        while tokens.is(tail, Kind::Arithmetic)
+            && !tokens.is_subquery(tail + 1)
+            && !tokens.word(tokens.skip_left(tail + 1), Word::Case)
+        {
             match tokens.operand(tail + 1) {
                 Some(further) => tail = further,
                 None => break,
@@ -116,8 +122,12 @@ fn bare(tokens: Tokens<'_>, best: &mut Best) {
 /// Values that are an expression of SQL and nothing else, put where the statement has one.
 fn alone(tokens: Tokens<'_>, best: &mut Best) {
     let inner = tokens.skip_left(0);
-    let compared =
-        |at| tokens.is(at, Kind::Number) && tokens.bytes(at + 1) == b"=" && tokens.is(at + 2, Kind::Number);
+    let compared = |at| {
+        tokens.is(at, Kind::Number)
+            && !tokens.bytes(at).ends_with(b".")
+            && tokens.bytes(at + 1) == b"="
+            && tokens.is(at + 2, Kind::Number)
+    };
     if (inner > 0 && compared(inner))
         || (tokens.word(inner, Word::Case)
             && tokens.word(inner + 1, Word::When)
@@ -180,6 +190,7 @@ fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     }
     if !best.certain() && lead == Lead::Quote {
         closed_again(tokens, best);
+        sql_shape::quoted(tokens, best);
     }
     // In MySQL, a string may follow one that was closed: 'a''or 1=1.
     if !best.certain() && matches!(tokens.kind(1), Some(Kind::String)) && tokens.is_or(2) {

@@ -167,7 +167,9 @@ impl<'t> Tokens<'t> {
     /// Behind an operand, if there is one: a literal, a name, a call, or anything in parentheses, with signs before it.
     pub(super) fn operand(self, at: usize) -> Option<usize> {
         let mut at = at;
-        while matches!(self.kind(at), Some(Kind::Arithmetic | Kind::Word(Word::Not))) {
+        while matches!(self.kind(at), Some(Kind::Arithmetic | Kind::Word(Word::Not)))
+            || self.bytes(at) == b"binary" && self.is_operand_start(at + 1)
+        {
             at += 1;
         }
         match self.kind(at)? {
@@ -188,6 +190,10 @@ impl<'t> Tokens<'t> {
             }
             _ => None,
         }
+    }
+
+    fn is_operand_start(self, at: usize) -> bool {
+        self.is_literal(at) || self.is(at, Kind::Left)
     }
 
     /// How clearly what begins here is a condition.
@@ -247,6 +253,10 @@ impl<'t> Tokens<'t> {
             }
             if self.is_literal(inner) {
                 return if literal || call { Strength::Strong } else { Strength::Some };
+            }
+            // name like char(37)
+            if self.is_sql_call(inner) && name {
+                return Strength::Some;
             }
             let symbol = self.is(behind, Kind::Compare);
             return if symbol && self.operand(other).is_some() && (literal || name) {

@@ -16,7 +16,7 @@ pub(super) fn anywhere(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
                 let mut next = at + 1;
                 while tokens.word(next, Word::All)
                     || tokens.is(next, Kind::Left)
-                    || tokens.bytes(next) == b"!"
+                    || matches!(tokens.bytes(next), b"!" | b"-" | b"+" | b"~")
                 {
                     next += 1;
                 }
@@ -31,7 +31,7 @@ pub(super) fn anywhere(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
                 }
             }
             Some(Kind::Word(Word::Select)) => selected = true,
-            Some(Kind::Semicolon) if !statement && at > 0 && stacked(tokens, at + 1) => {
+            Some(Kind::Semicolon) if !statement && stacked(tokens, at + 1) => {
                 add(best, "sql-stacked", 90);
             }
             Some(Kind::Word(Word::Waitfor))
@@ -64,12 +64,28 @@ pub(super) fn stacked(tokens: Tokens<'_>, at: usize) -> bool {
         )
     };
     match tokens.kind(at) {
-        Some(Kind::Word(Word::Select)) => tokens.is_selection(at + 1),
-        Some(Kind::Word(Word::If)) => {
-            tokens.is(at + 1, Kind::Left) && tokens.condition(at + 2) == Strength::Strong
+        // Perl has a select(a) and a select(a, b, c) of its own.
+        Some(Kind::Word(Word::Select)) => {
+            let listed = tokens.is(at + 1, Kind::Left)
+                && tokens.is(at + 2, Kind::Word(Word::Plain))
+                && (tokens.is(at + 3, Kind::Comma)
+                    || tokens.is(at + 3, Kind::Right) && !tokens.word(at + 4, Word::From));
+            tokens.is_selection(at + 1) && !listed
         }
+        Some(Kind::Word(Word::If)) => {
+            let first = tokens.skip_left(at + 1);
+            // Code of a program has an `if` behind a semicolon as well.
+            let sure = !tokens.text.contains(&b'\n')
+                || tokens.is(first, Kind::Number)
+                || tokens.word(first, Word::Select);
+            sure && tokens.is(at + 1, Kind::Left) && tokens.condition(at + 2) == Strength::Strong
+                || tokens.word(at + 1, Word::Exists) && tokens.is(at + 2, Kind::Left)
+        }
+        // ;(load_file(…
+        Some(Kind::Word(Word::Inner)) => tokens.is_call(at) && tokens.bytes(at) == b"load_file",
         Some(Kind::Word(Word::Waitfor)) => true,
         Some(Kind::Word(Word::Statement)) => match tokens.bytes(at) {
+            b"drop" if name(at + 1) && tokens.bytes(at + 2).trim_ascii() == b"--" => true,
             b"drop" | b"create" | b"alter" | b"truncate" => {
                 matches!(
                     tokens.bytes(at + 1),
@@ -85,29 +101,40 @@ pub(super) fn stacked(tokens: Tokens<'_>, at: usize) -> bool {
                         | b"trigger"
                         | b"or"
                 ) && (name(at + 2)
+                    || tokens.word(at + 2, Word::From)
                     || tokens.kind(at + 2) == Some(Kind::Word(Word::If))
                     || tokens.word(at + 2, Word::Statement))
             }
             b"insert" => tokens.word(at + 1, Word::Into) && name(at + 2),
             b"update" => name(at + 1) && tokens.bytes(tokens.name(at + 1)) == b"set",
-            b"delete" => tokens.word(at + 1, Word::From) && name(at + 2),
+            b"delete" => {
+                let at =
+                    at + usize::from(matches!(tokens.bytes(at + 1), b"low_priority" | b"ignore" | b"quick"));
+                tokens.word(at + 1, Word::From) && name(at + 2)
+            }
             b"exec" | b"execute" => {
-                name(at + 1) && !tokens.is(at + 2, Kind::Left)
+                tokens.word(at + 1, Word::As) && matches!(tokens.bytes(at + 2), b"login" | b"user")
+                    || name(at + 1) && !tokens.is(at + 2, Kind::Left)
                     || tokens.is(at + 1, Kind::String)
                     || tokens.is(at + 1, Kind::Left)
                         && matches!(tokens.kind(at + 2), Some(Kind::String | Kind::Variable))
             }
-            b"declare" => tokens.is(at + 1, Kind::Variable),
+            b"declare" => {
+                tokens.is(at + 1, Kind::Variable) || name(at + 1) && tokens.bytes(at + 2) == b"cursor"
+            }
             b"shutdown" => {
                 tokens.ends(at + 1) || tokens.is(at + 1, Kind::Semicolon) || tokens.bytes(at + 1) == b"with"
             }
             b"begin" => tokens.word(at + 1, Word::Inner),
-            b"grant" | b"revoke" => name(at + 1) && tokens.bytes(at + 2) == b"on",
+            b"grant" | b"revoke" => {
+                (name(at + 1) || tokens.word(at + 1, Word::All)) && tokens.bytes(at + 2) == b"on"
+            }
             b"load" => tokens.bytes(at + 1) == b"data",
+            b"copy" if tokens.is_subquery(at + 1) => true,
             b"copy" => name(at + 1) && (tokens.word(at + 2, Word::From) || tokens.bytes(at + 2) == b"to"),
             b"call" => name(at + 1) && tokens.is_call(at + 1),
             b"set" => tokens.is(at + 1, Kind::Variable),
-            b"merge" => tokens.word(at + 1, Word::Into),
+            b"merge" => tokens.word(at + 1, Word::Into) && matches!(tokens.bytes(at + 3), b"using" | b"as"),
             b"show" => matches!(tokens.bytes(at + 1), b"tables" | b"databases" | b"columns"),
             b"backup" => tokens.bytes(at + 1) == b"database",
             _ => false,
@@ -142,7 +169,8 @@ fn command(tokens: Tokens<'_>, at: usize) -> bool {
 
 /// A value that is a statement as a whole: documentation and tools have many, but hardly any that wait, or ask the server of itself.
 pub(super) fn whole(tokens: Tokens<'_>, best: &mut Best) {
-    if wants_more(tokens, 0) {
+    // All of it: a statement is looked through once.
+    if wants_more_within(tokens, 0, tokens.all.len()) {
         add(best, "sql-inner", 65);
     }
     if tokens.word(0, Word::Select) && tokens.word(tokens.all.len() - 1, Word::Where) {
@@ -162,8 +190,16 @@ pub(super) fn whole(tokens: Tokens<'_>, best: &mut Best) {
 
 /// Whether something waits, reads files, or is of the server's own.
 pub(super) fn wants_more(tokens: Tokens<'_>, from: usize) -> bool {
-    (from..tokens.all.len()).any(|at| {
-        (tokens.bytes(at) == b"sleep" && tokens.is_call(at) && tokens.is(at + 2, Kind::Number))
+    // So many tokens only: a text may be full of what asks for this.
+    wants_more_within(tokens, from, from + 64)
+}
+
+fn wants_more_within(tokens: Tokens<'_>, from: usize, to: usize) -> bool {
+    (from..to.min(tokens.all.len())).any(|at| {
+        (tokens.bytes(at) == b"sleep"
+            && tokens.is_call(at)
+            && tokens.is(at + 2, Kind::Number)
+            && !(at > 0 && tokens.is(at - 1, Kind::Dot)))
             || (tokens.word(at, Word::Inner)
                 && (tokens.is_call(at)
                     || tokens.is(at + 1, Kind::Dot)
@@ -189,7 +225,7 @@ pub(super) fn scattered(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
             add(best, "sql-tautology", 65);
         }
         if !statement
-            && (tokens.is_or(at) || at > 0 && tokens.is(at - 1, Kind::Comma))
+            && (tokens.is_or(at) || tokens.is(at, Kind::Comma))
             && tokens.word(tokens.skip_left(at + 1), Word::Select)
             && tokens.is_subquery(at + 1)
             && wants_more(tokens, at)

@@ -21,6 +21,9 @@ pub(super) enum Lead {
     None,
 }
 
+/// Before a quote, more than this is a text or code of its own, for rules that ask for little behind the quote.
+const LONGEST_LEAD: usize = 64;
+
 /// What follows the operand that a value begins with, or the quote that it closes its string with.
 pub(super) fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
     let quote = lead == Lead::Quote;
@@ -137,7 +140,9 @@ fn joined(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             75
         }
         (Strength::Weak, Lead::Quote)
-            if next >= tokens.all.len() && matches!(tokens.bytes(at + 1), b"\'\'" | b"\"\"") =>
+            if next >= tokens.all.len()
+                && tokens.bytes(0).len() <= LONGEST_LEAD
+                && matches!(tokens.bytes(at + 1), b"\'\'" | b"\"\"") =>
         {
             70
         }
@@ -202,12 +207,15 @@ fn comment(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         .strip_suffix(b"+")
         .or_else(|| plain.strip_suffix(b" -"))
         .or_else(|| plain.strip_suffix(b"\0"))
+        .or_else(|| plain.strip_suffix(b"sp_password"))
         .unwrap_or(plain);
     let rest = (!matches!(plain, b"--" | b"#" | b"/*")).then_some(0);
     let before = tokens.bytes(0);
     let closed = at > 1;
     // "1-- and '1-- are found in lists of sizes; a name, or a parenthesis, and then a comment is not.
-    let named = before.len() > 1 && !before[..before.len() - 1].iter().all(|byte| !super::is_word(*byte));
+    let named = before.len() > 1
+        && !before.ends_with(b"=\"")
+        && !before[..before.len() - 1].iter().all(|byte| !super::is_word(*byte));
     match rest {
         None if closed => add(best, "sql-comment", 90),
         None if before.len() == 1 => add(best, "sql-comment", 80),
@@ -236,7 +244,7 @@ fn compared(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
     }
     let Some(behind) = tokens.operand(right) else { return };
     let next = tokens.skip_right(behind);
-    let is_symbol = tokens.is(at, Kind::Compare);
+    let is_symbol = tokens.is(at, Kind::Compare) && tokens.bytes(at) != b"=>";
     match lead {
         Lead::Quote => {
             let open = tokens.is(right, Kind::Open);
@@ -247,11 +255,13 @@ fn compared(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             if open && behind == tokens.all.len() && is_symbol && short {
                 add(best, "sql-compared", 75);
             }
-            if tokens.is(next, Kind::Comment) && tokens.is_literal(right) {
+            let literal = tokens.is_literal(tokens.skip_left(right));
+            if tokens.is(next, Kind::Comment)
+                && (literal || tokens.bytes(right) == b"binary" && tokens.is_literal(right + 1))
+            {
                 add(best, "sql-compared", 80);
             }
-            if tokens.is_or(next) && tokens.condition(next + 1) >= Strength::Weak && tokens.is_literal(right)
-            {
+            if tokens.is_or(next) && tokens.condition(next + 1) >= Strength::Weak && literal {
                 add(best, "sql-condition", 85);
             }
             if !is_symbol
@@ -311,13 +321,18 @@ fn arithmetic(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
     }
     let before = tokens.bytes(0);
     let literal = tokens.is_literal(right);
-    if tokens.is(next, Kind::Comment) && literal && !tokens.is(right, Kind::Open) {
+    if tokens.is(next, Kind::Comment)
+        && literal
+        && !tokens.is(right, Kind::Open)
+        && before.len() <= LONGEST_LEAD
+    {
         add(best, "sql-arithmetic", 75);
     }
     // '+' and '-0-': nothing but the operator between two strings.
     let open = tokens.is(behind - 1, Kind::Open) && behind == tokens.all.len();
     if open
         && literal
+        && !matches!(tokens.bytes(at), b"~" | b"!")
         && before.len() + tokens.bytes(behind - 1).len() > 2
         && before.len() <= 2
         && tokens.bytes(behind - 1).len() <= 2

@@ -1,43 +1,7 @@
 //! The tokens of SQL, in the union of the dialects that are in use: what one server reads as SQL is read here, even where others would not.
 
-/// A word, as far as it matters.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Word {
-    And,
-    Or,
-    Not,
-    Union,
-    /// `all`, `distinct`.
-    All,
-    Select,
-    From,
-    Where,
-    Having,
-    Order,
-    Group,
-    By,
-    Limit,
-    As,
-    Case,
-    When,
-    Exists,
-    Procedure,
-    Waitfor,
-    Into,
-    If,
-    Between,
-    /// A comparison that is a word: `like`, `regexp`, `in`, `is`, …
-    Compare,
-    /// `null`, `true`, `false`.
-    Literal,
-    /// What a statement begins with, other than `select`.
-    Statement,
-    /// A name of a server's own that programs hardly ever ask for: its catalogue, functions that wait, read files or run commands.
-    Inner,
-    /// A function that is common in SQL.
-    Function,
-    Plain,
-}
+pub(super) use super::sql_word::Word;
+use super::sql_word::classify;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
@@ -149,6 +113,8 @@ fn one(text: &[u8]) -> (Option<Kind>, usize) {
             Some(length) => (Some(Kind::Word(Word::Plain)), length + 2),
             None => (Some(Kind::Other), 1),
         },
+        // Latin-1's hard space, which is white space to MySQL. Where it is part of a character, that one's first byte stands before it.
+        0xa0 => (None, 1),
         b'a'..=b'z' | b'_' | 0x80.. => word(text),
         b'@' => (Some(Kind::Variable), variable(text)),
         b'-' if second == b'-' => comment(text, 2),
@@ -169,6 +135,10 @@ fn one(text: &[u8]) -> (Option<Kind>, usize) {
         b')' => (Some(Kind::Right), 1),
         b';' => (Some(Kind::Semicolon), 1),
         0..=b' ' | 0x7f => (None, 1),
+        // MySQL's NULL.
+        b'\\' if second == b'n' && !text.get(2).is_some_and(|byte| super::is_word(*byte)) => {
+            (Some(Kind::Word(Word::Literal)), 2)
+        }
         _ => (Some(Kind::Other), 1),
     }
 }
@@ -184,8 +154,13 @@ fn number(text: &[u8]) -> usize {
     if text.get(length) == Some(&b'e') {
         let sign = usize::from(matches!(text.get(length + 1), Some(b'+' | b'-')));
         let exponent = digits((length + 1 + sign).min(text.len()), u8::is_ascii_digit);
+        // MySQL reads 1.e( as 1 and (.
+        let cut = text.get(length - 1) == Some(&b'.')
+            && !text.get(length + 1).is_some_and(|byte| super::is_word(*byte));
         if exponent > 0 {
             length += 1 + sign + exponent;
+        } else if cut {
+            length += 1;
         }
     }
     length
@@ -235,196 +210,20 @@ fn block(text: &[u8]) -> (Option<Kind>, usize) {
 }
 
 fn word(text: &[u8]) -> (Option<Kind>, usize) {
-    let length =
-        text.iter().take_while(|byte| super::is_word(**byte) || **byte == b'$' || **byte >= 0x80).count();
+    let mut before = 0;
+    let length = text
+        .iter()
+        .take_while(|byte| {
+            let hard_space = **byte == 0xa0 && before < 0x80;
+            before = **byte;
+            !hard_space && (super::is_word(**byte) || **byte == b'$' || **byte >= 0x80)
+        })
+        .count();
     let kind = match &text[..length] {
         b"div" | b"mod" => Kind::Arithmetic,
         other => Kind::Word(classify(other)),
     };
     (Some(kind), length)
-}
-
-fn classify(word: &[u8]) -> Word {
-    if word.len() > 2 && word[0] == b'x' && (word.starts_with(b"xp_") || word.starts_with(b"xmltype")) {
-        return Word::Inner;
-    }
-    match word {
-        b"and" => Word::And,
-        b"or" | b"xor" => Word::Or,
-        b"not" => Word::Not,
-        b"union" | b"funion" | b"dunion" | b"intersect" | b"except" | b"minus" => Word::Union,
-        b"all" | b"distinct" | b"distinctrow" => Word::All,
-        b"select" => Word::Select,
-        b"from" => Word::From,
-        b"where" => Word::Where,
-        b"having" => Word::Having,
-        b"order" => Word::Order,
-        b"group" => Word::Group,
-        b"by" => Word::By,
-        b"limit" => Word::Limit,
-        b"as" => Word::As,
-        b"case" => Word::Case,
-        b"when" => Word::When,
-        b"exists" => Word::Exists,
-        b"procedure" => Word::Procedure,
-        b"waitfor" => Word::Waitfor,
-        b"into" => Word::Into,
-        b"if" | b"iif" => Word::If,
-        b"between" => Word::Between,
-        b"like" | b"rlike" | b"regexp" | b"in" | b"is" | b"glob" | b"sounds" | b"ilike" | b"similar" => {
-            Word::Compare
-        }
-        b"null" | b"true" | b"false" => Word::Literal,
-        b"insert" | b"update" | b"delete" | b"drop" | b"create" | b"alter" | b"exec" | b"execute"
-        | b"declare" | b"truncate" | b"grant" | b"revoke" | b"shutdown" | b"merge" | b"replace" | b"call"
-        | b"begin" | b"show" | b"set" | b"load" | b"rename" | b"handler" | b"copy" | b"with" | b"explain"
-        | b"use" | b"backup" | b"restore" | b"kill" | b"dump" => Word::Statement,
-        b"pg_sleep"
-        | b"benchmark"
-        | b"extractvalue"
-        | b"updatexml"
-        | b"load_file"
-        | b"make_set"
-        | b"randomblob"
-        | b"ctxsys"
-        | b"sysobjects"
-        | b"syscolumns"
-        | b"sysusers"
-        | b"sysdatabases"
-        | b"sysibm"
-        | b"syscat"
-        | b"sysprocesses"
-        | b"syslogins"
-        | b"information_schema"
-        | b"msysaccessobjects"
-        | b"msysaces"
-        | b"sqlite_master"
-        | b"sqlite_version"
-        | b"openrowset"
-        | b"opendatasource"
-        | b"crypt_key"
-        | b"regexp_substring"
-        | b"all_tables"
-        | b"user_tables"
-        | b"user_tab_columns"
-        | b"pg_user"
-        | b"pg_shadow"
-        | b"pg_database"
-        | b"pg_read_file"
-        | b"pg_ls_dir"
-        | b"pg_catalog"
-        | b"all_users"
-        | b"sp_executesql"
-        | b"sp_password"
-        | b"sp_makewebtask"
-        | b"sp_oacreate"
-        | b"sp_addextendedproc"
-        | b"sp_configure"
-        | b"sys_eval"
-        | b"sys_exec"
-        | b"name_const"
-        | b"gtid_subset"
-        | b"st_latfromgeohash"
-        | b"user_lock"
-        | b"sys_context"
-        | b"get_host_address"
-        | b"drithsx"
-        | b"concat_ws"
-        | b"group_concat"
-        | b"system_user"
-        | b"session_user"
-        | b"is_srvrolemember"
-        | b"is_member"
-        | b"db_name"
-        | b"host_name"
-        | b"all_tab_columns"
-        | b"mb_users"
-        | b"lo_import"
-        | b"query_to_xml"
-        | b"database_to_xml"
-        | b"load_extension"
-        | b"schema_name" => Word::Inner,
-        b"sleep"
-        | b"elt"
-        | b"char"
-        | b"chr"
-        | b"ascii"
-        | b"ord"
-        | b"substring"
-        | b"substr"
-        | b"mid"
-        | b"concat"
-        | b"hex"
-        | b"unhex"
-        | b"version"
-        | b"user"
-        | b"database"
-        | b"current_user"
-        | b"cast"
-        | b"convert"
-        | b"count"
-        | b"md5"
-        | b"sha1"
-        | b"sha"
-        | b"length"
-        | b"len"
-        | b"exp"
-        | b"floor"
-        | b"rand"
-        | b"nvl"
-        | b"ifnull"
-        | b"isnull"
-        | b"coalesce"
-        | b"pi"
-        | b"upper"
-        | b"lower"
-        | b"repeat"
-        | b"row"
-        | b"bin"
-        | b"conv"
-        | b"quote"
-        | b"left"
-        | b"right"
-        | b"greatest"
-        | b"least"
-        | b"generate_series"
-        | b"current_database"
-        | b"schema"
-        | b"uuid"
-        | b"strcmp"
-        | b"position"
-        | b"locate"
-        | b"instr"
-        | b"polygon"
-        | b"multipoint"
-        | b"geometrycollection"
-        | b"linestring"
-        | b"json_keys"
-        | b"aes_encrypt"
-        | b"aes_decrypt"
-        | b"to_char"
-        | b"string_agg"
-        | b"listagg"
-        | b"unicode"
-        | b"nullif"
-        | b"if_null"
-        | b"reverse"
-        | b"compress"
-        | b"encode"
-        | b"decode"
-        | b"password"
-        | b"cos"
-        | b"sin"
-        | b"abs"
-        | b"ceil"
-        | b"sum"
-        | b"min"
-        | b"max" => Word::Function,
-        other if other.starts_with(b"dbms_") || other.starts_with(b"utl_") || other.starts_with(b"rdb$") => {
-            Word::Inner
-        }
-        _ => Word::Plain,
-    }
 }
 
 #[cfg(test)]

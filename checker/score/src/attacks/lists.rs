@@ -95,14 +95,23 @@ const LISTS: &[(&str, &str, &str)] = &[
 ];
 
 /// What lists have in place of what an attacker would fill in.
-const PLACEHOLDERS: [(&str, &str); 6] = [
+const PLACEHOLDERS: [(&str, &str); 11] = [
     ("{FILE}", "etc/passwd"),
     ("__TIME__", "5"),
     ("{cmd}", "id"),
     ("<filepath>", "/etc/passwd"),
     ("<username>", "admin"),
     ("{SITE}", "www."),
+    // html5sec.org's places for bytes that readers drop.
+    ("[a]", "\n"),
+    ("[b]", "\n"),
+    ("[c]", "\n"),
+    ("[d]", "\n"),
+    ("[e]", "\n"),
 ];
+
+/// Lists whose payloads go over several lines, and what each payload begins with.
+const PAGES: [(&str, &str); 1] = [("XSS-Injection/MarioXSSVectors.txt", "<div id=\"")];
 
 /// Where the folder of a set is, in the data.
 fn folder(set: &str) -> &str {
@@ -112,7 +121,11 @@ fn folder(set: &str) -> &str {
 pub(super) fn read(data: &Path, cases: &mut Vec<Case>) -> Result<()> {
     for (set, class, file) in LISTS {
         let lines = lines(&data.join(folder(set)).join(file))?;
-        let values = lines.into_iter().filter(|line| filter::keep(class, line)).map(|mut line| {
+        let payloads = match PAGES.iter().find(|(name, _)| name == file) {
+            Some((_, start)) => joined(&lines, start),
+            None => lines,
+        };
+        let values = payloads.into_iter().filter(|line| filter::keep(class, line)).map(|mut line| {
             for (placeholder, text) in PLACEHOLDERS {
                 line = line.replace(placeholder, text);
             }
@@ -121,4 +134,30 @@ pub(super) fn read(data: &Path, cases: &mut Vec<Case>) -> Result<()> {
         push(cases, set, class, Label::Attack, values);
     }
     Ok(())
+}
+
+/// Lines put together, from one that begins with `start` up to the next one that does.
+fn joined(lines: &[String], start: &str) -> Vec<String> {
+    let mut payloads: Vec<String> = Vec::new();
+    for line in lines {
+        match payloads.last_mut() {
+            Some(last) if !line.starts_with(start) => {
+                last.push('\n');
+                last.push_str(line);
+            }
+            _ => payloads.push(line.clone()),
+        }
+    }
+    payloads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_payload_are_put_together() {
+        let lines = ["<i 1>", "a", "", "<i 2>", "<i 3>", "b"].map(str::to_owned);
+        assert_eq!(joined(&lines, "<i"), ["<i 1>\na\n", "<i 2>", "<i 3>\nb"]);
+    }
 }

@@ -43,7 +43,9 @@ fn push(
         .filter_map(|value| Some((*digest(value.as_bytes()).last_chunk()?, value)))
         .collect();
     for (_, value) in distinct.into_iter().take(PER_FILE) {
-        let split = Split::of(value.as_bytes());
+        // What a list has over several lines is of the half that is looked at if any line is: lists are read line by line.
+        let looked_at = value.lines().any(|line| Split::of(line.as_bytes()) == Split::Tune);
+        let split = if looked_at { Split::Tune } else { Split::Report };
         cases.push(Case::value(set, class, label, split, value));
     }
 }
@@ -123,6 +125,8 @@ fn libinjection(data: &Path, cases: &mut Vec<Case>) -> Result<()> {
             .into_iter()
             .filter(|line| !line.starts_with('#'))
             .map(|line| if is_encoded(&line) { encode::url_decode(&line).unwrap_or(line) } else { line });
+        // Some of its strings are pages of a list that were cut into lines.
+        let values = values.filter(|value| class != "xss" || !filter::harmless(value));
         push(cases, "libinjection", class, label, values);
     }
     Ok(())

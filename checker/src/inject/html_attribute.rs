@@ -1,0 +1,188 @@
+//! Attributes of HTML: those that run or load something.
+
+use super::{
+    Best, contains,
+    css::style,
+    html::{Tag, add},
+};
+
+pub(super) fn judge_attribute(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &mut Best) {
+    let local = name.rsplit(|byte| *byte == b':').next().unwrap_or(name);
+    if (is_handler(name) || is_handler(local)) && !value.is_empty() {
+        // React's and its like: {handler} without a call is code of a page, and no page runs it.
+        let bound = value.starts_with(b"{")
+            && !value.iter().take_while(|byte| **byte != b'}').any(|byte| matches!(byte, b'(' | b'`' | b'='));
+        let arrow = value.starts_with(b"{(") || value.starts_with(b"{e") || value.starts_with(b"{()");
+        add(best, "xss-handler", if bound || arrow { 50 } else { 90 });
+        return;
+    }
+    if value.starts_with(b"&{") {
+        add(best, "xss-url", 70);
+    }
+    match local {
+        b"srcdoc" => add(best, "xss-frame", 85),
+        b"style" => style(value, tag, best),
+        b"href" | b"src" | b"action" | b"formaction" | b"data" | b"background" | b"poster" | b"dynsrc"
+        | b"lowsrc" | b"values" | b"to" | b"from" | b"code" | b"codebase" | b"content" | b"value"
+        | b"handler" | b"folder" | b"implementation" | b"attributename" | b"url" | b"cite" | b"archive"
+        | b"classid" | b"longdesc" | b"profile" | b"usemap" | b"manifest" | b"xmlns" | b"begin" | b"by"
+        | b"allowscriptaccess" | b"longdescription" => {
+            if runs(value) || (local == b"content" && contains(value, b"script:")) || runs_later(value) {
+                add(best, "xss-url", 95);
+            } else if local == b"href" && hides_host(value) {
+                add(best, "xss-host", 70);
+            } else if local == b"attributename"
+                && (value.starts_with(b"on")
+                    || value.starts_with(b"innerhtml")
+                    || value.starts_with(b"href")
+                    || value.starts_with(b"xlink"))
+            {
+                add(best, "xss-animation", 80);
+            } else if tag.base > 0 {
+                loaded(local, value, tag, best);
+            }
+        }
+        b"type" if tag.name == b"style" && contains(value, b"script") => add(best, "xss-style", 70),
+        b"http-equiv" if matches!(value.trim_ascii(), b"refresh" | b"set-cookie" | b"link") => {
+            add(best, "xss-meta", 65);
+        }
+        b"charset" if tag.name == b"meta" && ODD_CHARSETS.iter().any(|name| contains(value, name)) => {
+            add(best, "xss-meta", 80);
+        }
+        b"expr" if contains(value, b"alert(") || contains(value, b"activexobject") => {
+            add(best, "xss-handler", 80);
+        }
+        b"datasrc" | b"dataformatas" | b"seeksegmenttime" => add(best, "xss-binding", 70),
+        b"event" | b"observer" if name.starts_with(b"ev:") || tag.name == b"listener" => {
+            add(best, "xss-handler", 80);
+        }
+        _ => {}
+    }
+}
+
+/// Encodings in which other bytes than ASCII's write `<`.
+const ODD_CHARSETS: [&[u8]; 6] = [b"utf-7", b"utf7", b"x-mac", b"mac-", b"hz-gb", b"iso-2022"];
+
+/// A URL with a script's URL in it, behind what readers drop: CDATA marks, or letters that were meant to be dropped.
+fn runs_later(value: &[u8]) -> bool {
+    let called = |from: usize| contains(&value[from..value.len().min(from + 64)], b"(");
+    !value.starts_with(b"http") && super::places(value, b"javascript:").take(4).any(called)
+        || contains(value, b"javas]]") && contains(value, b"cript:")
+        || contains(value, b"javas<!") && contains(value, b"cript:")
+}
+
+/// Whether a URL writes its host so that nobody reads it: as one number, with octal or hexadecimal parts, or escaped.
+fn hides_host(value: &[u8]) -> bool {
+    let Some(start) = super::find(value, b"//").filter(|start| *start <= 8) else { return false };
+    let host = &value[start + 2..value.len().min(start + 66)];
+    let end = host.iter().position(|byte| matches!(byte, b'/' | b':' | b'?' | b'#')).unwrap_or(host.len());
+    let host: Vec<u8> = host[..end].iter().copied().filter(|byte| *byte > b' ').collect();
+    let escaped = host.windows(3).any(|part| {
+        part[0] == b'%'
+            && part[1].is_ascii_hexdigit()
+            && part[2].is_ascii_hexdigit()
+            && !part[1..].contains(&b'(')
+    });
+    let parts = || host.split(|byte| *byte == b'.');
+    let number = |part: &[u8]| {
+        part.first().is_some_and(u8::is_ascii_digit)
+            && part.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'x')
+    };
+    let odd = |part: &[u8]| part.len() > 1 && part[0] == b'0' || part.len() >= 7;
+    escaped || !host.is_empty() && parts().all(number) && parts().any(odd)
+}
+
+/// What elements load that run what they load.
+fn loaded(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &mut Best) {
+    let remote = contains(value, b"//") || value.starts_with(b"data:");
+    match (tag.name, name) {
+        (b"iframe" | b"frame", b"src") if value.iter().any(u8::is_ascii_alphanumeric) => {
+            // Players that documents embed.
+            let player = [
+                &b"youtube"[..],
+                b"vimeo.com",
+                b"google.com/maps",
+                b"spotify.com",
+                b"codepen.io",
+                b"codesandbox",
+            ];
+            let known = player.iter().any(|host| contains(value, host));
+            add(best, "xss-frame", if known { 40 } else { 65 });
+        }
+        (b"object" | b"embed" | b"applet" | b"bgsound" | b"portal" | b"layer" | b"ilayer" | b"import", _) => {
+            add(best, "xss-object", 70);
+        }
+        (b"base", b"href") if remote => add(best, "xss-base", 80),
+        (b"link", b"href") if remote && !contains(value, b"fonts.g") => add(best, "xss-link", 62),
+        (b"xml", b"src")
+        | (b"set" | b"animate" | b"animatetransform" | b"handler" | b"listener" | b"feimage", _) => {
+            add(best, "xss-animation", 60);
+        }
+        _ => {}
+    }
+}
+
+/// Without comments, backslashes and white space, which styles and URLs may have within words.
+pub(super) fn without_noise(value: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(value.len());
+    let mut at = 0;
+    while let Some(&byte) = value.get(at) {
+        if value[at..].starts_with(b"/*") {
+            at += 2 + memchr::memmem::find(&value[at + 2..], b"*/").map_or(0, |length| length + 2);
+        } else {
+            if byte > b' ' && byte != b'\\' && byte != 0x7f {
+                plain.push(byte);
+            }
+            at += 1;
+        }
+    }
+    plain
+}
+
+/// Whether a URL runs a script: `javascript:` and its like, with whatever readers drop from it.
+pub(super) fn runs(value: &[u8]) -> bool {
+    let mut scheme = [0_u8; 24];
+    let mut length = 0;
+    for &byte in value.iter().take(96) {
+        if byte <= b' ' || byte >= 0x7f || matches!(byte, b'\\' | b'"' | b'\'' | b'`') {
+            continue;
+        }
+        if length == scheme.len() {
+            break;
+        }
+        scheme[length] = byte;
+        length += 1;
+    }
+    let scheme = &scheme[..length];
+    let scheme = scheme
+        .strip_prefix(b"url(")
+        .or_else(|| scheme.strip_prefix(b"view-source:"))
+        .or_else(|| scheme.strip_prefix(b"feed:"))
+        .unwrap_or(scheme);
+    [
+        &b"javascript:"[..],
+        b"vbscript:",
+        b"livescript:",
+        b"mocha:",
+        b"jscript:",
+        b"data:text/html",
+        b"data:text/javascript",
+        b"data:text/xml",
+        b"data:image/svg+xml",
+        b"data:application/x",
+        b"data:,",
+        b"data:;",
+        b"data:xml",
+        b"javascript&",
+    ]
+    .iter()
+    .any(|known| scheme.starts_with(known))
+}
+
+/// Whether an attribute's name is that of a handler: `on` and letters.
+pub(super) fn is_handler(name: &[u8]) -> bool {
+    let name = name.strip_prefix(b"svg").or_else(|| name.strip_prefix(b"xlink")).unwrap_or(name);
+    (5..=32).contains(&name.len())
+        && name.starts_with(b"on")
+        && name[2..].iter().all(u8::is_ascii_alphanumeric)
+}
