@@ -87,13 +87,20 @@ fn name(field: &Field<'_>) -> Result<(), Reason> {
     if field.name.contains(&b'_') {
         return Err(Reason::HeaderUnderscore);
     }
-    Ok(())
+    // A token may have more; but some servers leave such a header out, and others make an underscore of each of those bytes.
+    if field.name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+        Ok(())
+    } else {
+        Err(Reason::HeaderName)
+    }
 }
 
-/// Visible ASCII, spaces, tabs and bytes beyond ASCII (RFC 9110, section 5.5).
+/// Visible ASCII, spaces, tabs and bytes beyond ASCII (RFC 9110, section 5.5); no white space around them, which HTTP/1.1 would strip from what
+/// HTTP/2 has brought (RFC 9113, section 8.2.1).
 pub(crate) fn value(field: &Field<'_>) -> Result<(), Reason> {
     let control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
-    if field.value.iter().any(control) { Err(Reason::HeaderValue) } else { Ok(()) }
+    let padded = matches!(field.value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
+    if padded || field.value.iter().any(control) { Err(Reason::HeaderValue) } else { Ok(()) }
 }
 
 fn host(request: &Request<'_>) -> Result<(), Reason> {
@@ -159,7 +166,10 @@ mod tests {
             (vec![host, ("X", "a\0b")], Reason::HeaderValue),
             (vec![host, ("X", "a\r\nY: b")], Reason::HeaderValue),
             (vec![host, ("X", "a\u{7f}")], Reason::HeaderValue),
+            (vec![host, ("X", " a")], Reason::HeaderValue),
+            (vec![host, ("X", "a\t")], Reason::HeaderValue),
             (vec![host, ("X Y", "a")], Reason::HeaderName),
+            (vec![host, ("X.Forwarded.For", "192.0.2.1")], Reason::HeaderName),
             (
                 vec![host, ("Authorization", "Bearer a"), ("authorization", "Bearer b")],
                 Reason::SingletonRepeated,

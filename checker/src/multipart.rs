@@ -121,6 +121,12 @@ fn part<'r>(part: &'r [u8], limits: &Limits) -> Result<Part<'r>, Reason> {
             return Err(Reason::MultipartHeader);
         }
     }
+    // Parts within a part, with names and files of their own, are read by some (RFC 7578, section 4.3, does without them).
+    if content_type
+        .is_some_and(|value| value.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/")))
+    {
+        return Err(Reason::MultipartHeader);
+    }
     let (name, file) = form_data(disposition.ok_or(Reason::MultipartHeader)?)?;
     if name.len().max(file.map_or(0, str::len)) > limits.name_length {
         return Err(Reason::MultipartName);

@@ -39,8 +39,8 @@ reasons! {
     HttpVersion, "http-version", 505, "A version other than HTTP/1.0, HTTP/1.1 and HTTP/2.";
     CutShort, "cut-short", 400, "The request ends before its head or its body does.";
     ExcessData, "excess-data", 400, "Bytes follow the end of the request.";
-    HeaderName, "header-name", 400, "A header's name is no token: empty, with a space before the colon, or with other bytes that some servers strip.";
-    HeaderValue, "header-value", 400, "A header's value holds a control character.";
+    HeaderName, "header-name", 400, "A header's name has other bytes than letters, digits and hyphens: a space before the colon that some servers strip, or what some leave out.";
+    HeaderValue, "header-value", 400, "A header's value holds a control character, or white space around it that HTTP/1.1 would strip.";
     HeaderFolding, "header-folding", 400, "A header goes on in the next line (obs-fold, RFC 9112, section 5.2).";
     HeaderUnderscore, "header-underscore", 400, "A header's name has an underscore, which CGI-like servers take for a hyphen: it would be another header there.";
     HeaderCount, "header-count", 431, "More headers than the policy allows.";
@@ -66,7 +66,7 @@ reasons! {
     EncodedControl, "encoded-control", 400, "An encoded NUL or other control character in the path.";
     PathEncodedTwice, "path-encoded-twice", 400, "The path, decoded, decodes once more.";
     PathUtf8, "path-utf8", 400, "The path, decoded, is not UTF-8 (overlong forms and surrogates included).";
-    PathTraversal, "path-traversal", 400, "A segment of the path, decoded, is `.` or `..`.";
+    PathTraversal, "path-traversal", 400, "A segment of the path, decoded, is `.` or `..`, or becomes so by Unicode's compatibility forms.";
     PathParameter, "path-parameter", 400, "A semicolon in the path: what follows is a parameter to some servers, and part of the name to others.";
     EmptySegment, "empty-segment", 400, "Two slashes in a row.";
     QueryUtf8, "query-utf8", 400, "A parameter of the query, decoded, is not UTF-8.";

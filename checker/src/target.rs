@@ -76,6 +76,17 @@ impl<'r> Target<'r> {
     }
 }
 
+/// The path without the query, decoded, so that it compares as its segments do. For a target that has passed [`Target::read`], in which no slash
+/// is encoded.
+pub fn path(target: &[u8]) -> Cow<'_, [u8]> {
+    let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+    let decoded = str::from_utf8(path).ok().and_then(|path| decode(path, false));
+    match decoded {
+        Some(Cow::Owned(path)) => Cow::Owned(path.into_bytes()),
+        Some(Cow::Borrowed(_)) | None => Cow::Borrowed(path),
+    }
+}
+
 /// Only what a URL may consist of.
 fn characters(target: &[u8]) -> Result<&str, Reason> {
     for (place, byte) in target.iter().enumerate() {
@@ -116,6 +127,9 @@ fn segment<'r>(part: &'r str, limits: &Limits) -> Result<Cow<'r, str>, Reason> {
     if decoded.contains(['/', '\\']) {
         return Err(Reason::EncodedSlash);
     }
+    if !decoded.is_ascii() && is_traversal_by_look(&decoded) {
+        return Err(Reason::PathTraversal);
+    }
     if decoded.chars().any(char::is_control) {
         return Err(Reason::EncodedControl);
     }
@@ -129,6 +143,21 @@ fn segment<'r>(part: &'r str, limits: &Limits) -> Result<Cow<'r, str>, Reason> {
         return Err(Reason::SegmentLength);
     }
     Ok(decoded)
+}
+
+/// Whether dots and slashes come out of it where a server normalises to Unicode's compatibility forms (UAX #15, NFKC), or maps to a code page
+/// that has only the plain ones. Slashes alone are letters of titles; with dots between them they lead elsewhere.
+fn is_traversal_by_look(segment: &str) -> bool {
+    let mut plain = String::with_capacity(segment.len());
+    for character in segment.chars() {
+        match character {
+            '\u{2024}' | '\u{fe52}' | '\u{ff0e}' => plain.push('.'),
+            '\u{2025}' => plain.push_str(".."),
+            '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff0f}' | '\u{fe68}' | '\u{ff3c}' => plain.push('/'),
+            other => plain.push(other),
+        }
+    }
+    plain.split('/').any(|part| matches!(part, "." | ".."))
 }
 
 /// Whether it begins with a percent sign and two hexadecimal digits.

@@ -348,22 +348,24 @@ impl Upstream {
         }
     }
 
-    /// Whether it serves a host (with its port, as the header has it) and a path.
+    /// Whether it serves a host (with its port, as the header has it) and a path, decoded and without a query.
     pub(crate) fn serves(&self, host: &[u8], path: &[u8]) -> bool {
         let name = match host.iter().rposition(|&byte| byte == b':') {
             Some(colon) if !host.ends_with(b"]") => &host[..colon],
             _ => host,
         };
+        // The same host (RFC 3986, section 3.2.2), and the same route.
+        let name = name.strip_suffix(b".").unwrap_or(name);
         let hosts = self.hosts.is_empty()
             || self.hosts.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
         hosts && (self.paths.is_empty() || self.paths.iter().any(|beginning| begins_with(beginning, path)))
     }
 }
 
-/// Whether a path begins with this one, segment by segment.
+/// Whether a decoded path begins with this one, segment by segment.
 fn begins_with(beginning: &str, path: &[u8]) -> bool {
     let rest = path.strip_prefix(beginning.trim_end_matches('/').as_bytes());
-    rest.is_some_and(|rest| matches!(rest, [] | [b'/' | b'?', ..]))
+    rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
 const fn seconds<const N: u64>() -> Duration {
@@ -444,7 +446,8 @@ mod tests {
         for (host, path, expected) in [
             ("a.example", "/api", true),
             ("a.example:8443", "/api/users", true),
-            ("a.example", "/api?x=/", true),
+            ("a.example.", "/api", true),
+            ("a.example", "/api?x=/", false),
             ("a.example", "/apis", false),
             ("b.example", "/api", false),
             ("[::1]", "/api", false),

@@ -17,6 +17,7 @@ use stopbank_checker::{
     policy::{Fail, Mode, Reading, Rules},
     response::{Ending, Response},
     sensitive::Kind,
+    target,
 };
 use tokio::sync::watch;
 use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
@@ -186,7 +187,8 @@ impl Exchange {
         let host = request.values("host").next();
         // HTTP/1.0 may come without one; HTTP/1.1, which the upstream is asked with, may not.
         let host = host.ok_or_else(|| Refusal::new(Check::Framing, Reason::HostMissing))?;
-        let path = request.target;
+        // As routes are chosen: `/%61dmin` is `/admin`.
+        let path = &*target::path(request.target);
         let chosen = self.live.upstreams.iter().find(|upstream| upstream.config.serves(host, path));
         let chosen = chosen.ok_or_else(|| Refusal::new(Check::Upstream, Reason::UpstreamUnreachable))?;
         self.upstream = Some(Arc::clone(chosen));

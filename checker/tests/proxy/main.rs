@@ -3,10 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod bounds;
+mod bypasses;
+#[path = "../corpus/mod.rs"]
+mod corpus;
+mod frames;
 mod framing;
 mod life;
 mod masking;
 mod passing;
+mod reader;
 mod secrets;
 mod servers;
 mod streaming;
@@ -25,6 +30,8 @@ fn main() {
         (&["curl", "openssl"], secrets::TESTS),
         (&["curl", "openssl"], streaming::TESTS),
         (&["nginx", "curl", "openssl"], masking::TESTS),
+        (&["nginx"], bypasses::TESTS),
+        (&[], bypasses::ANSWERS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }
