@@ -176,6 +176,27 @@ fn a_check_beyond_its_deadline_fails_as_the_policy_says() {
 }
 
 #[test]
+fn a_deadline_among_values_is_noticed_within_a_few_kibibytes_of_them() {
+    let policy = policy("undeclared = \"allow\"\nchecks.injection.deadline = \"12ms\"");
+    let judged = |values: usize| {
+        let value = format!("\"{}\"", "a".repeat(1 << 10));
+        let bytes = request(
+            "POST / HTTP/1.1\r\nContent-Type: application/json",
+            &format!("[{}]", vec![value; values].join(",")),
+        );
+        // Every look takes a millisecond.
+        let looks = std::cell::Cell::new(0);
+        let elapsed: &dyn Fn() -> Duration = &|| {
+            looks.set(looks.get() + 1);
+            Duration::from_millis(looks.get())
+        };
+        check_bytes(&bytes, &Context { elapsed: Some(elapsed) }, &policy).reason
+    };
+    assert_eq!(judged(4), None);
+    assert_eq!(judged(64), Some(Reason::CheckDeadline));
+}
+
+#[test]
 fn a_request_that_another_part_has_read_has_the_same_limits() {
     let bytes = request("GET /aaaa HTTP/1.1\r\nX: 1234567890123456789012345678901234567890", "");
     let read = http1::read(&bytes, &http1::Limits::default()).unwrap();
