@@ -170,7 +170,7 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     }
     if base > 0
         && tag.length == 0
-        && start <= 4
+        && (name == b"xss" || start <= 4)
         && matches!(name, b"plaintext" | b"isindex" | b"xss" | b"frameset")
     {
         add(best, "xss-element", 60);

@@ -100,7 +100,22 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     if tokens.word(1, Word::Select) && tokens.bytes(0).len() == 1 && wants_more(tokens, 1) {
         add(best, "sql-stacked", 75);
     }
-    // x'-1 union(select a)
+    if tokens.bytes(0).len() == 1 && tokens.bytes(1) == b"create" && tokens.bytes(2) == b"user" {
+        add(best, "sql-stacked", 70);
+    }
+    // x'; begin …, x'; while 1=1
+    if tokens.is(1, Kind::Semicolon)
+        && (tokens.bytes(2) == b"while" && tokens.is(3, Kind::Number)
+            || tokens.bytes(2) == b"begin" && tokens.word(3, Word::Statement))
+    {
+        add(best, "sql-stacked", 80);
+    }
+    closed_again(tokens, best);
+    joined(tokens, best);
+}
+
+/// An expression that enters the string again, or ends in a comment: `x' * 2 - '0`, `x' = !!'1`.
+fn closed_again(tokens: Tokens<'_>, best: &mut Best) {
     let operator = |at: usize| tokens.is(at, Kind::Arithmetic) || tokens.is_compare(at);
     let Some(last) = tokens.all.len().checked_sub(1) else { return };
     let plain = |at: usize| tokens.is(at, Kind::Word(Word::Plain));
@@ -126,6 +141,11 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     {
         add(best, "sql-closed-again", 70);
     }
+}
+
+/// A condition with little behind it: `'or'1=1`, `x' or '`, `x' or 1 or '`.
+fn joined(tokens: Tokens<'_>, best: &mut Best) {
+    let Some(last) = tokens.all.len().checked_sub(1) else { return };
     // x' or current_date*0
     if tokens.is_or(1)
         && tokens.is(2, Kind::Word(Word::Function))
@@ -150,25 +170,15 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     {
         add(best, "sql-condition", 70);
     }
-    if tokens.bytes(0).len() == 1 && tokens.bytes(1) == b"create" && tokens.bytes(2) == b"user" {
-        add(best, "sql-stacked", 70);
-    }
     // x' or 1 or '
     if last == 4
         && tokens.is_or(1)
         && tokens.is(2, Kind::Number)
         && tokens.is_or(3)
         && tokens.is(4, Kind::Open)
-        && inner.len() == 1
+        && tokens.bytes(4).len() == 1
     {
         add(best, "sql-condition", 70);
-    }
-    // x'; begin …, x'; while 1=1
-    if tokens.is(1, Kind::Semicolon)
-        && (tokens.bytes(2) == b"while" && tokens.is(3, Kind::Number)
-            || tokens.bytes(2) == b"begin" && tokens.word(3, Word::Statement))
-    {
-        add(best, "sql-stacked", 80);
     }
 }
 
