@@ -4,6 +4,7 @@
 //! refusal, reads the body only if [`Head::needs_body`], and hands it to [`Head::check_body`].
 
 mod answer;
+mod patterns;
 mod specification;
 
 use std::time::Duration;
@@ -207,9 +208,8 @@ impl Judge<'_> {
 
     /// A check that could not do its work.
     fn failed(&mut self, check: Check, reason: Reason) -> Judged {
-        let rule = self.rules.of(check);
-        match (rule.mode, rule.fail) {
-            (Mode::Off, _) => Ok(()),
+        match (self.rules.is_on(check), self.rules.of(check).fail) {
+            (false, _) => Ok(()),
             (_, Fail::Closed) => self.found(check, reason, None),
             (_, Fail::Open) => {
                 self.note(Finding { check, reason, evidence: None });
@@ -231,7 +231,7 @@ impl Judge<'_> {
     /// Whether a check is to be run now: it is on, and in time.
     fn runs(&mut self, check: Check) -> Result<bool, Box<Finding>> {
         let rule = self.rules.of(check);
-        if rule.mode == Mode::Off {
+        if !self.rules.is_on(check) {
             return Ok(false);
         }
         match (rule.deadline, self.context.elapsed) {
@@ -413,6 +413,7 @@ impl Judge<'_> {
             // It is read as what it is, and its strings are shown.
             return Ok(());
         }
+        self.patterns(place, text)?;
         let length = text.len() + CLOCKED_VALUE;
         if self.unclocked < length {
             self.in_time = self.runs(Check::Injection)?;
@@ -436,14 +437,14 @@ const fn kind(place: &Place<'_>) -> inject::Kind {
         Place::Path(_) => inject::Kind::Path,
         Place::QueryName | Place::FormName | Place::JsonName(_) => inject::Kind::Name,
         Place::Header(_) => inject::Kind::Header,
-        Place::PartFile => inject::Kind::FileName,
+        Place::PartFile(_) => inject::Kind::FileName,
         Place::Query(_)
         | Place::Cookie(_)
         | Place::Form(_)
         | Place::Part(_)
         | Place::Json(_)
         | Place::XmlText(_)
-        | Place::XmlAttribute(_)
+        | Place::XmlAttribute(..)
         | Place::GraphQl(_)
         | Place::Body => inject::Kind::Value,
     }
@@ -502,6 +503,8 @@ fn too_long() -> Box<Finding> {
     Box::new(Finding { check: Check::Framing, reason: Reason::BodyLength, evidence: None })
 }
 
+#[cfg(test)]
+mod patterns_tests;
 #[cfg(test)]
 mod specification_tests;
 #[cfg(test)]

@@ -37,6 +37,7 @@ enum Command {
     #[command(subcommand)]
     Config(command::config::ConfigCommand),
     Routes(command::routes::RoutesCommand),
+    Patterns(command::patterns::PatternsCommand),
     Proxy(proxy::ProxyCommand),
     Explain(proxy::ExplainCommand),
     /// Look at a specification of an API
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Routes(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Proxy(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Explain(command) => command.run(),
+        Command::Patterns(command) => command.run(),
         Command::Reasons => reasons().map(|()| ExitCode::SUCCESS),
         Command::Schema(command) => command.run(),
         Command::Token(command) => command.run(),

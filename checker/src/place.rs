@@ -5,7 +5,7 @@ use std::{
     iter,
 };
 
-use crate::{json::Step, sensitive, text};
+use crate::{json::Step, sensitive, text, xml::Name};
 
 /// Where in a request a value stands. It is displayed as evidence has it: `json /user/name`, `query q`, `path 2`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,16 +26,16 @@ pub enum Place<'r> {
     FormName,
     /// The text of a part with this name.
     Part(&'r str),
-    /// The name of a file.
-    PartFile,
+    /// The name of a file, in a part with this name.
+    PartFile(&'r str),
     /// A value in JSON, by the steps that lead to it.
     Json(&'r [Step<'r>]),
     /// A name in JSON, which is the last of the steps.
     JsonName(&'r [Step<'r>]),
-    /// Text within an element of XML with this name.
-    XmlText(&'r str),
-    /// The value of an attribute in XML with this name.
-    XmlAttribute(&'r str),
+    /// Text within an element of XML, by the elements that are open.
+    XmlText(&'r [Name<'r>]),
+    /// The value of an attribute in XML, by the elements that are open and its name.
+    XmlAttribute(&'r [Name<'r>], Name<'r>),
     /// The value of an argument in GraphQL with this name.
     GraphQl(&'r str),
     /// Text of a body that has no structure which is known here.
@@ -67,12 +67,11 @@ impl Place<'_> {
         match self {
             Self::Cookie(_) => true,
             Self::Header(name) => sounds_secret(name),
-            Self::Query(name)
-            | Self::Form(name)
-            | Self::Part(name)
-            | Self::XmlText(name)
-            | Self::XmlAttribute(name)
-            | Self::GraphQl(name) => sounds_secret(name.as_bytes()),
+            Self::Query(name) | Self::Form(name) | Self::Part(name) | Self::GraphQl(name) => {
+                sounds_secret(name.as_bytes())
+            }
+            Self::XmlText(open) => open.iter().any(|name| sounds_secret(name.local.as_bytes())),
+            Self::XmlAttribute(_, name) => sounds_secret(name.local.as_bytes()),
             // A list of secrets has its name further up.
             Self::Json(steps) => {
                 steps.iter().any(|step| matches!(step, Step::Name(name) if sounds_secret(name.as_bytes())))
@@ -80,7 +79,7 @@ impl Place<'_> {
             Self::Path(_)
             | Self::QueryName
             | Self::FormName
-            | Self::PartFile
+            | Self::PartFile(_)
             | Self::JsonName(_)
             | Self::Body => false,
         }
@@ -108,7 +107,7 @@ impl fmt::Display for Place<'_> {
             Self::Form(field) => name(f, "form", field),
             Self::FormName => f.write_str("form name"),
             Self::Part(part) => name(f, "part", part),
-            Self::PartFile => f.write_str("file name"),
+            Self::PartFile(_) => f.write_str("file name"),
             Self::Json(steps) => {
                 f.write_str("json ")?;
                 pointer(f, steps)
@@ -117,8 +116,8 @@ impl fmt::Display for Place<'_> {
                 f.write_str("json name ")?;
                 pointer(f, steps)
             }
-            Self::XmlText(element) => name(f, "xml", element),
-            Self::XmlAttribute(attribute) => name(f, "xml attribute", attribute),
+            Self::XmlText(open) => name(f, "xml", open.last().map_or("", |element| element.local)),
+            Self::XmlAttribute(_, attribute) => name(f, "xml attribute", attribute.local),
             Self::GraphQl(argument) => name(f, "graphql", argument),
             Self::Body => f.write_str("body"),
         }

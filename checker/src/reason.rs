@@ -183,6 +183,8 @@ reasons! {
     SchemaNumber, "schema-number", 400, "A number that is neither an integer of 64 bits nor a double: servers differ in what they make of it.";
     SchemaWork, "schema-work", 400, "To judge the value would take more work than its length allows.";
     SchemaResponse, "schema-response", 502, "The response is not as the specification says.";
+    Pattern, "pattern", 403, "A value holds what a pattern of the policy looks for.";
+    PatternResponse, "pattern-response", 502, "The response holds what a pattern of the policy looks for.";
 }
 
 #[cfg(test)]

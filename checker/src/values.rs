@@ -26,6 +26,11 @@ const PASSED_OVER: [&str; 9] = [
     "transfer-encoding",
 ];
 
+/// Whether the values of a header are shown to nobody.
+pub(crate) fn is_passed_over(header: &str) -> bool {
+    PASSED_OVER.iter().any(|name| name.eq_ignore_ascii_case(header))
+}
+
 /// To whom values are shown. `E` ends it.
 pub(crate) type Show<'s, E> = dyn FnMut(&Place<'_>, &str) -> Result<(), E> + 's;
 
@@ -81,8 +86,8 @@ pub(crate) fn of_json(body: &[u8], limits: &json::Limits, show: &mut Show<'_, Re
 /// Texts and attributes. Names are of a grammar that has room for nothing else, and comments and instructions are no values.
 pub(crate) fn of_xml(body: &[u8], limits: &xml::Limits, show: &mut Show<'_, Reason>) -> Result<(), Reason> {
     xml::read(body, limits, &mut |open, node| match node {
-        Node::Text(text) => show(&Place::XmlText(open.last().map_or("", |name| name.local)), text),
-        Node::Attribute(name, value) => show(&Place::XmlAttribute(name.local), value),
+        Node::Text(text) => show(&Place::XmlText(open), text),
+        Node::Attribute(name, value) => show(&Place::XmlAttribute(open, *name), value),
         Node::Element | Node::Comment(_) | Node::Instruction(..) => Ok(()),
     })
 }
@@ -111,7 +116,7 @@ pub(crate) fn of_parts(
     for part in multipart::read(content_type, body, limits)? {
         show(&Place::FormName, part.name)?;
         if let Some(file) = part.file {
-            show(&Place::PartFile, file)?;
+            show(&Place::PartFile(part.name), file)?;
         }
         for text in texts(part.body) {
             show(&Place::Part(part.name), text)?;

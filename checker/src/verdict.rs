@@ -81,6 +81,7 @@ checks! {
     Form, "form", Body, "Form fields.";
     Multipart, "multipart", Body, "Forms of parts.";
     Schema, "schema", Body, "Parameters and bodies against the specification that the policy names, and answers where these are observed.";
+    Patterns, "patterns", Values, "Regular expressions that the policy looks for in values: shipped categories, and its own.";
     Injection, "injection", Values, "Values that say something in a language that a program behind may read: SQL, HTML, a shell's and others.";
     Connection, "connection", Always, "The client's connection: how slow it may be, what it may become. Of the proxy alone.";
     Upstream, "upstream", Always, "The server behind, and its answers. Of the proxy alone.";

@@ -65,6 +65,20 @@ fn what_cannot_be_read_is_an_error_that_names_it() {
 }
 
 #[test]
+fn shipped_patterns_are_listed_with_their_expressions() {
+    let all = String::from_utf8(run(&["patterns"], b"").stdout).unwrap();
+    assert_eq!(all.lines().count(), 19);
+    let one = String::from_utf8(run(&["patterns", "script-tag"], b"").stdout).unwrap();
+    assert!(one.contains("\nscript-tag/") && one.contains("(?i)"), "{one}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(&["patterns", "-o", "json"], b"").stdout).unwrap();
+    assert!(json[0]["expressions"]["sql-injection/union-select"].as_str().unwrap().contains("union"));
+    let none = run(&["patterns", "sqli"], b"");
+    assert_eq!(none.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("sql-injection"));
+}
+
+#[test]
 fn a_specification_beside_the_policy_declares_its_routes() {
     let folder = std::env::temp_dir().join(format!("stopbank-checker-openapi-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

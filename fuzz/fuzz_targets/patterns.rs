@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     let found = |patterns: &Patterns| {
         let mut found = Vec::new();
         for at in [At::Body, At::Response] {
-            patterns.search(&at, bytes, &mut |pattern| found.push(pattern.name.clone()));
+            patterns.search(&at, bytes, &mut |pattern, _| found.push(pattern.name.clone()));
         }
         found.sort_unstable();
         found
@@ -41,7 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { table: 64 << 10, ..Limits::default() };
     if let Ok(patterns) = Patterns::compile(vec![own], &limits) {
         assert!(patterns.size().1 <= 2 * limits.table);
-        patterns.search(&At::Body, bytes, &mut |_| {});
-        patterns.search(&At::Body, b"", &mut |_| panic!("the empty text is found"));
+        patterns.search(&At::Body, bytes, &mut |_, _| {});
+        patterns.search(&At::Body, b"", &mut |_, _| panic!("the empty text is found"));
     }
 });

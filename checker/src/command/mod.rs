@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod keys;
+pub(crate) mod patterns;
 pub(crate) mod routes;
 pub(crate) mod schema;
 pub(crate) mod token;

@@ -31,7 +31,7 @@ pub(crate) struct RoutesCommand {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     Table,
     Json,
 }

@@ -1,6 +1,6 @@
-//! Answers of the server behind, as the policy's specification has them. They are observed, and never refused.
+//! Answers of the server behind, against the policy's specification and patterns. They are observed, and never refused.
 
-use super::specification::evidence;
+use super::{patterns::in_response, specification::evidence};
 use crate::{
     Check, Evidence, Field, Finding, Policy, Reason, coding,
     policy::{Mode, Rules},
@@ -22,10 +22,12 @@ impl Policy {
     /// Whether anything is to be said of answers to requests whose verdict has this route and this operation. Where not, they need not be
     /// kept.
     pub fn judges_response(&self, route: Option<usize>, operation: Option<usize>) -> bool {
-        self.observes(route, operation).is_some()
+        let rules = self.rules(route);
+        rules.responses != Mode::Off && (rules.looks_into_responses() || declared(rules, operation).is_some())
     }
 
-    /// What is wrong with an answer to a request whose verdict has this route and this operation: at most a finding for each check.
+    /// What is wrong with an answer to a request whose verdict has this route and this operation: at most a finding of the specification,
+    /// and one for each pattern.
     ///
     /// Where the body is missing, status and type of the answer are judged.
     pub fn judge_response(
@@ -34,46 +36,50 @@ impl Policy {
         operation: Option<usize>,
         answer: &Answer<'_>,
     ) -> Vec<Finding> {
-        let Some((specification, operation)) = self.observes(route, operation) else { return Vec::new() };
-        let judged = schema(specification, operation, self.rules(route), answer);
-        let finding = |evidence| Finding {
-            check: Check::Schema,
-            reason: Reason::SchemaResponse,
-            evidence: Some(evidence),
-        };
-        judged.err().map(finding).into_iter().collect()
-    }
-
-    fn observes(&self, route: Option<usize>, operation: Option<usize>) -> Option<(&Specification, usize)> {
+        if !self.judges_response(route, operation) {
+            return Vec::new();
+        }
         let rules = self.rules(route);
-        let specification = rules.specification.as_deref().filter(|_| rules.responses != Mode::Off)?;
-        let operation = operation.filter(|operation| {
-            let declared = specification.operations().get(*operation);
-            declared.is_some_and(|operation| operation.statuses().next().is_some())
-        })?;
-        Some((specification, operation))
+        let codings = values(answer, "content-encoding");
+        let decoded = answer.body.map(|body| coding::decode(body, codings, &rules.limits.coding)).transpose();
+        let mut findings = Vec::new();
+        if let Some((specification, operation)) = declared(rules, operation) {
+            let decoded = decoded.as_ref().map(Option::as_deref).map_err(|reason| *reason);
+            let judged = schema(specification, operation, answer, decoded);
+            let (check, reason) = (Check::Schema, Reason::SchemaResponse);
+            findings.extend(judged.err().map(|evidence| Finding { check, reason, evidence: Some(evidence) }));
+        }
+        if let Ok(Some(body)) = &decoded {
+            findings.extend(in_response(rules, body));
+        }
+        findings
     }
+}
+
+/// The operation that an answer is held against.
+fn declared(rules: &Rules, operation: Option<usize>) -> Option<(&Specification, usize)> {
+    let specification = rules.specification.as_deref()?;
+    let operation = operation.filter(|operation| {
+        let declared = specification.operations().get(*operation);
+        declared.is_some_and(|operation| operation.statuses().next().is_some())
+    })?;
+    Some((specification, operation))
+}
+
+fn values<'a>(answer: &'a Answer<'_>, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    answer.headers.iter().filter(move |field| field.is(name)).map(|field| field.value)
 }
 
 fn schema(
     specification: &Specification,
     operation: usize,
-    rules: &Rules,
     answer: &Answer<'_>,
+    decoded: Result<Option<&[u8]>, Reason>,
 ) -> Result<(), Box<Evidence>> {
-    let values = |name: &'static str| {
-        answer.headers.iter().filter(move |field| field.is(name)).map(|field| field.value)
-    };
-    let content_type = values("content-type").next();
-    let decoded = match answer.body {
-        None => None,
-        Some(body) => {
-            Some(coding::decode(body, values("content-encoding"), &rules.limits.coding).map_err(unread)?)
-        }
-    };
+    let content_type = values(answer, "content-type").next();
+    let body = decoded.map_err(unread)?;
     // What the server sends is its own: only what no one could judge is left out.
     let limits = super::widest().json;
-    let body = decoded.as_deref();
     let judged = specification.check_response(operation, answer.status, content_type, body, &limits);
     judged.map_err(evidence)
 }

@@ -7,7 +7,7 @@
 mod place;
 mod shipped;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use regex_automata::{
     Input, MatchKind, PatternSet,
@@ -111,12 +111,32 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The pattern that it is about.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Syntax { name, .. }
+            | Self::UnicodeBoundary { name }
+            | Self::Empty { name }
+            | Self::TooLarge { name, .. } => Some(name),
+            Self::TooMany { .. } => None,
+        }
+    }
+}
+
 /// Patterns with the same places in one table of states.
 struct Table {
     kinds: u16,
     states: dense::DFA<Vec<u32>>,
     /// The pattern of each number that the table has.
     members: Vec<usize>,
+}
+
+impl fmt::Debug for Patterns {
+    /// The tables of states are no reading.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patterns").field("patterns", &self.patterns).finish_non_exhaustive()
+    }
 }
 
 /// Compiled patterns.
@@ -162,14 +182,27 @@ impl Patterns {
         Ok(Self { patterns, tables })
     }
 
-    /// Shows `found` each pattern that is in a value and looked for where it stands.
-    pub fn search<'p>(&'p self, at: &At<'_>, value: &[u8], found: &mut dyn FnMut(&'p Pattern)) {
+    /// Whether a pattern alone can be read; how large it becomes is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// Its [`Error`].
+    pub fn check(pattern: &Pattern, limits: &Limits) -> Result<(), Error> {
+        parse(pattern, limits).map(drop)
+    }
+
+    /// Shows `found` each pattern that is in a value and looked for where it stands, with the byte behind the first match of those that are in
+    /// the same table.
+    pub fn search<'p>(&'p self, at: &At<'_>, value: &[u8], found: &mut dyn FnMut(&'p Pattern, usize)) {
         let kind = at.kind();
         for table in self.tables.iter().filter(|table| table.kinds & kind != 0) {
             let first = table.states.try_search_fwd(&Input::new(value).earliest(true));
-            if matches!(first, Ok(None)) {
-                continue;
-            }
+            let end = match first {
+                Ok(None) => continue,
+                Ok(Some(first)) => first.offset(),
+                // Never, as below: then all of it is looked at.
+                Err(_) => value.len(),
+            };
             let mut numbers = PatternSet::new(table.states.pattern_len());
             // It fails where bytes are to be given up on, and none are.
             let _ = table.states.try_which_overlapping_matches(&Input::new(value), &mut numbers);
@@ -177,7 +210,7 @@ impl Patterns {
             members
                 .filter_map(|&member| self.patterns.get(member))
                 .filter(|pattern| pattern.covers(at))
-                .for_each(&mut *found);
+                .for_each(|pattern| found(pattern, end));
         }
     }
 

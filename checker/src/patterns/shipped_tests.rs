@@ -259,7 +259,7 @@ fn each_pattern_finds_what_it_is_for_and_its_category_nothing_that_comes_near() 
         let at = if category.response { At::Response } else { At::Query("q") };
         let found = |value: &str| {
             let mut found = Vec::new();
-            patterns.search(&at, value.as_bytes(), &mut |pattern| found.push(pattern.name.clone()));
+            patterns.search(&at, value.as_bytes(), &mut |pattern, _| found.push(pattern.name.clone()));
             found
         };
         for (name, _) in category.patterns {

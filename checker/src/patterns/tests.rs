@@ -20,7 +20,7 @@ fn compile(expression: &str) -> Option<Error> {
 fn looked_for(place: &str, at: At<'_>) -> bool {
     let patterns = Patterns::compile(vec![pattern("p", "x", &[place])], &Limits::default()).unwrap();
     let mut found = false;
-    patterns.search(&at, b"x", &mut |_| found = true);
+    patterns.search(&at, b"x", &mut |_, _| found = true);
     found
 }
 
@@ -83,7 +83,7 @@ fn a_pattern_is_looked_for_where_it_says() {
     let everywhere = Patterns::compile(vec![pattern("p", "x", &[])], &Limits::default()).unwrap();
     for at in every {
         let mut found = false;
-        everywhere.search(&at, b"x", &mut |_| found = true);
+        everywhere.search(&at, b"x", &mut |_, _| found = true);
         assert_eq!(found, at != At::Response, "{at:?}");
     }
     for (place, wanted) in [
@@ -181,7 +181,7 @@ fn every_pattern_that_is_in_a_value_is_found_however_many_tables_there_are() {
     let value: String =
         (0..40).map(|n| format!("a{n}x")).chain((0..40).step_by(2).map(|n| format!("b{n}x"))).collect();
     let mut found = Vec::new();
-    patterns.search(&At::Body, value.as_bytes(), &mut |pattern| {
+    patterns.search(&At::Body, value.as_bytes(), &mut |pattern, _| {
         found.push(pattern.name.parse::<usize>().unwrap());
     });
     found.sort_unstable();
@@ -200,7 +200,7 @@ fn all_shipped() -> Patterns {
 fn time(patterns: &Patterns, value: &[u8]) -> Duration {
     let once = || {
         let start = Instant::now();
-        patterns.search(&At::Body, value, &mut |_| {});
+        patterns.search(&At::Body, value, &mut |_, _| {});
         start.elapsed()
     };
     (0..5).map(|_| once()).min().unwrap()

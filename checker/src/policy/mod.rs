@@ -6,6 +6,7 @@ mod document;
 mod error;
 mod masking;
 mod openapi;
+mod patterns;
 mod read;
 mod render;
 mod response;
@@ -19,6 +20,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 pub use error::{Diagnostic, Errors};
 pub use masking::{Masking, Reading};
 pub use openapi::OpenApi;
+pub use patterns::PatternRule;
 pub use schema::schema;
 pub use websocket::WebSocket;
 pub(crate) use websocket::check as websocket;
@@ -27,6 +29,7 @@ use crate::{
     Check, Reason, engine::Limits, http1, schema::Specification, security_headers::Headers, target,
     verdict::Kind,
 };
+use patterns::{Catalogue, Selected};
 use route::{Found, Methods, Part, Router};
 
 /// Largest text of a policy, in bytes.
@@ -115,6 +118,8 @@ pub struct Rules {
     pub headers: Arc<Headers>,
     /// Whether, and for whom, connections may become WebSockets.
     pub websocket: Option<WebSocket>,
+    /// What the check `patterns` looks for.
+    pub(crate) patterns: Option<Arc<Selected>>,
 }
 
 impl Default for Rules {
@@ -127,6 +132,7 @@ impl Default for Rules {
             masking: Masking::default(),
             headers: Arc::default(),
             websocket: None,
+            patterns: None,
         };
         // It has nothing to go by yet.
         rules.of_mut(Check::Schema).mode = Mode::Off;
@@ -147,7 +153,15 @@ impl Rules {
 
     /// Whether a check does anything.
     pub fn is_on(&self, check: Check) -> bool {
-        self.of(check).mode != Mode::Off
+        let has_work =
+            check != Check::Patterns || self.patterns.as_ref().is_some_and(|patterns| patterns.in_requests);
+        has_work && self.of(check).mode != Mode::Off
+    }
+
+    /// Whether bodies of responses are looked into for patterns.
+    pub(crate) fn looks_into_responses(&self) -> bool {
+        self.of(Check::Patterns).mode != Mode::Off
+            && self.patterns.as_ref().is_some_and(|patterns| patterns.in_responses)
     }
 
     /// Whether a check of values does.
@@ -227,6 +241,7 @@ pub struct Policy {
     routes: Vec<Route>,
     router: Router,
     openapi: Option<OpenApi>,
+    patterns: Option<Catalogue>,
     /// What is read of a request before its route is known: its body may be as long as that of any route.
     widest: http1::Limits,
 }
@@ -260,20 +275,14 @@ impl Policy {
     /// A policy that has these limits and enforces every check on any route.
     pub fn with_limits(limits: Limits) -> Self {
         let default = Rules { limits, ..Rules::default() };
-        Self::new(Mode::Off, default, Vec::new(), Router::default(), None)
+        Self::new(Mode::Off, default, Vec::new(), Router::default())
     }
 
-    fn new(
-        undeclared: Mode,
-        default: Rules,
-        routes: Vec<Route>,
-        router: Router,
-        openapi: Option<OpenApi>,
-    ) -> Self {
+    fn new(undeclared: Mode, default: Rules, routes: Vec<Route>, router: Router) -> Self {
         let body = |rules: &Rules| rules.limits.request.body;
         let longest = routes.iter().map(|route| body(&route.rules)).chain([body(&default)]).max();
         let widest = http1::Limits { body: longest.unwrap_or_default(), ..default.limits.request };
-        Self { undeclared, default, routes, router, openapi, widest }
+        Self { undeclared, default, routes, router, openapi: None, patterns: None, widest }
     }
 
     /// Its routes, in the order of its text, and behind them those of its specification.
@@ -285,8 +294,14 @@ impl Policy {
     pub const fn provides_for(&self, check: Check) -> bool {
         match check {
             Check::Schema => self.openapi.is_some(),
+            Check::Patterns => self.patterns.is_some(),
             _ => true,
         }
+    }
+
+    /// The patterns that it looks for, in the order of its text.
+    pub fn patterns(&self) -> &[PatternRule] {
+        self.patterns.as_ref().map(|patterns| patterns.rules.as_slice()).unwrap_or_default()
     }
 
     /// The specification that it names.

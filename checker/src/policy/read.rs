@@ -8,7 +8,9 @@ use super::{
     Errors, Fail, LARGEST, Load, Mode, Policy, Route, Rule, Rules,
     document::{Diagnostics, Table, Value},
     error::{Diagnostic, line_of},
-    masking, openapi, response,
+    masking, openapi,
+    patterns::{self, Catalogue},
+    response,
     route::{self, Methods, Router},
     settings::SETTINGS,
     websocket,
@@ -21,26 +23,29 @@ pub(super) const MOST_ROUTES: usize = 10_000;
 const LONGEST_METHOD: usize = 32;
 
 /// Keys of tables.
-pub(super) const ROOT_KEYS: [&str; 11] = [
+pub(super) const ROOT_KEYS: [&str; 13] = [
     "undeclared",
     "fail",
     "deadline",
     "openapi",
     "responses",
+    "patterns",
     "websocket",
+    "pattern",
     "checks",
     "limits",
     "masking",
     "response",
     "route",
 ];
-pub(super) const ROUTE_KEYS: [&str; 11] = [
+pub(super) const ROUTE_KEYS: [&str; 12] = [
     "host",
     "path",
     "methods",
     "fail",
     "deadline",
     "responses",
+    "patterns",
     "websocket",
     "checks",
     "limits",
@@ -127,7 +132,19 @@ fn root(
         default.specification = openapi.as_ref().map(|openapi| Arc::clone(&openapi.specification));
         default.responses = Mode::Observe;
     }
-    let has = Has { openapi: openapi.is_some() };
+    let catalogue = table.get("pattern").and_then(|value| patterns::read(value, diagnostics));
+    if let Some(catalogue) = &catalogue {
+        let all = catalogue.select(None);
+        if all.in_responses {
+            default.responses = Mode::Observe;
+        }
+        default.patterns = Some(Arc::new(all));
+    }
+    let has = Has {
+        openapi: openapi.is_some(),
+        patterns: catalogue.as_ref(),
+        broken: catalogue.is_none() && table.get("pattern").is_some(),
+    };
     rules(&table, None, has, &mut default, diagnostics);
     let (mut routes, mut router, mut lines) = (Vec::new(), Router::default(), Vec::new());
     if let Some(value) = table.get("route") {
@@ -165,20 +182,23 @@ fn root(
         }
         Some(openapi)
     });
-    Policy::new(undeclared, default, routes, router, openapi)
+    Policy { openapi, patterns: catalogue, ..Policy::new(undeclared, default, routes, router) }
 }
 
 /// What the policy gives its checks to go by.
 #[derive(Clone, Copy)]
-struct Has {
+struct Has<'p> {
     openapi: bool,
+    patterns: Option<&'p Catalogue>,
+    /// Whether there are patterns which cannot be used.
+    broken: bool,
 }
 
 /// A route, and where its path stands.
 fn route(
     block: &Value<'_>,
     default: &Rules,
-    has: Has,
+    has: Has<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<(std::ops::Range<usize>, Route)> {
     const PATH_HELP: &str = "path = \"/accounts/{id}/files/{rest*}\"";
@@ -247,7 +267,7 @@ fn methods(table: &Table<'_, '_>, diagnostics: &mut Diagnostics) -> Option<Metho
 fn rules(
     table: &Table<'_, '_>,
     default: Option<&Rules>,
-    has: Has,
+    has: Has<'_>,
     rules: &mut Rules,
     diagnostics: &mut Diagnostics,
 ) {
@@ -261,6 +281,10 @@ fn rules(
         table.get("responses").and_then(|value| diagnostics.choice("responses", value, &RESPONSES))
     {
         rules.responses = mode;
+    }
+    if let Some(value) = table.get("patterns").filter(|_| !has.broken) {
+        let names = patterns::names(value, has.patterns, diagnostics);
+        rules.patterns = has.patterns.map(|catalogue| Arc::new(catalogue.select(Some(names))));
     }
     if let Some(value) = table.get("checks") {
         checks(value, has, rules, diagnostics);
@@ -280,7 +304,7 @@ fn rules(
     }
 }
 
-fn checks(value: &Value<'_>, has: Has, rules: &mut Rules, diagnostics: &mut Diagnostics) {
+fn checks(value: &Value<'_>, has: Has<'_>, rules: &mut Rules, diagnostics: &mut Diagnostics) {
     let names: Vec<&str> = switched().map(Check::name).collect();
     let fixed: Vec<&str> =
         Check::ALL.iter().map(|check| check.name()).filter(|name| !names.contains(name)).collect();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Policy, Rule, Rules, masking, read, response, settings::SETTINGS, websocket};
+use super::{PatternRule, Policy, Rule, Rules, masking, read, response, settings::SETTINGS, websocket};
 use crate::text::printable;
 
 pub(super) fn render(policy: &Policy) -> String {
@@ -22,6 +22,8 @@ pub(super) fn render(policy: &Policy) -> String {
     }
     responses(&mut text, &policy.default, None);
     websocket::render(&mut text, policy.default.websocket.as_ref(), None);
+    selected(&mut text, &policy.default, None);
+    patterns(&mut text, policy);
     rules(&mut text, "", &policy.default, None);
     for route in policy.routes.iter().filter(|route| route.operation.is_none()) {
         let _ =
@@ -34,6 +36,7 @@ pub(super) fn render(policy: &Policy) -> String {
         responses(&mut text, &route.rules, Some(&policy.default));
         let websocket = policy.default.websocket.as_ref();
         websocket::render(&mut text, route.rules.websocket.as_ref(), Some(websocket));
+        selected(&mut text, &route.rules, Some(&policy.default));
         rules(&mut text, "route.", &route.rules, Some(&policy.default));
     }
     operations(&mut text, policy);
@@ -52,6 +55,30 @@ fn operations(text: &mut String, policy: &Policy) {
 /// A text that ends no line.
 fn comment(text: &str) -> String {
     printable(text, 200)
+}
+
+/// Which patterns are looked for, where these are not all, or others than by `default`.
+fn selected(text: &mut String, rules: &Rules, default: Option<&Rules>) {
+    let only = |rules: &Rules| rules.patterns.as_ref().and_then(|selected| selected.only.clone());
+    let (here, before) = (only(rules), default.and_then(only));
+    if let Some(names) = here.filter(|names| before.as_ref() != Some(names)) {
+        let _ = writeln!(text, "patterns = {}", strings(names.iter().map(String::as_str)));
+    }
+}
+
+fn patterns(text: &mut String, policy: &Policy) {
+    for PatternRule { name, category, expression, places } in policy.patterns() {
+        let _ = writeln!(text, "\n[[pattern]]\nname = {}", string(name));
+        if let Some(category) = category {
+            let _ = writeln!(text, "# `stopbank-checker patterns {category}` shows its expressions.");
+        }
+        for (key, value) in [("category", category), ("expression", expression)] {
+            let _ = value.as_ref().map(|value| writeln!(text, "{key} = {}", string(value)));
+        }
+        if !places.is_empty() {
+            let _ = writeln!(text, "places = {}", strings(places.iter().map(String::as_str)));
+        }
+    }
 }
 
 fn responses(text: &mut String, rules: &Rules, default: Option<&Rules>) {

@@ -7,6 +7,7 @@ use super::{
     masking, read, response,
     settings::{SETTINGS, Setting, Unit},
 };
+use crate::patterns::categories;
 use crate::sensitive::Kind;
 
 const TIME: &str = r"^\s*[0-9]+\s*m?s$";
@@ -24,12 +25,42 @@ pub fn schema() -> Value {
         ),
     );
     root.insert("openapi".to_owned(), openapi());
+    root.insert("pattern".to_owned(), json!({ "type": "array", "items": pattern() }));
     root.insert("route".to_owned(), json!({ "type": "array", "items": route() }));
     let mut schema = object(root, &[]);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["$id"] = json!("urn:stopbank:checker-policy:1");
     schema["title"] = json!("A policy of stopbank-checker");
     schema
+}
+
+fn pattern() -> Value {
+    let names: Vec<&str> = categories().iter().map(|category| category.name).collect();
+    let place = json!({ "type": "string", "pattern": "^(path|query|header|cookie|form|json|xml|graphql|body|response)(:.+)?$" });
+    let table = Map::from_iter([
+        (
+            "name".to_owned(),
+            described(
+                "What verdicts and routes call it",
+                json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" }),
+            ),
+        ),
+        (
+            "category".to_owned(),
+            described("A category that comes with the checker", json!({ "enum": names })),
+        ),
+        (
+            "expression".to_owned(),
+            described("A regular expression of linear time, over bytes", json!({ "type": "string" })),
+        ),
+        (
+            "places".to_owned(),
+            described("Where it is looked for", json!({ "type": "array", "minItems": 1, "items": place })),
+        ),
+    ]);
+    let mut pattern = object(table, &[]);
+    pattern["oneOf"] = json!([{ "required": ["category"] }, { "required": ["name", "expression"] }]);
+    pattern
 }
 
 fn openapi() -> Value {
@@ -106,6 +137,13 @@ fn judged(of_route: bool) -> Map<String, Value> {
             described(
                 "Whether it is said what is wrong with answers",
                 json!({ "enum": read::RESPONSES.map(|(name, _)| name) }),
+            ),
+        ),
+        (
+            "patterns".to_owned(),
+            described(
+                "Names of patterns: those that are looked for",
+                json!({ "type": "array", "items": { "type": "string" } }),
             ),
         ),
         ("checks".to_owned(), object(checks, &[])),

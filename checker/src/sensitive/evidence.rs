@@ -6,6 +6,8 @@ use super::{Counts, Sensitive, WINDOW};
 
 /// Bytes of evidence.
 const LONGEST: usize = 128;
+/// Bytes that are shown before what it is about.
+const BEFORE: usize = 96;
 /// What says that there is more.
 const MORE: &str = "…";
 
@@ -28,9 +30,26 @@ pub fn masked(text: &str, longest: usize) -> String {
 pub fn text(text: &str) -> String {
     // One more than there is room for, to know that there is more.
     let masked = masked(text, LONGEST + char::MAX.len_utf8());
-    let mut evidence = String::with_capacity(LONGEST);
+    shown(String::with_capacity(LONGEST), &masked)
+}
+
+/// What stands around byte `at` of a text, as evidence has it: its beginning where that has it.
+pub fn around(text: &str, at: usize) -> String {
+    if at <= LONGEST {
+        return self::text(text);
+    }
+    // All that is before it may decide what it is.
+    let until = text.get(..text.floor_char_boundary(at + LONGEST + WINDOW)).unwrap_or(text);
+    let masked = SENSITIVE.mask(until.as_bytes(), &mut Counts::default());
+    let from = text.floor_char_boundary(at - BEFORE);
+    let masked = masked.get(from..).unwrap_or_default();
+    shown(MORE.to_owned(), &String::from_utf8_lossy(masked))
+}
+
+/// What is masked already, behind what `evidence` has: on one line, 128 bytes at most.
+fn shown(mut evidence: String, masked: &str) -> String {
     // How long it was when it still had room for more to be said.
-    let mut room = 0;
+    let mut room = evidence.len();
     for character in masked.chars() {
         let before = evidence.len();
         if character == '\\' || character.is_control() || is_invisible(character) {

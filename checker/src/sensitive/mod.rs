@@ -15,7 +15,7 @@ mod tokens;
 
 use std::borrow::Cow;
 
-pub use evidence::{masked, text as evidence_text};
+pub use evidence::{around as evidence_around, masked, text as evidence_text};
 pub use own::{LONGEST_PATTERN, MOST_PATTERNS, PatternError};
 pub use stream::Stream;
 

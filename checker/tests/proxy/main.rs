@@ -14,6 +14,7 @@ mod passing;
 mod reader;
 mod secrets;
 mod servers;
+mod specification;
 mod streaming;
 
 use std::process::{Command, Stdio};
@@ -32,6 +33,7 @@ fn main() {
         (&["nginx", "curl", "openssl"], masking::TESTS),
         (&["nginx"], bypasses::TESTS),
         (&[], bypasses::ANSWERS),
+        (&["curl"], specification::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }
