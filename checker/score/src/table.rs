@@ -44,7 +44,8 @@ struct Row<'t> {
 }
 
 /// Sets whose values count for the figures by class. What CRS has above its paranoia level 1 is shown only.
-pub(crate) const VALUES: [&str; 5] = ["httpparams", "libinjection", "fuzzdb", "payloads", "crs-values"];
+pub(crate) const VALUES: [&str; 6] =
+    ["httpparams", "libinjection", "fuzzdb", "payloads", "crs-values", "made"];
 
 /// Classes with their figures: refused ones of a hundred, at least.
 const ATTACKS: [(&str, f64); 14] = [

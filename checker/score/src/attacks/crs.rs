@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::{LONGEST, names};
+use super::{LONGEST, filter, names};
 use crate::{
     case::{Case, Label, Split},
     encode,
@@ -25,6 +25,13 @@ const COUNTED: &[u32] = &[
     942350, 942360, 942500, 942540, 942550, 942560, 944100, 944110, 944120, 944130, 944140, 944150, 944151,
     944152, 944200, 944210, 944240, 944260,
 ];
+
+/// Classes of which a case counts if [`filter::keep`] keeps one of its values. SQL, script and paths: all of the counted rules' cases.
+const FILTERED: [&str; 9] =
+    ["cmdi", "nosql", "template", "ldap", "header", "ssrf", "deserialisation", "lookup", "prototype"];
+/// Headers that every request has, whose values have separators of their own.
+const ORDINARY: [&str; 6] =
+    ["accept", "connection", "content-length", "content-type", "host", "accept-charset"];
 
 /// The class of what a rule is for. `None`: answers, and requests that carry no attack.
 fn class(rule: u32) -> Option<&'static str> {
@@ -88,8 +95,16 @@ fn document_cases(document: &Yaml, set: &str, class: &str, cases: &mut Vec<Case>
             }
             let input = &stage["input"];
             let request = request(input);
+            let value = only_value(input).filter(|value| (1..=LONGEST).contains(&value.len()));
+            // Half of the cases show that a rule knows one name (`is_array()`, `test`): whether a value can be an attack of its class, the
+            // same filter says as of the lists. A whole request counts where one of its values does.
+            let counts = match FILTERED.contains(&class) {
+                false => true,
+                true => values(input).iter().any(|value| filter::keep(class, value)),
+            };
+            let set = if counts { set } else { "crs-strict" };
             cases.push(Case::raw(set, class, Label::Attack, Split::of(&request), &request));
-            if let Some(value) = only_value(input).filter(|value| (1..=LONGEST).contains(&value.len())) {
+            if let Some(value) = value {
                 let split = Split::of(value.as_bytes());
                 cases.push(Case::value(&format!("{set}-values"), class, Label::Attack, split, value));
             }
@@ -139,6 +154,29 @@ fn request(input: &Yaml) -> Vec<u8> {
         head += &format!("Content-Length: {}\r\n", body.len());
     }
     format!("{head}\r\n{body}").into_bytes()
+}
+
+/// Every value of an input that can be one: of parameters, decoded, the path, the body and headers.
+fn values(input: &Yaml) -> Vec<String> {
+    let uri = text(&input["uri"]).unwrap_or_default();
+    let data = text(&input["data"]).unwrap_or_default();
+    let (path, query) = uri.split_once('?').unwrap_or((&uri, ""));
+    let mut values = vec![path.to_owned()];
+    for pair in query.split('&').chain(data.split('&')) {
+        let value = pair.split_once('=').map_or(pair, |(_, value)| value);
+        values.push(encode::url_decode(value).unwrap_or_else(|| value.to_owned()));
+        values.push(encode::url_decode(pair).unwrap_or_else(|| pair.to_owned()));
+    }
+    for (name, value) in input["headers"].as_hash().into_iter().flatten() {
+        let name = text(name).unwrap_or_default().to_ascii_lowercase();
+        if !ORDINARY.contains(&name.as_str()) {
+            values.extend(text(value));
+        }
+    }
+    if !text(&input["encoded_request"]).unwrap_or_default().is_empty() {
+        values.push(String::from_utf8_lossy(&request(input)).into_owned());
+    }
+    values
 }
 
 /// The decoded value of the only parameter that a request has, in its query or its form.

@@ -38,6 +38,31 @@ pub(super) fn keep(class: &str, line: &str) -> bool {
                 && text.bytes().filter(u8::is_ascii_alphabetic).count() >= 2
                 && !text.contains("<!--#")
                 && !text.starts_with('<')
+                || statement(&text)
+        }
+        "ssrf" => has(&["://", "http:", "file:", "data:", "//"]) && text.len() > 8,
+        "lookup" => has(&["${", "$%7b", "\\u0024"]),
+        "template" => has(&["{{", "${", "#{", "<%", "{%", "*{", "@{", "@(", "[[", "{$", "%{"]),
+        "prototype" => has(&["__proto__", "prototype", "classloader"]),
+        // A serialised object's own marks: PHP's, Java's in base64 and hexadecimal, .NET's, or the name of a class that is a gadget.
+        "deserialisation" => {
+            has(&["o:", "c:"]) && text.contains('{')
+                || line.contains("rO0AB")
+                || has(&[
+                    "aced0005",
+                    "\u{ac}\u{ed}",
+                    "aaeaaad",
+                    "clonetransformer",
+                    "forclosure",
+                    "instantiatefactory",
+                ])
+                || has(&[
+                    "instantiatetransformer",
+                    "invokertransformer",
+                    "prototypeclonefactory",
+                    "whileclosure",
+                ])
+                || has(&["prototypeserializationfactory", "processbuilder", "java.lang.runtime"])
         }
         "ssi" => text.contains("<!--#"),
         "nosql" => has(&[
@@ -73,6 +98,20 @@ pub(super) fn keep(class: &str, line: &str) -> bool {
 pub(super) fn harmless(line: &str) -> bool {
     let text = plain(line);
     markup(&text) && inert(&text) && !handler(&text) && !SCRIPT.iter().any(|part| text.contains(part))
+}
+
+/// A loop or a condition as `cmd.exe` has them: `for %a in (…) do …`, `if exist …`, `if not defined …`, `if "a"=="b" …`.
+fn statement(text: &str) -> bool {
+    let text = text.trim_start_matches(['&', '|', ' ']);
+    let words: Vec<&str> = text.split_whitespace().take(6).collect();
+    let word = |word: &&str| {
+        ["exist", "defined", "errorlevel", "equ", "neq", "lss", "leq", "gtr", "geq"].contains(word)
+    };
+    match words.first() {
+        Some(&"for") => text.contains(" %") && text.contains(" in "),
+        Some(&"if") => words.iter().any(word) || text.contains("=="),
+        _ => false,
+    }
 }
 
 /// The text that a line stands for: escapes and entities taken off, as often as there are some, in lower case.

@@ -1,8 +1,10 @@
-//! Attacks, out of public collections beside the workspace (`../shared/data`). None of them is part of this project.
+//! Attacks, out of public collections beside the workspace (`../shared/data`), none of which is part of this project, and by a grammar
+//! of our own ([`made`]).
 
 mod crs;
 mod filter;
 mod lists;
+mod made;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -18,13 +20,14 @@ const PER_FILE: usize = 4_000;
 /// Longer values are left out: they are files, not values.
 const LONGEST: usize = 4_096;
 
-/// Every attack of the collections in `data`, and the benign values that they have.
+/// Every attack of the collections in `data` and of the grammar, and the benign values that the collections have.
 pub(crate) fn build(data: &Path) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     httpparams(data, &mut cases)?;
     libinjection(data, &mut cases)?;
     lists::read(data, &mut cases)?;
     crs::read(data, &mut cases)?;
+    made::read(&mut cases)?;
     Ok(cases)
 }
 
