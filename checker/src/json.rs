@@ -32,7 +32,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             depth: 32,
-            entries: 1_000,
+            entries: 10_000,
             name_length: 256,
             elements: 10_000,
             string_length: 256 << 10,

@@ -74,24 +74,14 @@ fn everyday_values_pass_in_queries_and_in_json() {
     assert_eq!(refused(&benign, in_json), Vec::<&str>::new());
 }
 
-/// What is not detected yet. Whoever mends one takes it out.
-const UNDETECTED: [&str; 5] = [
-    ";${IFS}cat${IFS}/etc/group",
-    "c__builtin__\neval\n(S'1'\ntR.",
-    "${env:AWS_SECRET_ACCESS_KEY}",
-    "{\"constructor\": {\"prototype\": {\"x\": 1}}}",
-    "http://localhost/server-status",
-];
-
 #[test]
 fn attacks_of_each_class_are_refused_in_queries_and_in_json() {
     let attacks: Vec<String> = sets().attacks.into_values().flatten().collect();
     assert!(attacks.len() > 150);
     for put in [in_query, in_json] {
         let refused = refused(&attacks, put);
-        let mut missed: Vec<&str> =
+        let missed: Vec<&str> =
             attacks.iter().map(String::as_str).filter(|value| !refused.contains(value)).collect();
-        missed.sort_by_key(|value| UNDETECTED.iter().position(|known| known == value));
-        assert_eq!(missed, UNDETECTED);
+        assert_eq!(missed, Vec::<&str>::new());
     }
 }

@@ -1,11 +1,13 @@
-//! Source code, serialised objects, and names that reach into an interpreter.
+//! Source code that a server's interpreter runs.
 
-use super::{Best, Class, Kind, Text, contains, is_word, places, scan::words};
+use super::{Best, Class, Text, contains, is_word, object, places, prototype, scan::words};
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
-    if text.scan.word(words::OBJECT) {
-        objects(text, best);
-        prototypes(text, best);
+    if text.scan.word(words::OBJECT | words::GADGET | words::TYPED) {
+        object::judge(text, best);
+    }
+    if text.scan.word(words::PROTOTYPE) {
+        prototype::judge(text, best);
     }
     if text.scan.word(words::CODE) && !best.certain() {
         php(text.lower, best);
@@ -72,7 +74,7 @@ fn php(lower: &[u8], best: &mut Best) {
             Some(&b"phpinfo(") => add(best, "code-php-call", 75),
             Some(name)
                 if matches!(rest.get(name.len()), Some(b'\'' | b'"' | b'`'))
-                    && super::shell::command(&rest[name.len() + 1..]) >= 55
+                    && super::shell_word::command(&rest[name.len() + 1..]) >= 55
                     && rest.trim_ascii_end().ends_with(b")") | rest.trim_ascii_end().ends_with(b");")
                     && !contains(rest, b"=>") =>
             {
@@ -157,131 +159,5 @@ fn others(lower: &[u8], best: &mut Best) {
         && !contains(start, b"process.env.")
     {
         best.add(Class::Code, "code-fragment", 60);
-    }
-}
-
-/// Serialised objects: Java, PHP, Python, .NET, Node, YAML.
-fn objects(text: &Text<'_>, best: &mut Best) {
-    let add = |best: &mut Best, rule, score| best.add(Class::Deserialisation, rule, score);
-    let (raw, lower) = (text.raw, text.lower);
-    let start = lower.trim_ascii_start();
-    if raw.trim_ascii_start().starts_with(b"rO0AB")
-        || start.starts_with(b"aced0005")
-        || raw.starts_with(b"\xac\xed\x00\x05")
-        || places(raw, b"rO0ABX").next().is_some()
-    {
-        add(best, "object-java", 90);
-    }
-    if contains(raw, b"AAEAAAD/////") {
-        add(best, "object-dotnet", 90);
-    }
-    if places(lower, b":{").any(|at| is_php_object(&lower[..at])) {
-        add(best, "object-php", 80);
-    }
-    let python = contains(lower, b"cos\nsystem\n")
-        || contains(lower, b"cposix\nsystem")
-        || contains(lower, b"c__builtin__\n")
-        || contains(lower, b"!!python/")
-        || contains(lower, b"__reduce__") && lower.len() < 256;
-    let named = contains(lower, b"_$$nd_func$$_")
-        || contains(lower, b"!!javax.script")
-        || contains(lower, b"!ruby/object")
-        || contains(lower, b"!!com.sun.")
-        || contains(lower, b"jdbcrowsetimpl")
-        || contains(lower, b"java.beans.xmldecoder")
-        || contains(lower, b"templatesimpl")
-        || contains(lower, b"objectdataprovider")
-        || contains(lower, b"windowsidentity") && contains(lower, b"$type");
-    if python || named {
-        add(best, "object-named", 85);
-    }
-    let fast = (contains(lower, b"\"@type\":\"") || contains(lower, b"\"@type\": \""))
-        && (contains(lower, b"com.sun.")
-            || contains(lower, b"java.lang.")
-            || contains(lower, b"org.apache."));
-    if fast {
-        add(best, "object-typed", 85);
-    }
-    if raw.starts_with(b"gASV")
-        && raw.len() > 16
-        && raw.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
-    {
-        add(best, "object-python", 65);
-    }
-    let factories = [
-        &b"clonetransformer"[..],
-        b"forclosure",
-        b"instantiatefactory",
-        b"instantiatetransformer",
-        b"invokertransformer",
-        b"prototypeclonefactory",
-        b"prototypeserializationfactory",
-        b"whileclosure",
-    ];
-    if factories.iter().any(|name| contains(lower, name)) {
-        add(best, "object-gadget", 75);
-    }
-}
-
-/// Whether the text ends with `O:8:"stdClass":1`, as PHP writes an object before its `{`.
-fn is_php_object(before: &[u8]) -> bool {
-    let digits = |text: &[u8]| text.iter().rev().take(8).take_while(|byte| byte.is_ascii_digit()).count();
-    let count = digits(before);
-    let Some(named) = before[..before.len() - count].strip_suffix(b"\":").filter(|_| count > 0) else {
-        return false;
-    };
-    let name = named.iter().rev().take(128).take_while(|byte| is_word(**byte) || **byte == b'\\').count();
-    let Some(sized) = named[..named.len() - name].strip_suffix(b":\"") else { return false };
-    let size = digits(sized);
-    name > 0
-        && size > 0
-        && (sized[..sized.len() - size].ends_with(b"o:") || sized[..sized.len() - size].ends_with(b"c:"))
-}
-
-/// `__proto__`, and the way through the constructor; and the class loader, which bound parameters reach (CVE-2022-22965).
-fn prototypes(text: &Text<'_>, best: &mut Best) {
-    let lower = text.lower;
-    let add = |best: &mut Best, rule, score| best.add(Class::Prototype, rule, score);
-    for at in places(lower, b"__proto__").take(16) {
-        let before = lower[..at].last();
-        let after = lower.get(at + 9);
-        let score = match (text.kind, before, after) {
-            (Kind::Name, ..) => 90,
-            (
-                _,
-                None | Some(b'"' | b'\'' | b'[' | b'.' | b'{' | b',' | b'&' | b'?' | b'='),
-                Some(b'"' | b'\'' | b']' | b'[' | b'.'),
-            ) => {
-                if lower.len() <= 256 {
-                    75
-                } else {
-                    40
-                }
-            }
-            (_, None, None) => 65,
-            _ => 30,
-        };
-        add(best, "prototype-name", score);
-    }
-    let through = [
-        &b"constructor.prototype"[..],
-        b"constructor[prototype]",
-        b"[constructor][prototype]",
-        b"constructor\":{\"prototype",
-        b"constructor\": {\"prototype",
-    ];
-    if lower.len() <= 256 && through.iter().any(|way| contains(lower, way)) {
-        // `a.constructor.prototype` in code has something before it.
-        add(
-            best,
-            "prototype-constructor",
-            if text.kind == Kind::Name || !contains(lower, b" ") { 70 } else { 40 },
-        );
-    }
-    if contains(lower, b"class.module.classloader")
-        || contains(lower, b"class.classloader.")
-        || contains(lower, b"class['classloader']")
-    {
-        add(best, "prototype-class-loader", 85);
     }
 }

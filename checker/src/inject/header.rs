@@ -1,6 +1,6 @@
 //! Line ends that begin another header, of mail or of HTTP, or another command of a mail server.
 
-use super::{Best, Class, Text, contains, scan::bytes, scan::words};
+use super::{Best, Class, Text, contains, places, scan::bytes, scan::words};
 
 /// Headers that are worth injecting.
 const HEADERS: [&[u8]; 22] = [
@@ -49,6 +49,13 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         return;
     }
     let lower = text.lower;
+    // U+560A and U+560D, whose low bytes are a line end: what cuts characters to bytes reads one.
+    for at in places(lower, "\u{560a}".as_bytes()).chain(places(lower, "\u{560d}".as_bytes())).take(8) {
+        let rest = &lower[at + 3..];
+        if HEADERS.iter().any(|name| rest.starts_with(name)) || rest.starts_with(b"x-") {
+            best.add(Class::Header, "header-wide-line-end", 85);
+        }
+    }
     let first_end = line_end(lower).map_or(lower.len(), |(at, _)| at);
     let first = &lower[..first_end];
     // A message as a whole, or a log of one, has a header in its first line.
@@ -69,6 +76,14 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
             .iter()
             .any(|name| line.starts_with(name));
         let header = header && (!common || text.layer > 0 || first.contains(&b'@'));
+        // Behind one word, or behind nothing: `en\r\nX-Name: value`.
+        let bare = lines == 1 && is_one_word(first);
+        let hyphen = line.iter().take_while(|byte| **byte != b':').any(|byte| *byte == b'-');
+        let header = header
+            || first.is_empty() && hyphen && colon_name(line)
+            || bare
+                && (line.starts_with(b"x-") || line.starts_with(b"location:") || line.starts_with(b"link:"))
+                && colon_name(line);
         let raw = &text.raw[at..];
         let command = lines <= 2
             && COMMANDS.iter().any(|name| line.starts_with(name))
@@ -107,6 +122,12 @@ fn line_end(text: &[u8]) -> Option<(usize, usize)> {
         }
     }
     Some((at, length))
+}
+
+/// A word alone, as a parameter holds that is copied to a header.
+fn is_one_word(line: &[u8]) -> bool {
+    line.len() <= 64
+        && line.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.'))
 }
 
 /// `Name: value`, as each line of a list of settings has it.

@@ -35,10 +35,33 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     if xsl {
         best.add(Class::Xxe, "xxe-stylesheet", 80);
     }
+    if contains(lower, b"<?xml-stylesheet")
+        && contains(lower, b"text/xsl")
+        && contains(lower, b"://")
+        && lower.len() <= 512
+    {
+        best.add(Class::Xxe, "xxe-stylesheet", 65);
+    }
     if contains(lower, b"xinclude") && contains(lower, b":include") && contains(lower, b"href") {
         best.add(Class::Xxe, "xxe-include", 80);
     }
 }
+
+/// Where standards keep their document types.
+const KEPT: [&[u8]; 12] = [
+    b"w3.org",
+    b"-//w3c//",
+    b"apple.com",
+    b"oasis-open.org",
+    b"openmobilealliance",
+    b"wapforum",
+    b"mybatis.org",
+    b"hibernate",
+    b"java.sun.com",
+    b"apache.org",
+    b"nlm.nih.gov",
+    b"ietf",
+];
 
 /// A document type that declares entities, or fetches its declarations from where no standard keeps them.
 fn entities(lower: &[u8], best: &mut Best) {
@@ -61,7 +84,11 @@ fn entities(lower: &[u8], best: &mut Best) {
             && !contains(head, b"about:legacy-compat")
             && !contains(head, b".dtd");
         let foreign = contains(head, b" system ") && contains(head, b"://") && !contains(head, b"w3.org");
-        if fetched || foreign {
+        // A public name that no standard has, with an address.
+        let strange = contains(head, b" public ")
+            && contains(head, b"://")
+            && !KEPT.iter().any(|known| contains(head, known));
+        if fetched || foreign || strange {
             best.add(Class::Xxe, "xxe-doctype", 70);
         }
     }

@@ -15,13 +15,20 @@ mod header;
 mod html;
 mod html_attribute;
 mod html_element;
+mod lookup;
 mod markup;
+mod object;
 mod path;
+mod prototype;
 mod query;
 mod remote;
+mod remote_host;
 mod scan;
 mod script;
 mod shell;
+mod shell_glob;
+mod shell_line;
+mod shell_word;
 mod sql;
 mod sql_condition;
 mod sql_shape;
@@ -30,6 +37,7 @@ mod sql_tail;
 mod sql_token;
 mod sql_word;
 mod template;
+mod xpath;
 
 use std::sync::LazyLock;
 

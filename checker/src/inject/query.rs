@@ -1,9 +1,9 @@
-//! Queries other than SQL: operators of document stores, LDAP filters (RFC 4515) and XPath.
+//! Queries other than SQL: operators of document stores and LDAP filters (RFC 4515).
 
-use super::{Best, Class, Kind, Text, contains, places, scan::bytes, scan::words};
+use super::{Best, Class, Kind, Text, contains, scan::bytes, scan::words, xpath};
 
 /// Operators of document stores.
-const OPERATORS: [&[u8]; 26] = [
+const OPERATORS: [&[u8]; 27] = [
     b"where",
     b"ne",
     b"gt",
@@ -30,6 +30,7 @@ const OPERATORS: [&[u8]; 26] = [
     b"accumulator",
     b"jsonschema",
     b"comment",
+    b"func",
 ];
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
@@ -97,6 +98,7 @@ fn code(lower: &[u8], best: &mut Best) {
                 b"db.",
                 b"var ",
                 b"it=new",
+                b"function()",
             ]
             .iter()
             .any(|word| joined.starts_with(word))
@@ -109,7 +111,8 @@ fn code(lower: &[u8], best: &mut Best) {
     let bare = super::trim_start(&start[number..]);
     if bare.starts_with(b";")
         && (contains(&bare[..bare.len().min(16)], b"return true")
-            || contains(&bare[..bare.len().min(16)], b"return 1"))
+            || contains(&bare[..bare.len().min(16)], b"return 1")
+            || contains(&bare[..bare.len().min(16)], b"sleep("))
     {
         best.add(Class::NoSql, "nosql-code", 75);
     }
@@ -133,6 +136,20 @@ fn code(lower: &[u8], best: &mut Best) {
     {
         best.add(Class::NoSql, "nosql-code", 70);
     }
+    // A function as `$where` takes it, or its body.
+    let body = start.strip_prefix(b"function()").map(super::trim_start);
+    let returns = body.and_then(|body| body.strip_prefix(b"{")).map(super::trim_start);
+    let condition = start.starts_with(b"this.") && contains(start, b"==") && contains(start, b"|| true");
+    if start.len() <= 200 && (returns.is_some_and(|body| body.starts_with(b"return this.")) || condition) {
+        best.add(Class::NoSql, "nosql-code", 70);
+    }
+    // '+(function(){…}())+'
+    if matches!(start.first(), Some(b'\'' | b'"'))
+        && start.len() <= 300
+        && super::trim_start(&start[1..]).starts_with(b"+(function(")
+    {
+        best.add(Class::NoSql, "nosql-code", 75);
+    }
     if start.starts_with(b"{\"&exists") || start.starts_with(b"|| 1==1") || start.starts_with(b"||1==1") {
         best.add(Class::NoSql, "nosql-operator", 65);
     }
@@ -147,7 +164,7 @@ pub(super) fn judge_filters(text: &Text<'_>, best: &mut Best) {
     if lower.len() <= 1024 {
         ldap(lower, best);
     }
-    xpath(lower, best);
+    xpath::judge(lower, best);
 }
 
 /// A parenthesis that closes what the value did not open, and another filter.
@@ -160,7 +177,11 @@ fn ldap(lower: &[u8], best: &mut Best) {
             b')' => {
                 let rest = super::trim_start(&lower[at + 1..]);
                 let rest = rest.strip_prefix(b")").unwrap_or(rest);
-                let rest = rest.strip_prefix(b"!").unwrap_or(rest);
+                let rest = rest
+                    .strip_prefix(b"!")
+                    .or_else(|| rest.strip_prefix(b"&"))
+                    .or_else(|| rest.strip_prefix(b"|"))
+                    .unwrap_or(rest);
                 if let Some(filter) = rest.strip_prefix(b"(")
                     && is_filter(filter)
                 {
@@ -176,13 +197,25 @@ fn ldap(lower: &[u8], best: &mut Best) {
         }
     }
     let value = lower.trim_ascii();
-    if value.len() <= 16
-        && (value.starts_with(b"*)")
-            || value.starts_with(b"*()|")
-            || value.starts_with(b"(*)")
-            || value.starts_with(b"*(|("))
-    {
+    // Of words that decode as base64 by chance, some begin so: what follows must be a filter's.
+    let rest = value
+        .strip_prefix(b"*)")
+        .or_else(|| value.strip_prefix(b"*()"))
+        .or_else(|| value.strip_prefix(b"(*)"))
+        .or_else(|| value.strip_prefix(b"*(|("));
+    let ended = rest.is_some_and(|rest| match rest.first() {
+        None | Some(b')' | b'(' | b'|' | b'&' | b'!' | b'*' | b'%' | b'\\' | 0) => true,
+        Some(_) => value.starts_with(b"*(|("),
+    });
+    if value.len() <= 16 && value.is_ascii() && ended {
         best.add(Class::Ldap, "ldap-wildcard", 65);
+    }
+    // A null byte that cuts off the rest, behind what was closed.
+    if value.len() <= 128
+        && (value.ends_with(b"))%00") || value.ends_with(b"))\\00") || value.ends_with(b")\0"))
+        && !value.contains(&b'(')
+    {
+        best.add(Class::Ldap, "ldap-filter", 75);
     }
     if lower.starts_with(b"*") && contains(lower, b"(objectclass=*)") {
         best.add(Class::Ldap, "ldap-filter", 75);
@@ -210,59 +243,4 @@ fn is_filter(text: &[u8]) -> bool {
         || after.starts_with(b"<=")
         || after.starts_with(b"~=");
     length > 0 && compared
-}
-
-fn xpath(lower: &[u8], best: &mut Best) {
-    let calls = [
-        &b"count("[..],
-        b"string-length(",
-        b"substring(",
-        b"name(",
-        b"local-name(",
-        b"starts-with(",
-        b"contains(",
-        b"string(",
-        b"normalize-space(",
-    ];
-    // Each of these has a path as its argument.
-    let asked = contains(lower, b"(/") || contains(lower, b"(doc(");
-    for call in calls.into_iter().filter(|_| asked) {
-        for at in places(lower, call).take(16) {
-            let argument = super::trim_start(&lower[at + call.len()..]);
-            let nested = argument.starts_with(b"name(/") || argument.starts_with(b"string-length(/");
-            let axis = argument.starts_with(b"/child::")
-                || argument.starts_with(b"/comment()")
-                || argument.starts_with(b"/*[")
-                || argument.starts_with(b"//*[")
-                || argument.starts_with(b"//user")
-                || argument.starts_with(b"/descendant")
-                || argument.starts_with(b"//text()")
-                || argument.starts_with(b"/*)")
-                || argument.starts_with(b"//*)")
-                || argument.starts_with(b"doc(");
-            let short = lower.len() <= 256;
-            if short && (axis || nested) {
-                best.add(Class::XPath, "xpath-call", 75);
-            }
-        }
-    }
-    let left = [
-        &b"'] | //"[..],
-        b"']|//",
-        b"\"] | //",
-        b"\"]|//",
-        b"'] | /",
-        b"')] | //",
-        b"')]|//",
-        b"] | //*",
-        b"' or position()",
-        b"' or name()",
-        b"' or contains(",
-        b"' or node()",
-        b"' or count(",
-        b"\"] | //*",
-    ];
-    if left.iter().any(|piece| contains(lower, piece)) {
-        best.add(Class::XPath, "xpath-left", 80);
-    }
 }

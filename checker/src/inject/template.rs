@@ -2,7 +2,7 @@
 //!
 //! `{{name}}` alone is no attack: documents, messages and front ends are full of it.
 
-use super::{Best, Class, Text, contains, places, scan::words};
+use super::{Best, Class, Text, contains, lookup, places, scan::bytes, scan::words};
 
 fn add(best: &mut Best, rule: &'static str, score: u16) {
     best.add(Class::Template, rule, score);
@@ -24,7 +24,7 @@ const BRACKETS: [(&[u8], &[u8]); 11] = [
 ];
 
 /// What reaches from a value to the interpreter behind it.
-const REACHES: [&[u8]; 41] = [
+const REACHES: [&[u8]; 66] = [
     b"__class__",
     b"__mro__",
     b"__subclasses__",
@@ -66,6 +66,31 @@ const REACHES: [&[u8]; 41] = [
     b"file.open(",
     b"scriptengine",
     b"io.popen",
+    b"'__cl'",
+    b".__dict__",
+    b".mro()",
+    b".subclasses()",
+    b"registerundefinedfiltercallback",
+    b"|filter('",
+    b"|map('system",
+    b"|map('exec",
+    b"|map('passthru",
+    b"|sort('system",
+    b"app.request.server",
+    b"app.request.query.filter",
+    b"|file_excerpt",
+    b"getstreamvariable",
+    b"smarty_internal",
+    b"$smarty.template_object",
+    b"@ognl.",
+    b"ognlcontext",
+    b"#_memberaccess",
+    b".execute().text",
+    b"open3.popen",
+    b"system.diagnostics",
+    b"wscript.shell",
+    b"settings.secret_key",
+    b"config['secret",
 ];
 
 /// Expressions that are looked at, at most, of each kind of bracket.
@@ -74,17 +99,19 @@ const MOST: usize = 128;
 const LONGEST: usize = 2048;
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
-    if !text.scan.word(words::TEMPLATE) {
+    let lower = text.lower;
+    let sum = lower.len() <= 24 && text.scan.byte(bytes::BRACE) && text.scan.byte(bytes::STAR);
+    if !text.scan.word(words::TEMPLATE) && !sum {
         return;
     }
-    let lower = text.lower;
+    lookup::judge(lower, best);
+    if best.certain() {
+        return;
+    }
     for (open, close) in BRACKETS {
         for at in places(lower, open).take(MOST) {
             let inside = &lower[at + open.len()..lower.len().min(at + open.len() + LONGEST)];
             let end = memchr::memmem::find(inside, close);
-            if open == b"${" || open == b"%{" {
-                lookup(inside, best);
-            }
             expression(&inside[..end.unwrap_or(inside.len())], open, end.is_some(), best);
             if best.certain() {
                 return;
@@ -96,6 +123,15 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     {
         add(best, "template-reach", 90);
     }
+    if contains(lower, b"[#assign") && contains(lower, b"?new()")
+        || contains(lower, b"$class.inspect(")
+        || contains(lower, b"root.process") && contains(lower, b"mainmodule.require")
+        || contains(lower, b"{self::get")
+        || contains(lower, b"{smarty_internal")
+    {
+        add(best, "template-reach", 90);
+    }
+    whole(lower, best);
     if contains(lower, b"{php}") || contains(lower, b"{system(") || contains(lower, b"{passthru(") {
         add(best, "template-code", 80);
     }
@@ -141,6 +177,71 @@ fn expression(inside: &[u8], open: &[u8], closed: bool, best: &mut Best) {
     }
 }
 
+/// Values that are nothing but one expression, of those that show what a template knows.
+fn whole(lower: &[u8], best: &mut Best) {
+    let value = lower.trim_ascii();
+    let inside = |open: &[u8], close: &[u8]| {
+        value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).map(<[u8]>::trim_ascii)
+    };
+    if let Some(name) = inside(b"{{", b"}}").or_else(|| inside(b"${", b"}")).or_else(|| inside(b"<%=", b"%>"))
+    {
+        let shows = matches!(
+            name,
+            b"config"
+                | b"self"
+                | b"_self"
+                | b"settings"
+                | b"beans"
+                | b"dump(app)"
+                | b"dump()"
+                | b"applicationscope"
+                | b".data_model"
+                | b"process.env"
+                | b"request.environ"
+                | b"get_flashed_messages"
+        );
+        let secret = name.starts_with(b"env[") && contains(name, b"secret");
+        let reads = [&b"include("[..], b"source(", b"file.read(", b"dir.entries("]
+            .iter()
+            .any(|call| name.starts_with(call))
+            && (contains(name, b"/etc/")
+                || contains(name, b"/proc/")
+                || contains(name, b":/")
+                || contains(name, b"'/"));
+        let executes = name.starts_with(b"[") && contains(name, b"].execute()");
+        if shows || secret || reads || executes {
+            add(best, "template-shows", 75);
+        }
+    }
+    // A condition that always holds shows that something decides.
+    if lower.len() <= 128 && (contains(lower, b"{% if true %}") || contains(lower, b"<%= if true %>")) {
+        add(best, "template-computes", 70);
+    }
+    if matches!(inside(b"{%", b"%}"), Some(b"debug")) || contains(lower, b"{% get_admin_log") {
+        add(best, "template-shows", 70);
+    }
+    // One sum in single brackets: Smarty's.
+    if inside(b"{", b"}").is_some_and(|sum| {
+        sum.contains(&b'*') && sum.iter().all(|byte| byte.is_ascii_digit() || *byte == b'*')
+    }) {
+        add(best, "template-computes", 70);
+    }
+    // {fetch file="/etc/passwd"}
+    if inside(b"{fetch file=", b"}").is_some() {
+        add(best, "template-code", 75);
+    }
+    if let Some(code) = lower.strip_prefix(b"@php(")
+        && contains(code, b"(")
+        && lower.len() <= 256
+    {
+        add(best, "template-code", 75);
+    }
+    // What breaks every engine at once, to see which answers: {{<%[%'"}}%\
+    if contains(lower, b"{{<%[%'\"}}") {
+        add(best, "template-probe", 90);
+    }
+}
+
 /// Literals and an operator, and nothing else: what is computed shows that something computes.
 fn computes(inner: &[u8]) -> bool {
     let has = |is: fn(&u8) -> bool| inner.iter().any(is);
@@ -162,56 +263,46 @@ fn prints(inner: &[u8]) -> bool {
     calls.iter().any(|call| inner.starts_with(call))
 }
 
-/// `${jndi:…}` and what it is hidden in: Log4j looks these up, within one another.
-fn lookup(inside: &[u8], best: &mut Best) {
-    let add = |best: &mut Best, rule, score| best.add(Class::Lookup, rule, score);
-    if inside.starts_with(b"jndi:") {
-        add(best, "lookup-jndi", 100);
+#[cfg(test)]
+mod tests {
+    use super::super::{Class, Detector, Kind, Scratch};
+
+    fn is_template(value: &str) -> bool {
+        let finding = Detector::shared().judge(value, Kind::Value, &mut Scratch::default());
+        finding.is_some_and(|finding| finding.class == Class::Template)
     }
-    let nested =
-        contains(&inside[..inside.len().min(256)], b"${") || contains(&inside[..inside.len().min(256)], b"}");
-    let kinds = [
-        &b"lower:"[..],
-        b"upper:",
-        b"env:",
-        b"sys:",
-        b"java:",
-        b"date:",
-        b"ctx:",
-        b"main:",
-        b"::-",
-        b"bundle:",
-        b"base64:",
-        b"script:",
-        b"dns:",
-        b"url:",
-        b"hostname",
-        b"docker:",
-        b"k8s:",
-    ];
-    if kinds
-        .iter()
-        .any(|kind| inside.starts_with(kind) || inside.starts_with(b"-:") || inside.starts_with(b":-"))
-        && nested
-    {
-        // `${env:HOME}` is Serverless's and VS Code's as well; what nests letters is no one's but an attacker's.
-        let hides = inside.starts_with(b"lower:")
-            || inside.starts_with(b"upper:")
-            || inside.starts_with(b"::-")
-            || inside.starts_with(b"script:")
-            || inside.starts_with(b"dns:")
-            || inside.starts_with(b"java:")
-            || inside.starts_with(b"base64:")
-            || inside.starts_with(b"sys:os");
-        let followed = memchr::memchr(b'}', inside).is_some_and(|end| {
-            inside[end..].starts_with(b"}${")
-                || inside[end..].starts_with(b"}ndi")
-                || inside[end..].starts_with(b"}:")
-        });
-        add(
-            best,
-            "lookup-nested",
-            if hides || followed && inside.contains(&b':') && contains(inside, b":-") { 85 } else { 40 },
-        );
+
+    #[test]
+    fn expressions_that_show_or_reach_something_are_told_from_placeholders() {
+        for attack in [
+            "{{config}}",
+            "{7*7}",
+            "{{['id']|filter('system')}}",
+            "{{include(\"/etc/passwd\")}}",
+            "{% debug %}",
+            "{% if True %}49{% endif %}",
+            "${[\"bash\",\"-c\",\"id\"].execute().text}",
+            "@php(system('id'))",
+            "{fetch file=\"/etc/passwd\"}",
+            "[#assign x = 'freemarker.template.utility.Execute'?new()]${x('id')}",
+            "%{(#dm=@ognl.OgnlContext@DEFAULT_MEMBER_ACCESS).(#c='id')}",
+            "${{<%[%'\"}}%\\.",
+        ] {
+            assert!(is_template(attack), "{attack}");
+        }
+        for benign in [
+            "{{ config.title }}",
+            "{{ user.name }} and {{ self.title }}",
+            "{a*b}",
+            "{ 2*x }",
+            "{% if user %}hello{% endif %}",
+            "{{ include(\"header.html\") }}",
+            "{{> partial }}",
+            "%{name} was here",
+            "<%= title %>",
+            "{fetch}",
+        ] {
+            assert!(!is_template(benign), "{benign}");
+        }
     }
 }
