@@ -59,7 +59,10 @@ impl Guard {
         }
         let verified = Arc::new(verify(token, keys, &self.expected, now)?);
         self.revocations.check(&verified)?;
-        self.cache.insert(token, Arc::clone(&verified));
+        // Within the leeway it would be forgotten at the next question.
+        if now < verified.expires {
+            self.cache.insert(token, Arc::clone(&verified));
+        }
         Ok(verified)
     }
 

@@ -220,7 +220,7 @@ fn a_token_in_a_token_is_none() {
     }
     let header = r#"{"alg":"ES256","kid":"curve"}"#;
     bench.refuses("undeclared", &bench.curve.raw(header, &inner), Problem::Nested);
-    bench.refuses("as a string", &bench.curve.raw(header, &format!("\"{inner}\"")), Problem::Nested);
+    bench.refuses("as a string", &bench.curve.raw(header, format!("\"{inner}\"")), Problem::Nested);
     // JWE: five parts, an algorithm for keys, or `enc`.
     let header = encode(r#"{"alg":"dir","enc":"A128CBC-HS256","cty":"JWT"}"#);
     bench.refuses("five parts", &format!("{header}..AAAA.AAAA.AAAA"), Problem::Encrypted);

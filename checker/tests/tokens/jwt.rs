@@ -298,7 +298,7 @@ fn every_must_of_the_standards_has_its_answer() {
         let (header, changes) = change();
         let mut head = json!({ "alg": "ES256", "kid": "k", "typ": AT });
         merge(&mut head, &header);
-        let token = signer.raw(&head.to_string(), &claims(&changes).to_string());
+        let token = signer.raw(head.to_string(), claims(&changes).to_string());
         assert_eq!(access(&token, &keys).err(), *answer, "{section}: {demand}");
     }
 }
@@ -329,6 +329,25 @@ fn a_name_that_stands_twice_or_anything_behind_the_object_is_refused() {
         (header, &format!("{}1{}", "[".repeat(900), "]".repeat(900)), Problem::Claims),
     ] {
         assert_eq!(access(&signer.raw(header, payload), &keys).err(), Some(problem), "{header} {payload}");
+    }
+}
+
+#[test]
+fn only_utf_8_is_text() {
+    // RFC 8725, section 3.7; RFC 7515, section 5.2, steps 3 and 4.
+    let signer = Signer::new(Algorithm::Es256, "k");
+    let keys = signer.keys();
+    let (header, good) = (r#"{"alg":"ES256","kid":"k","typ":"at+jwt"}"#, claims(&json!({})).to_string());
+    let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let bad = |text: &str, byte: u8| -> Vec<u8> {
+        text.replacen('k', "\u{7f}", 1).bytes().map(|one| if one == 0x7f { byte } else { one }).collect()
+    };
+    for other in [wide(header), bad(header, 0xff), bad(header, 0xc0), bad(header, 0)] {
+        assert_eq!(access(&signer.raw(other, &good), &keys).err(), Some(Problem::Header));
+    }
+    let named = good.replacen("alice", "k", 1);
+    for other in [wide(&good), bad(&named, 0xff), bad(&named, 0xed), bad(&named, 1)] {
+        assert_eq!(access(&signer.raw(header, other), &keys).err(), Some(Problem::Claims));
     }
 }
 

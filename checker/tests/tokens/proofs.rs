@@ -36,7 +36,7 @@ fn proof(signer: &Signer, token: &str, header: &Value, changes: &Value) -> Strin
     });
     merge(&mut head, header);
     merge(&mut body, changes);
-    signer.raw(&head.to_string(), &body.to_string())
+    signer.raw(head.to_string(), body.to_string())
 }
 
 fn check(text: &str) -> Result<Proof, Problem> {

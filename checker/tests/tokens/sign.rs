@@ -151,8 +151,8 @@ impl Signer {
         }
     }
 
-    /// A token of these texts, whatever they are.
-    pub(crate) fn raw(&self, header: &str, payload: &str) -> String {
+    /// A token of these bytes, whatever they are.
+    pub(crate) fn raw(&self, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
         let signed = format!("{}.{}", encode(header), encode(payload));
         format!("{signed}.{}", encode(self.sign(signed.as_bytes())))
     }
@@ -161,7 +161,7 @@ impl Signer {
     pub(crate) fn token(&self, header: &Value, claims: &Value) -> String {
         let mut whole = json!({ "alg": self.algorithm.name(), "kid": self.id });
         merge(&mut whole, header);
-        self.raw(&whole.to_string(), &claims.to_string())
+        self.raw(whole.to_string(), claims.to_string())
     }
 }
 
