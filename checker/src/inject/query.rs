@@ -112,7 +112,8 @@ fn code(lower: &[u8], best: &mut Best) {
     if bare.starts_with(b";")
         && (contains(&bare[..bare.len().min(16)], b"return true")
             || contains(&bare[..bare.len().min(16)], b"return 1")
-            || contains(&bare[..bare.len().min(16)], b"sleep("))
+            // Without a number it is a statement of SQL.
+            || number > 0 && contains(&bare[..bare.len().min(16)], b"sleep("))
     {
         best.add(Class::NoSql, "nosql-code", 75);
     }
