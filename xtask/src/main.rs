@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod command;
 mod demo;
+mod fuzz;
 mod kernels;
 mod llvm;
 mod package;
@@ -45,6 +46,7 @@ Start here:
   cargo xtask test gcra          only the tests whose name contains `gcra`
   cargo xtask kernels            the packet tests on Linux 6.1 and 6.12, in virtual machines
   cargo xtask run -- --help      the agent from this tree
+  cargo xtask fuzz --seconds 20  every fuzz target for 20 seconds
   cargo xtask package            a .deb and an .rpm
 
 Where things end up:
@@ -104,6 +106,11 @@ enum Task {
         arguments: Vec<OsString>,
     },
 
+    /// Runs every fuzz target for some seconds, and closes with a table; exit code 1 when one has found something
+    ///
+    /// What they write is in target/fuzz, inputs that fail in fuzz/artifacts, and the corpus, which grows from run to run, in fuzz/corpus.
+    Fuzz(fuzz::Options),
+
     /// Runs every test, those that need root included, and closes with the totals
     Test(test::Options),
 
@@ -132,6 +139,7 @@ fn main() -> ExitCode {
         Task::Demo { arguments } => demo::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
         Task::Score { arguments } => score::run(&arguments),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Kernels(options) => kernels::run(&options),
         Task::Package(options) => package::run(&options),

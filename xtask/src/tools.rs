@@ -18,6 +18,8 @@ const DEB_VERSION: &str = "3.8.0";
 
 const RPM_VERSION: &str = "0.21.1";
 
+const FUZZ_VERSION: &str = "0.13.2";
+
 /// A program from crates.io.
 struct Tool {
     /// Of the crate and of the program.
@@ -83,6 +85,11 @@ pub(crate) fn deb() -> Result<PathBuf> {
 /// cargo-generate-rpm, installed when it is not here yet.
 pub(crate) fn rpm() -> Result<PathBuf> {
     plain("cargo-generate-rpm", RPM_VERSION)
+}
+
+/// cargo-fuzz: the user's own, or installed when there is none.
+pub(crate) fn fuzz() -> Result<PathBuf> {
+    command::find("cargo-fuzz").map_or_else(|| plain("cargo-fuzz", FUZZ_VERSION), Ok)
 }
 
 /// A tool that is built as it comes.
