@@ -7,7 +7,7 @@ mod answer;
 mod patterns;
 mod specification;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use crate::{
     Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding,
@@ -55,6 +55,8 @@ pub struct Context<'c> {
     /// How long the request has been judged: time that its sender is waited for does not count. The engine has no clock of its own; without
     /// one there are no deadlines, and a request has the same verdict whenever it is judged.
     pub elapsed: Option<&'c dyn Fn() -> Duration>,
+    /// The client's address, as far as those in front are trusted who name it ([`forward::Source::client`]); `None` where nobody knows.
+    pub client: Option<IpAddr>,
 }
 
 /// Judges a request that is all of `bytes`, as HTTP/1 sends it.

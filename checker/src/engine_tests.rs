@@ -160,7 +160,11 @@ fn a_check_beyond_its_deadline_fails_as_the_policy_says() {
     let late: &dyn Fn() -> Duration = &|| Duration::from_millis(6);
     let bytes = request("POST / HTTP/1.1\r\nContent-Type: application/json", "{\"a\":1,\"a\":2}");
     let judged = |text: &str, elapsed| {
-        check_bytes(&bytes, &Context { elapsed }, &policy(&format!("undeclared = \"allow\"\n{text}")))
+        check_bytes(
+            &bytes,
+            &Context { elapsed, ..Context::default() },
+            &policy(&format!("undeclared = \"allow\"\n{text}")),
+        )
     };
     let deadline = |fail: &str| format!("checks.json = {{ deadline = \"5ms\", fail = \"{fail}\" }}");
     let closed = judged(&deadline("closed"), Some(late));
@@ -190,7 +194,7 @@ fn a_deadline_among_values_is_noticed_within_a_few_kibibytes_of_them() {
             looks.set(looks.get() + 1);
             Duration::from_millis(looks.get())
         };
-        check_bytes(&bytes, &Context { elapsed: Some(elapsed) }, &policy).reason
+        check_bytes(&bytes, &Context { elapsed: Some(elapsed), ..Context::default() }, &policy).reason
     };
     assert_eq!(judged(4), None);
     assert_eq!(judged(64), Some(Reason::CheckDeadline));

@@ -197,7 +197,7 @@ impl Exchange {
 
     /// Judges the request without its body.
     pub(crate) fn judge<'l>(&mut self, live: &'l Live, request: &Request<'_>) -> Result<Head<'l>, Refusal> {
-        live.judge.head(request).map_err(|verdict| {
+        live.judge.head(request, self.client).map_err(|verdict| {
             let refusal = Refusal::from(&verdict);
             self.note(verdict);
             refusal
@@ -219,7 +219,7 @@ impl Exchange {
         websocket: bool,
         accept: impl FnOnce(&Arrived<'_>) -> T,
     ) -> Result<(T, Passing), Refusal> {
-        let verdict = self.live.judge.body(head, request, body).await;
+        let verdict = self.live.judge.body(head, request, body, self.client).await;
         let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
         self.note(verdict);
         if let Some(refusal) = refusal {

@@ -1,6 +1,12 @@
 //! The engine as the proxy asks it.
 
-use std::{borrow::Cow, path::Path, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -53,9 +59,9 @@ impl Judge {
     }
 
     /// Judges a request without its body.
-    pub(crate) fn head(&self, request: &Request<'_>) -> Result<Head<'_>, Verdict> {
+    pub(crate) fn head(&self, request: &Request<'_>, client: IpAddr) -> Result<Head<'_>, Verdict> {
         let began = Instant::now();
-        engine::check_head(request, &Context { elapsed: Some(&|| began.elapsed()) }, &self.policy)
+        engine::check_head(request, &context(&|| began.elapsed(), client), &self.policy)
     }
 
     /// Judges all of a request whose body is `body`, which `request` has as well.
@@ -64,19 +70,24 @@ impl Judge {
         head: Head<'_>,
         request: &Request<'_>,
         body: &Bytes,
+        client: IpAddr,
     ) -> Verdict {
         let began = Instant::now();
         if body.len() <= INLINE {
-            return head.check_body(request, &Context { elapsed: Some(&|| began.elapsed()) });
+            return head.check_body(request, &context(&|| began.elapsed(), client));
         }
         let (owned, body, judge) = (Owned::of(request), body.clone(), Arc::clone(self));
         let judged = tokio::task::spawn_blocking(move || {
-            let context = Context { elapsed: Some(&|| began.elapsed()) };
-            engine::check(&owned.request(&body), &context, &judge.policy)
+            let elapsed = || began.elapsed();
+            engine::check(&owned.request(&body), &context(&elapsed, client), &judge.policy)
         });
         // A check that panics refuses.
         judged.await.unwrap_or_else(|_| Verdict::refused(Check::Connection, Reason::Overload))
     }
+}
+
+fn context(elapsed: &dyn Fn() -> Duration, client: IpAddr) -> Context<'_> {
+    Context { elapsed: Some(elapsed), client: Some(client) }
 }
 
 impl From<&Verdict> for Refusal {
