@@ -1,12 +1,11 @@
-//! A request as it is forwarded is the one that was inspected: whoever reads it finds the same method, target, headers and body, and where it
-//! ends. And bytes that come in two pieces are read as they are in one.
+//! A request as it is forwarded is the one that was inspected: the engine's parser and another one find the same method, target, headers and
+//! body, and where it ends. And bytes that come in two pieces are read as they are in one.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use stopbank_checker::{
     Policy,
     engine::{self, Context, Limits},
-    forward::{self, Onward, Source},
     http1::{self, Framing},
     response,
     stream::{Chunks, HeadScan},
@@ -32,32 +31,7 @@ fuzz_target!(|input: (&[u8], u16, bool)| {
     if !engine::check(&request, &Context::default(), &Policy::with_limits(limits.clone())).is_allowed() {
         return;
     }
-    let Ok(wishes) = forward::wishes(&request) else { return };
-    let trusted = if trusts { vec!["192.0.2.1/32".parse().expect("a network")] } else { Vec::new() };
-    let source = Source { peer: "192.0.2.1".parse().expect("an address"), tls: true, trusted: &trusted };
-    let mut written = Vec::new();
-    let length = Some(request.body.len());
-    let onward = Onward { id: "1", length, websocket: wishes.websocket, readable: trusts };
-    forward::write_request(&mut written, &request, &source, &onward);
-    written.extend_from_slice(&request.body);
-    let again = http1::Limits { head: 1 << 20, headers: 1000, header: 1 << 20, ..limits.request };
-    let read = http1::read(&written, &again).expect("what is forwarded is a request");
-    assert_eq!((read.method, read.target, &read.body), (request.method, request.target, &request.body));
-    let mut kept = read.headers.iter();
-    // Each header that went in and came out, in its order; nothing else but the proxy's own.
-    for field in &request.headers {
-        let mut rest = kept.clone();
-        if rest.find(|one| *one == field).is_some() {
-            kept = rest;
-        }
-    }
-    const OURS: [&str; 9] = [
-        "accept-encoding",
-        "content-length", "x-forwarded-for", "x-forwarded-proto", "x-request-id", "via", "connection", "upgrade", "host",
-    ];
-    for field in &read.headers {
-        assert!(request.headers.contains(field) || OURS.iter().any(|name| field.is(name)), "{field:?}");
-    }
+    stopbank_fuzz::forwarded(&request, trusts);
 });
 
 fn chunks_in_pieces(bytes: &[u8], cut: usize) {

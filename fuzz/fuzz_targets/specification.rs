@@ -10,6 +10,7 @@ use stopbank_checker::{
     schema::{Call, Options, Specification},
     target,
 };
+use stopbank_fuzz::bounded;
 
 static PETS: LazyLock<Specification> = LazyLock::new(|| {
     Specification::read(include_str!("../../checker/src/schema/tests/pets.yaml"), &Options::default()).unwrap()
@@ -34,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
     ] {
         let target = target::Target::read(b"POST", path.as_bytes(), &form).unwrap();
         let headers = [Field { name: b"content-type", value: kind.as_bytes() }];
-        let _ = PETS.check_request(&Call {
+        let call = Call {
             method: b"POST",
             segments: &target.segments,
             query: &target.query,
@@ -43,6 +44,8 @@ fuzz_target!(|bytes: &[u8]| {
             limits: &limits,
             form: &form,
             multipart: &multipart,
-        });
+        };
+        let pets = &*PETS;
+        let _ = bounded(body.len(), 4 << 20, || pets.check_request(&call));
     }
 });

@@ -1,14 +1,16 @@
-//! Any bytes as XML: the reader never panics, shows what stands in the document, each node where it is, and is not to be led astray by what
+//! Any bytes as XML: the reader never panics or takes more than its length allows, shows what stands in the document, each node where it is, and is not to be led astray by what
 //! follows.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use stopbank_checker::xml::{Limits, Node, read};
+use stopbank_fuzz::{LITTLE, bounded};
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits::default();
     let (mut nodes, mut length) = (0, 0);
-    let result = read(bytes, &limits, &mut |open, node| {
+    let result = bounded(bytes.len(), LITTLE, || {
+        read(bytes, &limits, &mut |open, node| {
         nodes += 1;
         assert!(open.len() <= limits.depth);
         length += match node {
@@ -25,6 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
             Node::Instruction(target, data) => target.len() + data.len(),
         };
         Ok(())
+        })
     });
     assert!(nodes <= limits.nodes);
     assert!(length <= bytes.len(), "nothing is longer decoded than written");
