@@ -33,7 +33,11 @@ pub(crate) fn run(policy: &Policy, kind: Kind) -> Result<(Row, f64)> {
         let began = elapsed();
         let verdict = {
             let clock = || elapsed().saturating_sub(began);
-            engine::check(black_box(&request), &Context { elapsed: Some(&clock), ..Context::default() }, policy)
+            engine::check(
+                black_box(&request),
+                &Context { elapsed: Some(&clock), ..Context::default() },
+                policy,
+            )
         };
         let took = elapsed() - began;
         ensure!(verdict.is_allowed(), "refused: {verdict:?}");
