@@ -4,6 +4,7 @@
 //! refusal, reads the body only if [`Head::needs_body`], and hands it to [`Head::check_body`].
 
 mod answer;
+mod limits;
 mod patterns;
 mod specification;
 
@@ -14,40 +15,15 @@ use crate::{
     content::{self, Content},
     cookies, fields, forward, graphql, http1,
     inject::{self, Detector, Scratch},
-    json, multipart,
+    json,
     policy::{self, Fail, Mode, Rules},
     target::{self, Target},
     values,
     verdict::Kind,
-    xml,
 };
 
 pub use answer::Answer;
-
-/// What a request may be. Every one of these is a limit of the policy.
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    /// The request as a whole.
-    pub request: http1::Limits,
-    /// Its headers.
-    pub headers: fields::Lengths,
-    /// Its target.
-    pub target: target::Limits,
-    /// Its cookies.
-    pub cookies: cookies::Limits,
-    /// What its body may become by decoding.
-    pub coding: coding::Limits,
-    /// JSON.
-    pub json: json::Limits,
-    /// XML.
-    pub xml: xml::Limits,
-    /// GraphQL.
-    pub graphql: graphql::Limits,
-    /// Form fields; of the target's limits those of parameters.
-    pub form: target::Limits,
-    /// Forms of parts.
-    pub multipart: multipart::Limits,
-}
+pub use limits::Limits;
 
 /// What is known beside the request.
 #[derive(Clone, Copy, Default)]
@@ -378,7 +354,7 @@ impl Judge<'_> {
         if !enforced && !rules.judges_values() {
             return Ok(());
         }
-        let wide = if enforced { None } else { Some(widest()) };
+        let wide = if enforced { None } else { Some(Limits::widest()) };
         // Values that are judged while the structure is read end the reading, too, if they are refused.
         let mut refused = None;
         let mut show = |place: &Place<'_>, text: &str| {
@@ -477,27 +453,6 @@ fn read(
         Content::Form => values::of_form(body, &limits.form, show),
         Content::Multipart => values::of_parts(content_type, body, &limits.multipart, show),
         Content::Empty | Content::GraphQl | Content::Opaque => Ok(()),
-    }
-}
-
-/// What a body is read by for its values alone: all that its own length leaves room for.
-fn widest() -> Limits {
-    const MOST: usize = usize::MAX;
-    Limits {
-        json: json::Limits {
-            depth: MOST,
-            entries: MOST,
-            name_length: MOST,
-            elements: MOST,
-            string_length: MOST,
-            number_length: MOST,
-            values: MOST,
-            repeated_names: true,
-        },
-        xml: xml::Limits::WIDEST,
-        form: target::Limits::WIDEST,
-        multipart: multipart::Limits { parts: MOST, name_length: MOST, field: MOST, file: MOST },
-        ..Limits::default()
     }
 }
 

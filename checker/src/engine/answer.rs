@@ -79,7 +79,7 @@ fn schema(
     let content_type = values(answer, "content-type").next();
     let body = decoded.map_err(unread)?;
     // What the server sends is its own: only what no one could judge is left out.
-    let limits = super::widest().json;
+    let limits = super::Limits::widest().json;
     let judged = specification.check_response(operation, answer.status, content_type, body, &limits);
     judged.map_err(evidence)
 }

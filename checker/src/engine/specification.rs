@@ -1,9 +1,8 @@
 //! Requests held against the policy's specification.
 
-use super::{Judge, Judged, widest};
+use super::{Judge, Judged, Limits};
 use crate::{
     Check, Evidence, Reason, Request,
-    engine::Limits,
     policy::Mode,
     schema::{Call, Violation},
     target::Target,
@@ -69,7 +68,7 @@ impl Judge<'_> {
 
     /// Limits of checks that do not refuse keep it from nothing that can be read at all.
     fn limits(&self) -> Limits {
-        let (own, wide) = (&self.rules.limits, widest());
+        let (own, wide) = (&self.rules.limits, Limits::widest());
         let enforced = |check| self.rules.of(check).mode == Mode::Enforce;
         Limits {
             json: if enforced(Check::Json) { own.json } else { wide.json },

@@ -1,6 +1,8 @@
 //! A client's HTTP/1 connection. Heads and bodies are read by the engine's own parser, on the very bytes that came: a second one, which
 //! takes more for a request than the first, would be a way past it.
 
+mod answer;
+
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
@@ -9,7 +11,6 @@ use stopbank_checker::{
     engine::Head,
     forward::{self, Wishes},
     http1::{self, Framing},
-    response::Ending,
     stream::{Chunks, HeadScan},
 };
 use tokio::{
@@ -17,6 +18,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+use self::answer::{Framed, Shape, write_head};
 use super::{
     bounds::Share,
     exchange::{Arrived, Exchange, Live, Peer, Worker},
@@ -415,93 +417,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let _ = timeout(LINGER.1, lingering).await;
     }
-}
-
-/// How the client sees where an answer ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Framed {
-    /// No body; a length may be told all the same, of what GET would give.
-    Empty,
-    Length(usize),
-    Chunked,
-    Close,
-    /// It is none any more.
-    Switched,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Shape {
-    framing: Framed,
-    /// Whether the connection stays.
-    keep: bool,
-    /// Whether the client speaks HTTP/1.0, which wants to be told that it does.
-    old: bool,
-}
-
-impl Shape {
-    const fn of(ending: Ending, old: bool, keep: bool, switched: bool) -> Self {
-        let framing = match ending {
-            _ if switched => Framed::Switched,
-            Ending::Empty => Framed::Empty,
-            Ending::Length(length) => Framed::Length(length),
-            Ending::Chunked | Ending::Close if !old => Framed::Chunked,
-            Ending::Chunked | Ending::Close => Framed::Close,
-        };
-        Self { framing, keep: keep && !matches!(framing, Framed::Close), old }
-    }
-
-    fn append(self, out: &mut Vec<u8>, piece: &[u8]) {
-        if piece.is_empty() {
-            // A chunk of nothing would be the last one.
-        } else if self.framing == Framed::Chunked {
-            out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-            out.extend_from_slice(piece);
-            out.extend_from_slice(b"\r\n");
-        } else {
-            out.extend_from_slice(piece);
-        }
-    }
-
-    fn finish(self, out: &mut Vec<u8>) {
-        if self.framing == Framed::Chunked {
-            out.extend_from_slice(b"0\r\n\r\n");
-        }
-    }
-}
-
-fn write_head(out: &mut Vec<u8>, arrived: &Arrived<'_>, shape: Shape, id: &str) {
-    let response = arrived.response;
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(response.status.to_string().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(problem::phrase(response.status).as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for field in &arrived.fields {
-        for part in [field.name, b": ", field.value, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    }
-    match shape.framing {
-        Framed::Length(length) => out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
-        Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Framed::Empty if response.status >= 200 && response.status != 204 => {
-            for field in response.headers.iter().filter(|field| field.is("content-length")) {
-                out.extend_from_slice(b"content-length: ");
-                out.extend_from_slice(field.value);
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-        Framed::Switched => out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n"),
-        Framed::Empty | Framed::Close => {}
-    }
-    out.extend_from_slice(b"x-request-id: ");
-    out.extend_from_slice(id.as_bytes());
-    out.extend_from_slice(b"\r\n");
-    match (shape.keep, shape.old) {
-        _ if shape.framing == Framed::Switched => {}
-        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
-        (true, true) => out.extend_from_slice(b"connection: keep-alive\r\n"),
-        (true, false) => {}
-    }
-    out.extend_from_slice(b"\r\n");
 }

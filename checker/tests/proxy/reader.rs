@@ -1,12 +1,8 @@
 //! A real nginx that writes down how it has understood each request: the line, the headers that matter, and the body.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    process::Command,
-};
+use std::{collections::BTreeMap, fs};
 
-use crate::servers::{Directory, Process, free_port, is_open, nginx_program, wait_until};
+use crate::servers::{Directory, Process, free_port, is_open, nginx, wait_until};
 
 /// What stands in a line of the log, in this order.
 const FIELDS: [&str; 17] = [
@@ -81,18 +77,7 @@ http {{
 }}",
             format.join(" ")
         );
-        fs::write(directory.file("nginx.conf"), configuration).unwrap();
-        let log = File::create(directory.file("log")).unwrap();
-        let child = Command::new(nginx_program())
-            .arg("-p")
-            .arg(&directory.0)
-            .arg("-c")
-            .arg(directory.file("nginx.conf"))
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let process = Process(child);
+        let process = nginx(&directory, &configuration);
         wait_until("nginx", || is_open(port) && is_open(inner));
         Self { _process: process, directory, port }
     }

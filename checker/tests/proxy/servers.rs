@@ -235,21 +235,26 @@ http {{
     }}
 }}"
         );
-        fs::write(directory.file("nginx.conf"), configuration).unwrap();
-        let log = File::create(directory.file("log")).unwrap();
-        let child = Command::new(nginx_program())
-            .arg("-p")
-            .arg(&directory.0)
-            .arg("-c")
-            .arg(directory.file("nginx.conf"))
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let process = Process(child);
+        let process = nginx(&directory, &configuration);
         wait_until("nginx", || is_open(port));
         Self { _process: process, port, tls_port, _directory: directory }
     }
+}
+
+/// An nginx of that configuration, which logs into the directory.
+pub(crate) fn nginx(directory: &Directory, configuration: &str) -> Process {
+    fs::write(directory.file("nginx.conf"), configuration).unwrap();
+    let log = File::create(directory.file("log")).unwrap();
+    let child = Command::new(nginx_program())
+        .arg("-p")
+        .arg(&directory.0)
+        .arg("-c")
+        .arg(directory.file("nginx.conf"))
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    Process(child)
 }
 
 /// Debian's users do not have /usr/sbin in their PATH.
