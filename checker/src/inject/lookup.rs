@@ -2,11 +2,7 @@
 
 use super::{Best, Class, contains, places};
 
-/// Look-ups that are resolved, at most.
-const MOST: usize = 16;
-/// Bytes of one, with all that is in it.
-const LONGEST: usize = 1024;
-/// Look-ups within one another.
+/// Look-ups within one another: what has more says nothing that it could not say without. It bounds how often a byte is moved.
 const DEPTH: usize = 8;
 
 fn add(best: &mut Best, rule: &'static str, score: u16) {
@@ -16,14 +12,13 @@ fn add(best: &mut Best, rule: &'static str, score: u16) {
 /// `${` in `text`, in lower case.
 pub(super) fn judge(text: &[u8], best: &mut Best) {
     let mut behind = 0;
-    for at in places(text, b"${").take(MOST) {
+    for at in places(text, b"${") {
         // What is within another was resolved with it.
         if at < behind {
             continue;
         }
-        let rest = &text[at..text.len().min(at + LONGEST)];
         let mut resolved = Resolved::default();
-        let length = resolved.run(rest);
+        let length = resolved.run(&text[at..]);
         behind = at + length;
         if resolved.jndi
             || contains(&resolved.text, b"{jndi:")
@@ -61,6 +56,8 @@ struct Resolved {
     asks: bool,
     /// One only writes letters: of what another is made.
     hidden: bool,
+    /// One within another writes a letter or two; that counts where the other ends.
+    within: bool,
 }
 
 impl Resolved {
@@ -68,7 +65,11 @@ impl Resolved {
     fn run(&mut self, text: &[u8]) -> usize {
         let mut at = 0;
         while let Some(&byte) = text.get(at) {
-            if text[at..].starts_with(b"${") && self.open.len() < DEPTH {
+            if text[at..].starts_with(b"${") && self.open.len() == DEPTH {
+                self.hidden = true;
+                return text.len();
+            }
+            if text[at..].starts_with(b"${") {
                 self.open.push(self.text.len());
                 at += 2;
                 continue;
@@ -81,6 +82,7 @@ impl Resolved {
             let Some(start) = self.open.pop() else { break };
             self.close(start);
             if self.open.is_empty() {
+                self.hidden |= self.within;
                 return at;
             }
         }
@@ -101,8 +103,8 @@ impl Resolved {
         let value = value(&name);
         // `${env:X:-default}` alone is Spring's, Compose's and a shell's too: it hides something only within another, and only a few letters.
         let letters = name.starts_with(b"lower:") || name.starts_with(b"upper:") || name.starts_with(b"::-");
-        self.hidden |= letters && value.len() <= 8
-            || inner && !value.is_empty() && value.len() <= 2 && contains(&name, b":");
+        self.hidden |= letters && value.len() <= 8;
+        self.within |= inner && !value.is_empty() && value.len() <= 2 && contains(&name, b":");
         self.text.extend_from_slice(value);
     }
 }
@@ -183,6 +185,26 @@ mod tests {
         ] {
             assert!(score(attack) >= 60, "{attack}: {}", score(attack));
         }
+    }
+
+    #[test]
+    fn nothing_hides_behind_or_within_many_others() {
+        let (plain, hidden) = ("${jndi:ldap://e.example}", "${${lower:j}ndi:x}");
+        for padding in ["${a}".repeat(1_000), "${".to_owned(), "${x:".repeat(5), "x".repeat(100_000)] {
+            for attack in [plain, hidden] {
+                assert_eq!(
+                    score(&format!("{padding}{attack}")),
+                    100,
+                    "{attack} behind {} bytes",
+                    padding.len()
+                );
+            }
+        }
+        for depth in [7, 8, 9, 100] {
+            let (open, close) = ("${lower:".repeat(depth), "}".repeat(depth));
+            assert!(score(&format!("${{{open}j{close}ndi:x}}")) >= 60, "{depth} within one another");
+        }
+        assert_eq!(score(&format!("${{${{env:{}:-j}}ndi:x}}", "x".repeat(10_000))), 100);
     }
 
     #[test]

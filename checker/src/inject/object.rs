@@ -16,7 +16,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     if text.scan.word(words::GADGET) || contains(lower, b"__reduce__") && lower.len() < 256 {
         add(best, "object-named", 85);
     }
-    if text.scan.word(words::TYPED) && lower.len() <= 4_096 {
+    if text.scan.word(words::TYPED) {
         typed(lower, best);
     }
 }
@@ -105,7 +105,7 @@ fn typed(lower: &[u8], best: &mut Best) {
         b"json_class\"",
         b"\"^o\"",
     ] {
-        for at in places(lower, key).take(8) {
+        for at in places(lower, key) {
             let rest = super::trim_start(&lower[at + key.len()..]);
             let Some(rest) = rest.strip_prefix(b":").map(super::trim_start) else { continue };
             let Some(name) = rest.strip_prefix(b"\"").or_else(|| rest.strip_prefix(b"'")) else { continue };
@@ -119,7 +119,7 @@ fn typed(lower: &[u8], best: &mut Best) {
             }
         }
     }
-    for at in places(lower, b"[\"").take(32) {
+    for at in places(lower, b"[\"") {
         let name = &lower[at + 2..];
         let length = name.iter().take(160).take_while(|byte| is_word(**byte) || **byte == b'.').count();
         let next = name[length..]
@@ -217,6 +217,12 @@ mod tests {
         ] {
             assert!(is_object(attack), "{attack}");
         }
+        // Behind many that are none, and in a long text.
+        assert!(is_object(&format!(
+            "[{}{{\"@type\":\"org.apache.A\"}}]",
+            "{\"@type\":\"A\"},".repeat(1_000)
+        )));
+        assert!(is_object(&format!("[{}[\"org.apache.A\",{{\"b\":1}}]]", "[\"a\",1],".repeat(1_000))));
         for benign in [
             "{\"@type\":\"Person\",\"name\":\"Anna\"}",
             "{\"@type\":\"https://schema.org/Person\"}",

@@ -93,8 +93,6 @@ const REACHES: [&[u8]; 66] = [
     b"config['secret",
 ];
 
-/// Expressions that are looked at, at most, of each kind of bracket.
-const MOST: usize = 128;
 /// Bytes of an expression.
 const LONGEST: usize = 2048;
 
@@ -109,10 +107,21 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         return;
     }
     for (open, close) in BRACKETS {
-        for at in places(lower, open).take(MOST) {
+        // Each byte is looked at twice at the most, and none of them is too late to be: nothing hides behind many expressions.
+        let mut behind = 0;
+        for at in places(lower, open) {
+            if at < behind {
+                continue;
+            }
             let inside = &lower[at + open.len()..lower.len().min(at + open.len() + LONGEST)];
             let end = memchr::memmem::find(inside, close);
-            expression(&inside[..end.unwrap_or(inside.len())], open, end.is_some(), best);
+            behind = at + open.len() + end.unwrap_or(LONGEST / 2);
+            let inner = &inside[..end.unwrap_or(inside.len())];
+            expression(inner, open, end.is_some(), best);
+            // What is opened again before it is closed begins there.
+            if let Some(again) = memchr::memmem::rfind(inner, open) {
+                expression(&inner[again + open.len()..], open, end.is_some(), best);
+            }
             if best.certain() {
                 return;
             }
@@ -289,6 +298,10 @@ mod tests {
             "${{<%[%'\"}}%\\.",
         ] {
             assert!(is_template(attack), "{attack}");
+        }
+        let attack = "{{''.__class__.__mro__[1].__subclasses__()}}";
+        for padding in ["{{a}}".repeat(1_000), "{{a ".to_owned(), "{{".repeat(3_000), "{{ a {{".to_owned()] {
+            assert!(is_template(&format!("{padding}{attack}")), "behind {} bytes", padding.len());
         }
         for benign in [
             "{{ config.title }}",
