@@ -3,6 +3,7 @@
 
 mod command;
 mod proxy;
+mod secrets;
 
 use std::{
     io::{self, Write as _},

@@ -137,7 +137,12 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     let output = place.run(&["add", "--name", "b"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("the secret of these keys"));
     assert!(!output.status.success() && output.stdout.is_empty());
-    fs::write(place.0.path().join("keys.toml.secret"), b"short").unwrap();
+    let secret = place.0.path().join("keys.toml.secret");
+    fs::write(&secret, b"short").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = String::from_utf8_lossy(&place.run(&["add", "--name", "b"]).stderr).into_owned();
+    assert!(said.contains("everyone on this host"), "{said}");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(String::from_utf8_lossy(&place.run(&["add", "--name", "b"]).stderr).contains("shorter than 32"));
     assert_eq!(fs::read(place.file()).unwrap(), before);
     fs::write(place.file(), b"[[key]]\nid = 5").unwrap();

@@ -18,10 +18,10 @@ use stopbank_checker::{
 };
 use zeroize::Zeroizing;
 
+use crate::secrets;
+
 /// Exit code where there is no such key.
 const NOT_FOUND: u8 = 3;
-/// Largest secret that is read, in bytes.
-const LARGEST_SECRET: u64 = 4 << 10;
 
 /// Where keys are kept.
 #[derive(Args)]
@@ -179,26 +179,14 @@ impl Store {
     fn hasher(&self, list: &Keys) -> Result<Hasher> {
         let path = self.secret.clone().unwrap_or_else(|| beside(&self.file, ".secret"));
         let name = path.display();
-        let secret = match File::open(&path) {
-            Ok(file) => {
-                let mut bytes = Vec::new();
-                file.take(LARGEST_SECRET)
-                    .read_to_end(&mut bytes)
-                    .with_context(|| format!("cannot read {name}"))?;
-                Secret::new(bytes)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && list.entries().is_empty() => {
-                let mut bytes = vec![0; SHORTEST_SECRET];
-                SystemRandom::new()
-                    .fill(&mut bytes)
-                    .map_err(|_| anyhow!("the system gives no random bytes"))?;
-                let secret = Secret::new(bytes);
-                write(&path, secret.expose())?;
-                secret
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read the secret of these keys, {name}"));
-            }
+        let secret = if list.entries().is_empty() && !path.exists() && !secrets::is_credential(&path) {
+            let mut bytes = vec![0; SHORTEST_SECRET];
+            SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
+            let secret = Secret::new(bytes);
+            write(&path, secret.expose())?;
+            secret
+        } else {
+            secrets::read(&path).context("cannot read the secret of these keys")?
         };
         Hasher::new(secret.expose())
             .with_context(|| format!("the secret in {name} is shorter than {SHORTEST_SECRET} bytes"))

@@ -19,7 +19,6 @@ mod metrics;
 mod passing;
 mod problem;
 mod run;
-mod secrets;
 mod streaming;
 mod tls;
 mod upstream;

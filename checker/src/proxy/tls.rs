@@ -14,10 +14,8 @@ use tokio_rustls::rustls::{
 };
 use zeroize::Zeroizing;
 
-use super::{
-    config::{ClientTls, ServerTls, TlsVersion},
-    secrets,
-};
+use super::config::{ClientTls, ServerTls, TlsVersion};
+use crate::secrets;
 
 /// Where Debian and Red Hat keep the authorities that the system trusts.
 const SYSTEM: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];

@@ -19,6 +19,11 @@ const LARGEST: u64 = 1 << 20;
 /// Permissions of anyone who is neither the owner nor of the group.
 const OTHERS: u32 = 0o007;
 
+/// Whether a path names a credential, which the service manager makes.
+pub(crate) fn is_credential(named: &Path) -> bool {
+    named.to_str().is_some_and(|named| named.starts_with(CREDENTIAL))
+}
+
 /// Where a file is: as it is named, or `credential:NAME` in the directory that the service manager tells.
 pub(crate) fn place(named: &Path) -> Result<PathBuf> {
     locate(named, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from))
