@@ -4,6 +4,7 @@
 //! refusal, reads the body only if [`Head::needs_body`], and hands it to [`Head::check_body`].
 
 mod answer;
+mod head;
 mod limits;
 mod patterns;
 mod specification;
@@ -11,18 +12,20 @@ mod specification;
 use std::{net::IpAddr, time::Duration};
 
 use crate::{
-    Check, Evidence, Finding, Place, Policy, Reason, Request, Verdict, coding,
+    Check, Evidence, Finding, Identity, Place, Policy, Reason, Request, State, Verdict, coding,
     content::{self, Content},
     cookies, fields, forward, graphql, http1,
     inject::{self, Detector, Scratch},
     json,
     policy::{self, Fail, Mode, Rules},
+    rates::Time,
     target::{self, Target},
     values,
     verdict::Kind,
 };
 
 pub use answer::Answer;
+pub use head::{Head, Parked};
 pub use limits::Limits;
 
 /// What is known beside the request.
@@ -33,6 +36,19 @@ pub struct Context<'c> {
     pub elapsed: Option<&'c dyn Fn() -> Duration>,
     /// The client's address, as far as those in front are trusted who name it ([`forward::Source::client`]); `None` where nobody knows.
     pub client: Option<IpAddr>,
+    /// Whether the client speaks TLS, with whoever is in front of it ([`forward::Source::is_secure`]).
+    pub secure: bool,
+    /// The certificates (DER) that the client has shown and whose chain was verified, its own first; none where it has shown none.
+    pub certificates: &'c [&'c [u8]],
+    /// When it is. Without it, what depends on that is refused where a route demands it.
+    pub time: Option<Time>,
+    /// What outlives the request. Without it, what needs that is refused where a route demands it.
+    pub state: Option<&'c State>,
+    /// The request is only asked about, and will be made, or asked about again: it uses up nothing (forward authentication; RFC 9449,
+    /// section 11.1).
+    pub looks_only: bool,
+    /// The request was judged before with [`Verdict::waits`], so that what counts requests has counted this one.
+    pub again: bool,
 }
 
 /// Judges a request that is all of `bytes`, as HTTP/1 sends it.
@@ -87,49 +103,13 @@ pub fn check_head<'p>(
         }
         _ => Ok(()),
     };
+    // Who asks and whether they may comes before what the request says: what is refused there costs nothing more.
     let judged = judged.and_then(|()| judge.head(request, &target, length, route.is_some()));
-    let Judge { operation, observed, .. } = judge;
+    let Judge { operation, observed, identity, headers, waits, .. } = judge;
+    let found = Parked { route, operation, observed, identity, headers };
     match judged {
-        Ok(()) => Ok(Head { route, operation, rules, observed }),
-        Err(finding) => Err(Verdict { route, operation, observed, ..Verdict::from(*finding) }),
-    }
-}
-
-/// A request of which nothing speaks against the head.
-#[derive(Clone, Debug)]
-pub struct Head<'p> {
-    /// Its route, as [`Policy::routes`] counts.
-    pub route: Option<usize>,
-    /// The operation of the policy's specification, as [`crate::schema::Specification::operations`] counts.
-    pub operation: Option<usize>,
-    rules: &'p Rules,
-    observed: Vec<Finding>,
-}
-
-impl Head<'_> {
-    /// Whether a check needs the body. If not, it may be forwarded as it comes, no more of it than [`Head::body_limit`].
-    pub fn needs_body(&self) -> bool {
-        self.rules.needs_body()
-    }
-
-    /// Most bytes of the body, without its transfer coding. What is longer is refused for [`Reason::BodyLength`].
-    pub const fn body_limit(&self) -> usize {
-        self.rules.limits.request.body
-    }
-
-    /// The verdict where no check needs the body.
-    pub fn allow(self) -> Verdict {
-        let Self { route, operation, rules: _, observed } = self;
-        Verdict { route, operation, observed, ..Verdict::ALLOWED }
-    }
-
-    /// Judges the body of the same request.
-    pub fn check_body(self, request: &Request<'_>, context: &Context<'_>) -> Verdict {
-        let Self { route, operation, rules, observed } = self;
-        let mut judge = Judge { operation, observed, ..Judge::new(rules, context) };
-        let judged = judge.body(request);
-        let verdict = judged.map_or_else(|finding| Verdict::from(*finding), |()| Verdict::ALLOWED);
-        Verdict { route, operation, observed: judge.observed, ..verdict }
+        Ok(()) => Ok(found.resume(policy)),
+        Err(finding) => Err(Verdict { waits, ..found.verdict(Verdict::from(*finding)) }),
     }
 }
 
@@ -146,6 +126,12 @@ struct Judge<'j> {
     /// The operation of the policy's specification.
     operation: Option<usize>,
     observed: Vec<Finding>,
+    /// Who asks, as soon as that is known.
+    identity: Option<Box<Identity>>,
+    /// Headers of the answer: name, in lower case, and value.
+    headers: Vec<(String, String)>,
+    /// Whether it is refused for want of something that is being fetched.
+    waits: bool,
     /// What the detector of injection works in.
     scratch: Scratch,
     /// Bytes of values that may be judged before the clock is looked at again, and whether values were judged when it was last.
@@ -164,6 +150,9 @@ impl<'j> Judge<'j> {
             context,
             operation: None,
             observed: Vec::new(),
+            identity: None,
+            headers: Vec::new(),
+            waits: false,
             scratch: Scratch::default(),
             unclocked: 0,
             in_time: false,

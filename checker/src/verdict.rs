@@ -1,6 +1,6 @@
 //! What the engine says of a request.
 
-use crate::{Place, Reason, sensitive};
+use crate::{Identity, Place, Reason, sensitive};
 
 /// What is to become of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,11 +119,6 @@ pub struct Finding {
     pub evidence: Option<Box<Evidence>>,
 }
 
-/// Who asks. Tokens, keys and certificates are not read yet, so that nobody is known.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Identity {}
-
 /// What the engine says of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
@@ -138,13 +133,17 @@ pub struct Verdict {
     /// What that goes by.
     pub evidence: Option<Box<Evidence>>,
     /// Who asks.
-    pub identity: Option<Identity>,
+    pub identity: Option<Box<Identity>>,
     /// The route that it is for, as [`crate::Policy::routes`] counts; `None` where there is none, or it is not known yet.
     pub route: Option<usize>,
     /// The operation of the policy's specification that it calls, as [`crate::schema::Specification::operations`] counts.
     pub operation: Option<usize>,
     /// What checks that only observe say against it: the first few.
     pub observed: Vec<Finding>,
+    /// Headers that the answer gets, whoever gives it: name, in lower case, and value.
+    pub headers: Vec<(String, String)>,
+    /// It is refused for want of something that is being fetched: when that is there, it may be judged again.
+    pub waits: bool,
 }
 
 impl Verdict {
@@ -159,6 +158,8 @@ impl Verdict {
         route: None,
         operation: None,
         observed: Vec::new(),
+        headers: Vec::new(),
+        waits: false,
     };
 
     /// A check refuses it.

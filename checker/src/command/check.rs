@@ -107,9 +107,10 @@ fn judge(bytes: &[u8], mut line: Map<String, Value>, policy: &Policy, out: &mut 
 }
 
 /// A verdict as JSON.
-pub(crate) fn members(verdict: &Verdict, policy: &Policy) -> [(&'static str, Value); 9] {
-    let Verdict { action, status, reason, check, evidence: found, identity: _, route, operation, observed } =
-        verdict;
+pub(crate) fn members(verdict: &Verdict, policy: &Policy) -> [(&'static str, Value); 10] {
+    let Verdict {
+        action, status, reason, check, evidence: found, identity, route, operation, observed, ..
+    } = verdict;
     let route = route.and_then(|route| policy.routes().get(route));
     let observed: Vec<Value> = observed
         .iter()
@@ -127,6 +128,7 @@ pub(crate) fn members(verdict: &Verdict, policy: &Policy) -> [(&'static str, Val
         ("reason", json!(reason.map(Reason::name))),
         ("check", json!(check.map(Check::name))),
         ("description", json!(reason.map(Reason::description))),
+        ("identity", json!(identity.as_deref().map(crate::proxy::identity))),
         ("route", json!(route.map(|route| format!("{}{}", route.host(), route.path())))),
         ("operation", json!(operation.and_then(|number| operation_name(policy, number)))),
         ("evidence", json!(found.as_deref().map(evidence))),

@@ -43,6 +43,9 @@ pub(crate) struct Record<'r> {
     /// What was to be masked in the answer: how many, by kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) masked: BTreeMap<&'static str, u64>,
+    /// Who asks: by what that was proven, who has vouched for it, and the subject. Never the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<serde_json::Value>,
     pub(crate) route: Option<&'r str>,
     pub(crate) upstream: Option<&'r str>,
     pub(crate) duration_us: u64,

@@ -11,12 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use stopbank_checker::{
-    Check, Field, Finding, Reason, Request, Verdict, Version,
+    Check, Field, Finding, Identity, Reason, Request, Verdict, Version,
     engine::Head,
     forward::{self, Onward, Source},
     policy::{Fail, Mode, Reading, Rules},
     response::{Ending, Response},
     sensitive::Kind,
+    state::Seed,
     target,
 };
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ use super::{
     audit::{self, Audit, Record},
     bounds::{Buffered, Connections},
     config::Config,
-    judge::{self, Judge},
+    judge::{self, Client, Judge},
     kept::{Keeping, Kept},
     metrics::Metrics,
     passing::{Found, Mask, Passing},
@@ -49,6 +50,8 @@ pub(crate) struct Live {
 #[derive(Debug)]
 pub(crate) struct Shared {
     live: RwLock<Arc<Live>>,
+    /// Of this process.
+    pub(crate) seed: Seed,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) audit: Option<Audit>,
     pub(crate) connections: Arc<Connections>,
@@ -59,9 +62,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(live: Live, metrics: Arc<Metrics>, audit: Option<Audit>, threads: usize) -> Self {
+    pub(crate) fn new(
+        live: Live,
+        seed: Seed,
+        metrics: Arc<Metrics>,
+        audit: Option<Audit>,
+        threads: usize,
+    ) -> Self {
         Self {
             live: RwLock::new(Arc::new(live)),
+            seed,
             metrics,
             audit,
             connections: Arc::default(),
@@ -122,6 +132,10 @@ pub(crate) struct Exchange {
     masked: Option<Found>,
     /// The answer itself, where a specification declares it.
     kept: Option<Keeping>,
+    /// Who asks.
+    identity: Option<Box<Identity>>,
+    /// Headers that the answer gets beside its own.
+    headers: Vec<(String, String)>,
 }
 
 /// An answer's head, as it is passed on.
@@ -153,6 +167,8 @@ impl Exchange {
             operation: None,
             masked: None,
             kept: None,
+            identity: None,
+            headers: Vec::new(),
         }
     }
 
@@ -197,7 +213,9 @@ impl Exchange {
 
     /// Judges the request without its body.
     pub(crate) fn judge<'l>(&mut self, live: &'l Live, request: &Request<'_>) -> Result<Head<'l>, Refusal> {
-        live.judge.head(request, self.client).map_err(|verdict| {
+        let certificates = self.peer.chain.as_deref().unwrap_or_default();
+        let client = Client { address: self.client, secure: self.secure, certificates, again: false };
+        live.judge.head(request, &client).map_err(|verdict| {
             let refusal = Refusal::from(&verdict);
             self.note(verdict);
             refusal
@@ -208,6 +226,8 @@ impl Exchange {
         self.route = verdict.route;
         self.operation = verdict.operation;
         self.observed = verdict.observed;
+        self.identity = verdict.identity;
+        self.headers = verdict.headers;
     }
 
     /// Judges the request's body and asks the upstream. `accept` gets the answer's head.
@@ -285,6 +305,7 @@ impl Exchange {
             rules: live.judge.rules(self.route),
             secure: self.secure,
             is_head: self.is_head(),
+            headers: self.headers.clone(),
             keeps: live.judge.policy().judges_response(self.route, self.operation),
             shared: Arc::clone(&self.worker.shared),
         }
@@ -312,14 +333,15 @@ impl Exchange {
     }
 
     /// Headers of an answer of the proxy's own.
-    pub(crate) fn own_headers(&self) -> Vec<(String, String)> {
+    pub(crate) fn own_headers(&self, refusal: &Refusal) -> Vec<(String, String)> {
         let headers = [(&b"content-type"[..], problem::TYPE), (b"cache-control", "no-store")];
         let headers = headers.map(|(name, value)| Field { name, value: value.as_bytes() });
         let response = Response { version: Version::Http11, status: 500, headers: headers.to_vec() };
         let rules = self.live.judge.rules(self.route);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let fields = forward::answered(&response, &rules.headers, self.secure, false);
-        fields.iter().map(|field| (text(field.name), text(field.value))).collect()
+        let fields = fields.iter().map(|field| (text(field.name), text(field.value)));
+        fields.chain(refusal.headers.iter().cloned()).collect()
     }
 
     /// An answer that cannot be passed on, or not to its end. The status is 502 where the reason is not of the upstream alone.
@@ -381,6 +403,7 @@ impl Exchange {
             evidence: refusal.and_then(|one| one.evidence.clone()),
             observed: self.observed.iter().map(judge::observed).collect(),
             masked,
+            identity: self.identity.as_deref().map(judge::identity),
             route: self.route.and_then(|route| self.live.judge.route(route)),
             upstream: self.upstream.as_ref().map(|upstream| upstream.config.name.as_str()),
             duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
@@ -409,6 +432,8 @@ struct Passage<'l> {
     secure: bool,
     /// Whether the request asks for the head alone.
     is_head: bool,
+    /// Headers that the answer gets beside its own.
+    headers: Vec<(String, String)>,
     /// Whether a specification declares the answer.
     keeps: bool,
     shared: Arc<Shared>,
@@ -444,7 +469,11 @@ impl Passage<'_> {
             return Err(Reason::ResponseUnreadable);
         }
         let masked = masking.mode == Mode::Enforce && matches!(reading, Reading::Text | Reading::Events);
-        let fields = forward::answered(response, &self.rules.headers, self.secure, masked);
+        let mut fields = forward::answered(response, &self.rules.headers, self.secure, masked);
+        for (name, value) in &self.headers {
+            fields.retain(|field| !field.is(name));
+            fields.push(Field { name: name.as_bytes(), value: value.as_bytes() });
+        }
         let most = self.live.config.limits.buffered;
         let kept = self.keeps.then(|| Kept::new(response, ending, self.is_head, &self.shared, most));
         let accepted = accept(&Arrived { response, fields, ending, complete });

@@ -380,7 +380,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let live = Arc::clone(&exchange.live);
         let body = problem::body(&refusal, &exchange.id, live.config.refusals.reason);
         let close = if keep { "" } else { "connection: close\r\n" };
-        let own = exchange.own_headers();
+        let own = exchange.own_headers(&refusal);
         let own: String = own.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let mut out = format!(
             "HTTP/1.1 {} {}\r\n{own}content-length: {}\r\nx-request-id: {}\r\n{close}\r\n",

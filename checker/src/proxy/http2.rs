@@ -207,7 +207,7 @@ fn refuse(exchange: Exchange, refusal: &Refusal) -> hyper::Response<Answer> {
     let mut response = hyper::Response::new(Answer::Whole(None));
     *response.status_mut() = hyper::StatusCode::from_u16(refusal.status).unwrap_or_default();
     let headers = response.headers_mut();
-    for (name, value) in exchange.own_headers() {
+    for (name, value) in exchange.own_headers(refusal) {
         add(headers, name.as_bytes(), value.as_bytes());
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));

@@ -4,19 +4,23 @@ use std::{
     borrow::Cow,
     net::IpAddr,
     path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use stopbank_checker::{
-    Check, Evidence, Field, Finding, Policy, Reason, Request, Verdict, Version,
+    Check, Evidence, Field, Finding, Identity, Policy, Reason, Request, State, Verdict, Version,
     engine::{self, Context, Head},
     http1,
     policy::Rules,
+    printable,
+    rates::Time,
+    state::Seed,
 };
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::problem::Refusal;
 use crate::command;
@@ -25,17 +29,33 @@ use crate::command;
 const DEFAULT: &str = "generic";
 /// Bodies up to so many bytes are judged where they are; larger ones in a thread beside, so that others do not wait for them.
 const INLINE: usize = 64 << 10;
+/// Characters of a subject's or a credential's name that the log has.
+const LONGEST_NAME: usize = 128;
 
 /// What requests are held against.
 #[derive(Debug)]
 pub(crate) struct Judge {
     policy: Policy,
+    state: State,
+}
+
+/// Who asks, as far as the connection and those in front say.
+#[derive(Clone, Copy)]
+pub(crate) struct Client<'c> {
+    pub(crate) address: IpAddr,
+    pub(crate) secure: bool,
+    /// Its own first.
+    pub(crate) certificates: &'c [CertificateDer<'static>],
+    /// Whether the request was judged before, and has waited.
+    pub(crate) again: bool,
 }
 
 impl Judge {
-    /// Of a policy: a file, or the name of a shipped one.
-    pub(crate) fn read(policy: Option<&str>) -> Result<Self> {
-        Ok(Self { policy: command::load(Path::new(policy.unwrap_or(DEFAULT)))? })
+    /// Of a policy: a file, or the name of a shipped one. What is known by `earlier` goes on.
+    pub(crate) fn read(policy: Option<&str>, seed: &Seed, earlier: Option<&Self>) -> Result<Self> {
+        let policy = command::load(Path::new(policy.unwrap_or(DEFAULT)))?;
+        let state = State::new(&policy, seed, earlier.map(|earlier| &earlier.state));
+        Ok(Self { policy, state })
     }
 
     /// How large a request may be at the most, before its route is known.
@@ -59,12 +79,21 @@ impl Judge {
     }
 
     /// Judges a request without its body.
-    pub(crate) fn head(&self, request: &Request<'_>, client: IpAddr) -> Result<Head<'_>, Verdict> {
+    pub(crate) fn head(&self, request: &Request<'_>, client: &Client<'_>) -> Result<Head<'_>, Verdict> {
         let began = Instant::now();
-        engine::check_head(request, &context(&|| began.elapsed(), client), &self.policy)
+        let elapsed = || began.elapsed();
+        let certificates: Vec<&[u8]> = client.certificates.iter().map(AsRef::as_ref).collect();
+        let context = Context {
+            client: Some(client.address),
+            secure: client.secure,
+            certificates: &certificates,
+            again: client.again,
+            ..self.context(&elapsed)
+        };
+        engine::check_head(request, &context, &self.policy)
     }
 
-    /// Judges all of a request whose body is `body`, which `request` has as well.
+    /// Judges the body of a request, which `request` has as well.
     pub(crate) async fn body(
         self: &Arc<Self>,
         head: Head<'_>,
@@ -73,21 +102,31 @@ impl Judge {
         client: IpAddr,
     ) -> Verdict {
         let began = Instant::now();
+        let elapsed = move || began.elapsed();
         if body.len() <= INLINE {
-            return head.check_body(request, &context(&|| began.elapsed(), client));
+            let context = Context { client: Some(client), ..self.context(&elapsed) };
+            return head.check_body(request, &context);
         }
-        let (owned, body, judge) = (Owned::of(request), body.clone(), Arc::clone(self));
+        let (owned, body, judge, head) = (Owned::of(request), body.clone(), Arc::clone(self), head.park());
         let judged = tokio::task::spawn_blocking(move || {
-            let elapsed = || began.elapsed();
-            engine::check(&owned.request(&body), &context(&elapsed, client), &judge.policy)
+            let context = Context { client: Some(client), ..judge.context(&elapsed) };
+            head.resume(&judge.policy).check_body(&owned.request(&body), &context)
         });
         // A check that panics refuses.
         judged.await.unwrap_or_else(|_| Verdict::refused(Check::Connection, Reason::Overload))
     }
+
+    fn context<'c>(&'c self, elapsed: &'c dyn Fn() -> Duration) -> Context<'c> {
+        Context { elapsed: Some(elapsed), time: Some(now()), state: Some(&self.state), ..Context::default() }
+    }
 }
 
-fn context(elapsed: &dyn Fn() -> Duration, client: IpAddr) -> Context<'_> {
-    Context { elapsed: Some(elapsed), client: Some(client) }
+/// What time it is.
+pub(crate) fn now() -> Time {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    // A clock that is before 1970 lets nobody in: tokens are of the future then.
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { monotonic: START.elapsed(), wall }
 }
 
 impl From<&Verdict> for Refusal {
@@ -95,13 +134,29 @@ impl From<&Verdict> for Refusal {
         let check = verdict.check.unwrap_or(Check::Framing);
         let reason = verdict.reason.unwrap_or(Reason::RequestLine);
         let evidence = verdict.evidence.as_deref().map(evidence);
-        Self { status: verdict.status, evidence, ..Self::new(check, reason) }
+        Self {
+            status: verdict.status,
+            evidence,
+            headers: verdict.headers.clone(),
+            ..Self::new(check, reason)
+        }
     }
 }
 
 /// Evidence as the log has it.
 fn evidence(evidence: &Evidence) -> Value {
     json!({ "place": evidence.place, "rule": evidence.rule, "score": evidence.score, "text": evidence.text })
+}
+
+/// Who asks, as the log has it: printable, and of a length that a log can bear.
+pub(crate) fn identity(identity: &Identity) -> Value {
+    let shown = |text: &Option<String>| text.as_deref().map(|text| printable(text, LONGEST_NAME));
+    json!({
+        "kind": identity.kind.name(),
+        "issuer": &*identity.issuer,
+        "subject": shown(&identity.subject),
+        "id": shown(&identity.id),
+    })
 }
 
 /// What a check that only observes has found, as the log has it.

@@ -26,6 +26,7 @@ mod upstream;
 use std::io::Write as _;
 
 pub(crate) use command::{ExplainCommand, ProxyCommand};
+pub(crate) use judge::identity;
 
 /// Tells the operator, by the journal or on the terminal.
 pub(crate) fn say(text: &str) {

@@ -17,11 +17,13 @@ pub(crate) struct Refusal {
     pub(crate) reason: Reason,
     /// What was found, masked; for the log alone.
     pub(crate) evidence: Option<serde_json::Value>,
+    /// Headers of the answer beside those of every answer.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Refusal {
     pub(crate) const fn new(check: Check, reason: Reason) -> Self {
-        Self { status: reason.status(), check, reason, evidence: None }
+        Self { status: reason.status(), check, reason, evidence: None, headers: Vec::new() }
     }
 }
 

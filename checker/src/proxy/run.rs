@@ -8,9 +8,11 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
+use stopbank_checker::state::Seed;
 use tokio::{
     net::TcpListener,
     runtime::Builder,
@@ -43,7 +45,10 @@ const DESCRIPTORS: u64 = 64;
 pub(super) fn run(command: &ProxyCommand) -> Result<()> {
     let config = command.config()?;
     let metrics = Arc::new(Metrics::new()?);
-    let live = build(config.clone(), None)?;
+    let mut random = [0; 32];
+    SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("the system has no random bytes"))?;
+    let seed = Seed::new(&random);
+    let live = build(config.clone(), &seed, None)?;
     raise_descriptors(&config);
     let (audit, writer) = match &config.audit.file {
         Some(file) => {
@@ -55,7 +60,7 @@ pub(super) fn run(command: &ProxyCommand) -> Result<()> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    let shared = Arc::new(Shared::new(live, metrics, audit, threads));
+    let shared = Arc::new(Shared::new(live, seed, metrics, audit, threads));
     note_reload(&shared, true);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(control(command, &config, &shared));
@@ -69,8 +74,9 @@ pub(super) fn run(command: &ProxyCommand) -> Result<()> {
 }
 
 /// What is in force with a configuration.
-fn build(config: Config, earlier: Option<&Live>) -> Result<Live> {
-    let judge = Arc::new(Judge::read(config.policy.as_deref())?);
+fn build(config: Config, seed: &Seed, earlier: Option<&Live>) -> Result<Live> {
+    let before = earlier.map(|live| &*live.judge);
+    let judge = Arc::new(Judge::read(config.policy.as_deref(), seed, before)?);
     let secure = config.listen.iter().map(|listen| listen.tls.as_ref().map(tls::server).transpose());
     let tls = secure.collect::<Result<_>>()?;
     let mut upstreams = Vec::new();
@@ -254,7 +260,7 @@ fn reload(command: &ProxyCommand, shared: &Shared) -> Result<()> {
             && config.audit == old.audit,
         "listeners, `admin`, `threads` and `audit` are those of the start: a restart changes them"
     );
-    shared.replace(build(config, Some(&before))?);
+    shared.replace(build(config, &shared.seed, Some(&before))?);
     Ok(())
 }
 
