@@ -4,6 +4,7 @@
 //! refusal, reads the body only if [`Head::needs_body`], and hands it to [`Head::check_body`].
 
 mod answer;
+mod cross_site;
 mod head;
 mod limits;
 mod patterns;
@@ -12,7 +13,7 @@ mod specification;
 use std::{net::IpAddr, time::Duration};
 
 use crate::{
-    Check, Evidence, Finding, Identity, Place, Policy, Reason, Request, State, Verdict, coding,
+    Check, Evidence, Finding, Headers, Identity, Place, Policy, Reason, Request, State, Verdict, coding,
     content::{self, Content},
     cookies, fields, forward, graphql, http1,
     inject::{self, Detector, Scratch},
@@ -85,6 +86,9 @@ pub fn check_head<'p>(
     let target = Target::read(request.method, request.target, &policy.target_limits())
         .map_err(|reason| Verdict::refused(Check::Target, reason))?;
     let host = request.values("host").next().unwrap_or_default();
+    if let Some(verdict) = cross_site::preflight(request, &target, policy) {
+        return Err(verdict);
+    }
     let routed = match request.target {
         // No path, and so of no route.
         b"*" => Err(Reason::RouteUndeclared),
@@ -93,6 +97,7 @@ pub fn check_head<'p>(
     let route = routed.ok();
     let rules = policy.rules(route);
     let mut judge = Judge::new(rules, context);
+    judge.headers = cross_site::headers(request, rules);
     let judged = match (routed, policy.undeclared()) {
         (Err(reason), Mode::Enforce) => {
             Err(Box::new(Finding { check: Check::Route, reason, evidence: None }))
@@ -129,7 +134,7 @@ struct Judge<'j> {
     /// Who asks, as soon as that is known.
     identity: Option<Box<Identity>>,
     /// Headers of the answer: name, in lower case, and value.
-    headers: Vec<(String, String)>,
+    headers: Headers,
     /// Whether it is refused for want of something that is being fetched.
     waits: bool,
     /// What the detector of injection works in.
@@ -218,7 +223,8 @@ impl Judge<'_> {
     ) -> Judged {
         let limits = &self.rules.limits;
         if forward::wishes(request).is_ok_and(|wishes| wishes.websocket)
-            && let Err(reason) = policy::websocket(self.rules.websocket.as_ref(), request)
+            && let Err(reason) =
+                policy::websocket(self.rules.websocket.as_ref(), request, self.context.secure)
         {
             return Err(Box::new(Finding { check: Check::Connection, reason, evidence: None }));
         }
@@ -237,6 +243,7 @@ impl Judge<'_> {
                 Err(reason) => self.found(Check::Cookies, reason, None)?,
             }
         }
+        self.cross_site(request, target)?;
         self.parameters(request, target, declared)?;
         if self.rules.judges_values() {
             values::of_target(target, &mut |place, text| self.value(place, text))?;
@@ -449,6 +456,8 @@ fn too_long() -> Box<Finding> {
     Box::new(Finding { check: Check::Framing, reason: Reason::BodyLength, evidence: None })
 }
 
+#[cfg(test)]
+mod cross_site_tests;
 #[cfg(test)]
 mod patterns_tests;
 #[cfg(test)]

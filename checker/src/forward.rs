@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    Field, Reason, Request, Version,
+    Field, Headers as Given, Reason, Request, Version,
     response::Response,
     security_headers::{Change, Headers},
 };
@@ -220,16 +220,36 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Headers of an answer that the client gets: `headers` says which are set and removed, `secure` whether it goes over TLS, and `masked` whether what
-/// it says of its bytes holds no more. Those of the connection are the caller's, and so is the length.
-pub fn answered<'s>(
-    response: &'s Response<'s>,
-    headers: &'s Headers,
-    secure: bool,
-    masked: bool,
-) -> Vec<Field<'s>> {
-    let mut fields: Vec<Field<'_>> =
-        kept(response).filter(|field| !(masked && is_one_of(field, &OF_BYTES))).copied().collect();
+/// What the verdict and the policy make of an answer's headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'s> {
+    /// Which are set and removed, whatever the request was.
+    pub headers: &'s Headers,
+    /// Those of the verdict.
+    pub given: &'s Given,
+    /// Whether CORS is the policy's: what the server behind says of it goes.
+    pub cors: bool,
+    /// Whether it goes over TLS.
+    pub secure: bool,
+    /// Whether what it says of its bytes holds no more.
+    pub masked: bool,
+}
+
+/// Headers of the verdict that stand beside those of the server behind: each says something of its own.
+const BESIDE: [&str; 2] = ["vary", "set-cookie"];
+
+/// Headers of an answer that the client gets. Those of the connection are the caller's, and so is the length.
+pub fn answered<'s>(response: &'s Response<'s>, answered: &Answered<'s>) -> Vec<Field<'s>> {
+    let Answered { headers, given, cors, secure, masked } = *answered;
+    let of_cors = |field: &Field<'_>| {
+        field.name.get(..15).is_some_and(|start| start.eq_ignore_ascii_case(b"access-control-"))
+    };
+    let goes = |field: &Field<'_>| (masked && is_one_of(field, &OF_BYTES)) || (cors && of_cors(field));
+    let mut fields: Vec<Field<'_>> = kept(response).filter(|field| !goes(field)).copied().collect();
+    for (name, value) in given {
+        fields.retain(|field| BESIDE.contains(&name.as_str()) || !field.is(name));
+        fields.push(Field { name: name.as_bytes(), value: value.as_bytes() });
+    }
     let has = |name: &str| response.headers.iter().any(|field| field.is(name));
     for change in headers.changes(secure, has) {
         let (Change::Set(name, _) | Change::Remove(name)) = change;
@@ -350,7 +370,9 @@ mod tests {
         let text = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Length: 3\r\nX-Kept: 1\r\nDigest: a\r\n\r\n";
         let response = crate::response::head(text, &Limits::default()).unwrap();
         let names = |headers: &Headers, secure, masked| -> Vec<String> {
-            let fields = answered(&response, headers, secure, masked);
+            let given = Given::new();
+            let fields =
+                answered(&response, &Answered { headers, given: &given, cors: false, secure, masked });
             fields.iter().map(|field| String::from_utf8_lossy(field.name).into_owned()).collect()
         };
         assert_eq!(names(&Headers::basic(), false, true), ["X-Kept", "x-content-type-options"]);
@@ -358,6 +380,33 @@ mod tests {
         assert_eq!(names(&Headers::basic(), true, false), secure);
         assert_eq!(names(&Headers::NONE, true, false), ["Server", "X-Kept", "Digest"]);
         assert!(is_kept_alive(&response));
+    }
+
+    #[test]
+    fn what_the_verdict_says_of_cors_stands_for_what_the_server_behind_says() {
+        let text = b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nACCESS-control-Max-Age: 1\r\nVary: Accept\r\nRateLimit: a\r\n\r\n";
+        let response = crate::response::head(text, &Limits::default()).unwrap();
+        let given =
+            [("vary", "Origin"), ("access-control-allow-origin", "https://a.example"), ("ratelimit", "b")];
+        let given: Given =
+            given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let shown = |cors| -> Vec<String> {
+            let headers = Headers::NONE;
+            let answered = answered(
+                &response,
+                &Answered { headers: &headers, given: &given, cors, secure: false, masked: false },
+            );
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            answered.iter().map(|field| format!("{}: {}", text(field.name), text(field.value))).collect()
+        };
+        let own = [
+            "Vary: Accept",
+            "vary: Origin",
+            "access-control-allow-origin: https://a.example",
+            "ratelimit: b",
+        ];
+        assert_eq!(shown(true), own);
+        assert_eq!(shown(false)[0], "ACCESS-control-Max-Age: 1");
     }
 
     #[test]

@@ -46,4 +46,4 @@ pub use reason::Reason;
 pub use request::{Field, Request, Version};
 pub use state::State;
 pub use text::printable;
-pub use verdict::{Action, Check, Evidence, Finding, Kind, Verdict};
+pub use verdict::{Action, Check, Evidence, Finding, Headers, Kind, Verdict};

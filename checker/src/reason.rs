@@ -184,6 +184,17 @@ reasons! {
     SchemaWork, "schema-work", 400, "To judge the value would take more work than its length allows.";
     SchemaResponse, "schema-response", 502, "The response is not as the specification says.";
     Pattern, "pattern", 403, "A value holds what a pattern of the policy looks for.";
+    CrossSite, "cross-site", 403, "Another site made the browser send it, and none that may.";
+    CrossSiteFramed, "cross-site-framed", 403, "Another site shows it in a frame, an object or an embed.";
+    CrossSiteOrigin, "cross-site-origin", 403, "A page of an origin that is not allowed sends it.";
+    CrossSiteNoOrigin, "cross-site-no-origin", 403, "Its origin is `null`, or written as no browser does.";
+    CrossSiteUnsigned, "cross-site-unsigned", 403, "It changes something with a credential that browsers send by themselves, and no sign of which page asks.";
+    CrossSiteRepeated, "cross-site-repeated", 403, "A header that says which page asks stands twice.";
+    CorsOrigin, "cors-origin", 403, "A preflight of an origin that is not allowed.";
+    CorsMethod, "cors-method", 403, "A preflight for a method that is not allowed to pages of other origins.";
+    CorsHeader, "cors-header", 403, "A preflight for a header that is not allowed to pages of other origins.";
+    CorsPrivateNetwork, "cors-private-network", 403, "A preflight from the internet into a private network.";
+    CorsRepeated, "cors-repeated", 403, "A preflight one of whose headers stands twice.";
     PatternResponse, "pattern-response", 502, "The response holds what a pattern of the policy looks for.";
 }
 

@@ -9,6 +9,8 @@ pub enum Action {
     Allow,
     /// It is refused.
     Refuse,
+    /// It is answered here, with the verdict's status and headers and no body, and not forwarded.
+    Answer,
 }
 
 impl Action {
@@ -17,6 +19,7 @@ impl Action {
         match self {
             Self::Allow => "allow",
             Self::Refuse => "refuse",
+            Self::Answer => "answer",
         }
     }
 }
@@ -73,6 +76,7 @@ checks! {
     Route, "route", Route, "Whether the policy declares the path and the method.";
     Query, "query", Head, "Parameters of the query: how many, and whether one stands twice.";
     Cookies, "cookies", Head, "Cookies: their syntax, how many, how long.";
+    CrossSite, "cross-site", Head, "Requests that another site made a browser send, and preflights of CORS.";
     Coding, "coding", Body, "The body's content coding, and what it becomes by decoding.";
     Content, "content", Body, "Whether the body is what it is declared as.";
     Json, "json", Body, "Structure and limits of JSON.";
@@ -124,11 +128,11 @@ pub struct Finding {
 pub struct Verdict {
     /// What is to become of it.
     pub action: Action,
-    /// The status that a refusal carries; 0 where it is allowed.
+    /// The status that the answer carries; 0 where the request is allowed, and the server behind answers.
     pub status: u16,
     /// Why it is refused.
     pub reason: Option<Reason>,
-    /// The check that refused it.
+    /// The check that refused it, or answered it.
     pub check: Option<Check>,
     /// What that goes by.
     pub evidence: Option<Box<Evidence>>,
@@ -140,11 +144,15 @@ pub struct Verdict {
     pub operation: Option<usize>,
     /// What checks that only observe say against it: the first few.
     pub observed: Vec<Finding>,
-    /// Headers that the answer gets, whoever gives it: name, in lower case, and value.
-    pub headers: Vec<(String, String)>,
+    /// Headers that the answer gets, whoever gives it. Those named `vary` and `set-cookie` stand beside what the server behind says, others in
+    /// its place.
+    pub headers: Headers,
     /// It is refused for want of something that is being fetched: when that is there, it may be judged again.
     pub waits: bool,
 }
+
+/// Headers of an answer: names in lower case, and values.
+pub type Headers = Vec<(String, String)>;
 
 impl Verdict {
     /// Nothing speaks against it.

@@ -7,7 +7,7 @@ use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
 use stopbank_checker::{
     Field, Request, Version,
     cross_site::{
-        Origin, SiteRule,
+        Asked, Origin, SiteRule, changes,
         cors::{Answer, Cors, CorsRule},
         double_submit::Signer,
     },
@@ -51,7 +51,9 @@ fuzz_target!(|input: Input<'_>| {
     let known = |origin: &str| origin == own.as_str() || origin == friend.as_str();
 
     let rule = SiteRule { origins: vec![friend.clone()], ..SiteRule::default() };
-    if rule.judge(&request, &own, true).is_ok() && matches!(method, "POST" | "DELETE") {
+    let owns = [own.clone()];
+    let asked = Asked { own: &owns, ambient: true, changes: changes(&request, &[]) };
+    if rule.judge(&request, &asked).is_ok() && matches!(method, "POST" | "DELETE") {
         assert!(input.origin.is_none_or(known), "a stranger's origin");
         assert!(input.origin.is_some() || input.referer.is_some() || matches!(site, Some("same-origin" | "none")));
     }

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use stopbank_checker::{
-    Check, Evidence, Policy, Reason, Verdict,
+    Action, Check, Evidence, Policy, Reason, Verdict,
     engine::{self, Context},
     schema::Operation,
 };
@@ -23,10 +23,10 @@ const LARGEST: u64 = 64 << 20;
 /// The file is one request as HTTP/1 sends it, or a line of JSON for each request whose member `raw` is that in base64. Other members are
 /// printed again with the verdict, so that it can be told which request it is about.
 ///
-/// A verdict has `action` (allow, refuse), `status`, `reason`, `check`, `description`, `route` (host and path of the route that it is for),
+/// A verdict has `action` (allow, refuse, answer), `status`, `reason`, `check`, `description`, `route` (host and path of the route that it is for),
 /// `operation` (of the policy's specification),
 /// `evidence` (place, rule, score and text) where a check has more to say than its reason, and `observed`: the same of checks that only
-/// observe. Deadlines play no part here, so that a request has the same verdict each time.
+/// observe; and `headers` where the answer gets some. Deadlines play no part here, so that a request has the same verdict each time.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +42,7 @@ pub(crate) struct CheckCommand {
 }
 
 impl CheckCommand {
-    /// Whether every request of the file is allowed.
+    /// Whether no request of the file is refused.
     pub(crate) fn run(&self) -> Result<bool> {
         let policy = super::load(&self.policy)?;
         let file = &self.request;
@@ -96,14 +96,18 @@ struct Line {
     rest: Map<String, Value>,
 }
 
-/// Prints the verdict on a request, with what came with it. Whether it is allowed.
+/// Prints the verdict on a request, with what came with it. Whether it is not refused.
 fn judge(bytes: &[u8], mut line: Map<String, Value>, policy: &Policy, out: &mut impl Write) -> Result<bool> {
     let verdict = engine::check_bytes(bytes, &Context::default(), policy);
     for (key, value) in members(&verdict, policy) {
         line.insert(key.to_owned(), value);
     }
+    if !verdict.headers.is_empty() {
+        let headers = verdict.headers.iter().map(|(name, value)| (name.clone(), json!(value)));
+        line.insert("headers".to_owned(), Value::Object(headers.collect()));
+    }
     writeln!(out, "{}", Value::Object(line))?;
-    Ok(verdict.is_allowed())
+    Ok(verdict.action != Action::Refuse)
 }
 
 /// A verdict as JSON.

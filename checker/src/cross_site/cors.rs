@@ -5,12 +5,12 @@
 use serde::Deserialize;
 
 use super::Origin;
-use crate::{Request, request::is_token, text::printable};
+use crate::{Reason, Request, request::is_token, text::printable, verdict::Headers};
 
 /// Most headers that a preflight may ask for, and that a policy may name.
 const MOST_HEADERS: usize = 64;
 /// Longest time that a browser may keep an answer: Firefox's own bound; Chromium's is two hours.
-const LONGEST_AGE: u32 = 86_400;
+pub(crate) const LONGEST_AGE: u32 = 86_400;
 
 /// Which pages may do what.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -40,9 +40,6 @@ pub struct CorsRule {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CorsError(String);
-
-/// Headers of an answer.
-pub type Headers = Vec<(&'static str, String)>;
 
 /// What a request is to CORS.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,10 +72,29 @@ pub enum Denied {
     Repeated,
 }
 
+impl Denied {
+    /// As verdicts have it.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Origin => Reason::CorsOrigin,
+            Self::Method => Reason::CorsMethod,
+            Self::Header => Reason::CorsHeader,
+            Self::PrivateNetwork => Reason::CorsPrivateNetwork,
+            Self::Repeated => Reason::CorsRepeated,
+        }
+    }
+}
+
 /// A rule that was checked, ready to answer.
 #[derive(Clone, Debug)]
 pub struct Cors {
     rule: CorsRule,
+}
+
+/// The method that a preflight asks for (Fetch Standard, section 4.8); `None` of any other request.
+pub fn asked_method<'r>(request: &'r Request<'_>) -> Option<&'r [u8]> {
+    let method = request.values("access-control-request-method").next()?;
+    (request.method == b"OPTIONS" && request.values("origin").next().is_some()).then_some(method)
 }
 
 impl Cors {
@@ -113,13 +129,14 @@ impl Cors {
         Ok(Self { rule })
     }
 
+    /// The rule.
+    pub const fn rule(&self) -> &CorsRule {
+        &self.rule
+    }
+
     /// Answers a preflight, or says what the answer to another request gets.
     pub fn answer(&self, request: &Request<'_>) -> Answer {
-        let asked = |name| request.values(name).next();
-        let preflight = request.method == b"OPTIONS"
-            && asked("origin").is_some()
-            && asked("access-control-request-method").is_some();
-        if preflight {
+        if asked_method(request).is_some() {
             return self.preflight(request);
         }
         let mut headers = self.vary("Origin");
@@ -128,7 +145,7 @@ impl Cors {
         {
             headers.extend(self.allow(origin));
             if !self.rule.expose.is_empty() {
-                headers.push(("access-control-expose-headers", self.rule.expose.join(", ")));
+                headers.push(own("access-control-expose-headers", self.rule.expose.join(", ")));
             }
         }
         Answer::Request(headers)
@@ -143,13 +160,13 @@ impl Cors {
             Err(denied) => Answer::Refused(denied, headers),
             Ok(origin) => {
                 headers.extend(self.allow(origin));
-                headers.push(("access-control-allow-methods", self.rule.methods.join(", ")));
+                headers.push(own("access-control-allow-methods", self.rule.methods.join(", ")));
                 if !self.rule.headers.is_empty() {
-                    headers.push(("access-control-allow-headers", self.rule.headers.join(", ")));
+                    headers.push(own("access-control-allow-headers", self.rule.headers.join(", ")));
                 }
-                headers.push(("access-control-max-age", self.rule.max_age.to_string()));
+                headers.push(own("access-control-max-age", self.rule.max_age.to_string()));
                 if request.values("access-control-request-private-network").next().is_some() {
-                    headers.push(("access-control-allow-private-network", "true".to_owned()));
+                    headers.push(own("access-control-allow-private-network", "true".to_owned()));
                 }
                 Answer::Granted(headers)
             }
@@ -195,11 +212,15 @@ impl Cors {
 
     fn allow(&self, origin: String) -> Headers {
         let credentials = (self.rule.credentials && origin != "*")
-            .then(|| ("access-control-allow-credentials", "true".to_owned()));
-        [("access-control-allow-origin", origin)].into_iter().chain(credentials).collect()
+            .then(|| own("access-control-allow-credentials", "true".to_owned()));
+        [own("access-control-allow-origin", origin)].into_iter().chain(credentials).collect()
     }
 
     fn vary(&self, what: &str) -> Headers {
-        vec![("vary", what.to_owned())]
+        vec![own("vary", what.to_owned())]
     }
+}
+
+fn own(name: &str, value: String) -> (String, String) {
+    (name.to_owned(), value)
 }

@@ -10,9 +10,11 @@ mod origin;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
-use crate::Request;
+use crate::{Reason, Request};
 pub use origin::{Origin, OriginError};
 
 /// Which requests of other sites may pass.
@@ -29,6 +31,43 @@ pub struct SiteRule {
     pub no_links: bool,
     /// Whether other sites may show pages in frames.
     pub frames: bool,
+}
+
+/// What a request is to this server.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The origins that it may be for: those of its host ([`Origin::of_host`]).
+    pub own: &'a [Origin],
+    /// Whether its credential is one that browsers send by themselves: a cookie, Basic, a client certificate.
+    pub ambient: bool,
+    /// Whether it may change something ([`changes`]).
+    pub changes: bool,
+}
+
+/// Headers by which frameworks take another method for that of the request.
+const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// The parameter of the query that does the same.
+const OVERRIDE: &str = "_method";
+
+/// Whether a request may change something: by its method, or by what stands in for one behind.
+pub fn changes(request: &Request<'_>, query: &[(Cow<'_, str>, Cow<'_, str>)]) -> bool {
+    // Names of methods are told apart by case; what is not one of these changes something.
+    !matches!(request.method, b"GET" | b"HEAD" | b"OPTIONS")
+        || request.headers.iter().any(|field| OVERRIDES.iter().any(|name| field.is(name)))
+        || query.iter().any(|(name, _)| name == OVERRIDE)
+}
+
+/// Schemes of `Authorization` that browsers answer by themselves, with what was typed or signed in with before.
+const AMBIENT: [&str; 4] = ["basic", "digest", "negotiate", "ntlm"];
+
+/// Whether a request has a header with a credential that browsers send by themselves.
+pub fn is_ambient(request: &Request<'_>) -> bool {
+    let scheme = |value: &[u8]| {
+        let end = value.iter().position(|&byte| byte == b' ' || byte == b'\t').unwrap_or(value.len());
+        let scheme = value.get(..end).unwrap_or_default();
+        AMBIENT.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(scheme))
+    };
+    request.values("cookie").next().is_some() || request.values("authorization").any(scheme)
 }
 
 /// Why a request is taken for one that another site made.
@@ -54,18 +93,31 @@ pub enum Forged {
     Repeated,
 }
 
+impl Forged {
+    /// As verdicts have it.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::CrossSite => Reason::CrossSite,
+            Self::Framed => Reason::CrossSiteFramed,
+            Self::Origin => Reason::CrossSiteOrigin,
+            Self::NoOrigin => Reason::CrossSiteNoOrigin,
+            Self::NoSign => Reason::CrossSiteUnsigned,
+            Self::Repeated => Reason::CrossSiteRepeated,
+        }
+    }
+}
+
 impl SiteRule {
-    /// Judges a request. `own` is the origin that it is for ([`Origin::of_host`]); `ambient` whether its credential is one that browsers send by
-    /// themselves: a cookie, Basic, a client certificate.
+    /// Judges a request.
     ///
     /// # Errors
     ///
     /// Why it is refused.
-    pub fn judge(&self, request: &Request<'_>, own: &Origin, ambient: bool) -> Result<(), Forged> {
+    pub fn judge(&self, request: &Request<'_>, asked: &Asked<'_>) -> Result<(), Forged> {
         let site = single(request, "sec-fetch-site")?;
-        let named = self.named(request, own)?;
-        // Names of methods are told apart by case; what is not one of these changes something.
-        let safe = matches!(request.method, b"GET" | b"HEAD" | b"OPTIONS");
+        let named = self.named(request, asked.own)?;
+        let safe = !asked.changes;
+        let ambient = asked.ambient;
         match (site, named) {
             // A reader's own pages name themselves; one that is named and not allowed is none of them, whatever else is said.
             (_, Named::Other(wrong)) if !safe => Err(wrong),
@@ -95,7 +147,7 @@ impl SiteRule {
     }
 
     /// Whom Origin names, or Referer where there is none.
-    fn named(&self, request: &Request<'_>, own: &Origin) -> Result<Named, Forged> {
+    fn named(&self, request: &Request<'_>, own: &[Origin]) -> Result<Named, Forged> {
         let (origin, referer) = (single(request, "origin")?, single(request, "referer")?);
         let found = match (origin, referer) {
             (Some(b"null"), _) if self.null => return Ok(Named::Allowed),
@@ -104,7 +156,7 @@ impl SiteRule {
             (None, None) => return Ok(Named::Nobody),
         };
         Ok(match found {
-            Some(origin) if origin == *own || self.origins.contains(&origin) => Named::Allowed,
+            Some(origin) if own.contains(&origin) || self.origins.contains(&origin) => Named::Allowed,
             Some(_) => Named::Other(Forged::Origin),
             None => Named::Other(Forged::NoOrigin),
         })

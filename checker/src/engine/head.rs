@@ -1,7 +1,7 @@
 //! Between the head of a request and its body.
 
 use super::{Context, Judge};
-use crate::{Finding, Identity, Policy, Request, Verdict, policy::Rules};
+use crate::{Finding, Headers, Identity, Policy, Request, Verdict, policy::Rules};
 
 /// A request of which nothing speaks against the head.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Parked {
     pub(super) operation: Option<usize>,
     pub(super) observed: Vec<Finding>,
     pub(super) identity: Option<Box<Identity>>,
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) headers: Headers,
 }
 
 impl Parked {
@@ -49,6 +49,11 @@ impl Head<'_> {
     /// Who asks.
     pub fn identity(&self) -> Option<&Identity> {
         self.found.identity.as_deref()
+    }
+
+    /// Headers of the answer, as [`Verdict::headers`].
+    pub const fn headers(&self) -> &Headers {
+        &self.found.headers
     }
 
     /// Whether a check needs the body. If not, it may be forwarded as it comes, no more of it than [`Head::body_limit`].

@@ -1,7 +1,11 @@
 //! Reading typed values out of a TOML document that remembers where everything stands, and collecting what is wrong with it instead of
 //! stopping at the first error.
 
-use std::{ops::Range, time::Duration};
+use std::{
+    fmt,
+    ops::{Range, RangeInclusive},
+    time::Duration,
+};
 
 use toml::{
     Spanned,
@@ -92,6 +96,32 @@ impl Diagnostics {
                 None
             }
         }
+    }
+
+    /// A whole number in a range; `what_it_is` names its unit.
+    pub(super) fn whole<N>(
+        &mut self,
+        what: &str,
+        value: &Value<'_>,
+        range: RangeInclusive<N>,
+        what_it_is: &str,
+    ) -> Option<N>
+    where
+        N: Copy + PartialOrd + TryFrom<u64> + fmt::Display,
+    {
+        let help = format!("allowed: {} to {} {what_it_is}", range.start(), range.end());
+        let DeValue::Integer(number) = value.get_ref() else {
+            self.wrong_type(what, value, "a whole number", help.trim_end());
+            return None;
+        };
+        let number = u64::from_str_radix(number.as_str(), number.radix())
+            .ok()
+            .and_then(|number| N::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.push(value.span(), format!("`{what}` is out of range"), help.trim_end());
+        }
+        number
     }
 
     /// The value of a limit; a flag is 0 or 1.

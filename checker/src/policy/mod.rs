@@ -2,6 +2,7 @@
 //!
 //! [`Policy::parse`] reads a text of TOML and checks all of it; what it gives is never changed. The text is at most [`LARGEST`] bytes.
 
+mod cross_site;
 mod document;
 mod error;
 mod masking;
@@ -17,6 +18,7 @@ mod websocket;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
+pub use cross_site::Sites;
 pub use error::{Diagnostic, Errors};
 pub use masking::{Masking, Reading};
 pub use openapi::OpenApi;
@@ -26,8 +28,8 @@ pub use websocket::WebSocket;
 pub(crate) use websocket::check as websocket;
 
 use crate::{
-    Check, Reason, engine::Limits, http1, schema::Specification, security_headers::Headers, target,
-    verdict::Kind,
+    Check, Reason, cross_site::cors::Cors, engine::Limits, http1, schema::Specification,
+    security_headers::Headers, target, verdict::Kind,
 };
 use patterns::{Catalogue, Selected};
 use route::{Found, Methods, Part, Router};
@@ -118,6 +120,10 @@ pub struct Rules {
     pub headers: Arc<Headers>,
     /// Whether, and for whom, connections may become WebSockets.
     pub websocket: Option<WebSocket>,
+    /// What the check `cross-site` goes by.
+    pub sites: Arc<Sites>,
+    /// Which pages of other origins may read answers.
+    pub cors: Option<Arc<Cors>>,
     /// What the check `patterns` looks for.
     pub(crate) patterns: Option<Arc<Selected>>,
 }
@@ -132,10 +138,13 @@ impl Default for Rules {
             masking: Masking::default(),
             headers: Arc::default(),
             websocket: None,
+            sites: Arc::default(),
+            cors: None,
             patterns: None,
         };
-        // It has nothing to go by yet.
+        // It has nothing to go by yet, and which sites may send what only the policy knows.
         rules.of_mut(Check::Schema).mode = Mode::Off;
+        rules.of_mut(Check::CrossSite).mode = Mode::Off;
         rules
     }
 }
@@ -291,8 +300,12 @@ impl Policy {
     }
 
     /// Whether it gives a check what that goes by; most need nothing.
-    pub const fn provides_for(&self, check: Check) -> bool {
+    pub fn provides_for(&self, check: Check) -> bool {
         match check {
+            Check::CrossSite => {
+                let mut rules = self.routes.iter().map(Route::rules).chain([&self.default]);
+                rules.any(|rules| rules.is_on(check))
+            }
             Check::Schema => self.openapi.is_some(),
             Check::Patterns => self.patterns.is_some(),
             _ => true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    Errors, Fail, LARGEST, Load, Mode, Policy, Route, Rule, Rules,
+    Errors, Fail, LARGEST, Load, Mode, Policy, Route, Rule, Rules, cross_site,
     document::{Diagnostics, Table, Value},
     error::{Diagnostic, line_of},
     masking, openapi,
@@ -23,7 +23,7 @@ pub(super) const MOST_ROUTES: usize = 10_000;
 const LONGEST_METHOD: usize = 32;
 
 /// Keys of tables.
-pub(super) const ROOT_KEYS: [&str; 13] = [
+pub(super) const ROOT_KEYS: [&str; 15] = [
     "undeclared",
     "fail",
     "deadline",
@@ -31,6 +31,8 @@ pub(super) const ROOT_KEYS: [&str; 13] = [
     "responses",
     "patterns",
     "websocket",
+    "cross-site",
+    "cors",
     "pattern",
     "checks",
     "limits",
@@ -38,7 +40,7 @@ pub(super) const ROOT_KEYS: [&str; 13] = [
     "response",
     "route",
 ];
-pub(super) const ROUTE_KEYS: [&str; 12] = [
+pub(super) const ROUTE_KEYS: [&str; 14] = [
     "host",
     "path",
     "methods",
@@ -47,6 +49,8 @@ pub(super) const ROUTE_KEYS: [&str; 12] = [
     "responses",
     "patterns",
     "websocket",
+    "cross-site",
+    "cors",
     "checks",
     "limits",
     "masking",
@@ -285,6 +289,14 @@ fn rules(
     if let Some(value) = table.get("patterns").filter(|_| !has.broken) {
         let names = patterns::names(value, has.patterns, diagnostics);
         rules.patterns = has.patterns.map(|catalogue| Arc::new(catalogue.select(Some(names))));
+    }
+    if let Some(value) = table.get("cross-site") {
+        // As a specification does, so that nobody writes it and is not protected.
+        rules.of_mut(Check::CrossSite).mode = Mode::Enforce;
+        cross_site::read(value, &mut rules.sites, diagnostics);
+    }
+    if let Some(value) = table.get("cors") {
+        cross_site::read_cors(value, &mut rules.cors, diagnostics);
     }
     if let Some(value) = table.get("checks") {
         checks(value, has, rules, diagnostics);

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{PatternRule, Policy, Rule, Rules, masking, read, response, settings::SETTINGS, websocket};
+use super::{
+    PatternRule, Policy, Rule, Rules, cross_site, masking, read, response, settings::SETTINGS, websocket,
+};
 use crate::text::printable;
 
 pub(super) fn render(policy: &Policy) -> String {
@@ -36,6 +38,7 @@ pub(super) fn render(policy: &Policy) -> String {
         responses(&mut text, &route.rules, Some(&policy.default));
         let websocket = policy.default.websocket.as_ref();
         websocket::render(&mut text, route.rules.websocket.as_ref(), Some(websocket));
+        cross_site::render_no_cors(&mut text, route.rules.cors.as_deref(), policy.default.cors.as_deref());
         selected(&mut text, &route.rules, Some(&policy.default));
         rules(&mut text, "route.", &route.rules, Some(&policy.default));
     }
@@ -107,6 +110,9 @@ fn rules(text: &mut String, prefix: &str, rules: &Rules, default: Option<&Rules>
         }
         section(text, &format!("{prefix}limits.{group}"), &lines);
     }
+    cross_site::render(text, prefix, &rules.sites, default.map(|default| &*default.sites));
+    let cors = default.and_then(|default| default.cors.as_deref());
+    cross_site::render_cors(text, prefix, rules.cors.as_deref(), cors);
     masking::render(text, prefix, &rules.masking, default.map(|default| &default.masking));
     response::render(text, prefix, &rules.headers, default.map(|default| &*default.headers));
 }

@@ -4,9 +4,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    masking, read, response,
+    cross_site, masking, read, response,
     settings::{SETTINGS, Setting, Unit},
 };
+use crate::cross_site::cors::LONGEST_AGE;
 use crate::patterns::categories;
 use crate::sensitive::Kind;
 
@@ -151,6 +152,8 @@ fn judged(of_route: bool) -> Map<String, Value> {
         ("masking".to_owned(), masked(&mode, &fail)),
         ("response".to_owned(), headers()),
         ("websocket".to_owned(), websocket()),
+        ("cross-site".to_owned(), sites()),
+        ("cors".to_owned(), cors()),
     ])
 }
 
@@ -190,6 +193,35 @@ fn websocket() -> Value {
     described(
         "Whether, and for pages of which sites, connections may become WebSockets",
         json!({ "anyOf": [{ "type": "boolean" }, table] }),
+    )
+}
+
+fn origins() -> Value {
+    json!({ "type": "array", "items": { "type": "string", "pattern": "^https?://[^/ ]+$" } })
+}
+
+fn sites() -> Value {
+    let properties = cross_site::KEYS.map(|key| {
+        let value = if matches!(key, "own" | "origins") { origins() } else { json!({ "type": "boolean" }) };
+        (key.to_owned(), value)
+    });
+    described("Which other sites' pages may send requests", object(Map::from_iter(properties), &[]))
+}
+
+fn cors() -> Value {
+    let properties = cross_site::CORS_KEYS.map(|key| {
+        let value = match key {
+            "origins" => origins(),
+            "methods" | "headers" | "expose" => json!({ "type": "array", "items": { "type": "string" } }),
+            "max_age" => json!({ "type": "integer", "minimum": 0, "maximum": LONGEST_AGE }),
+            _ => json!({ "type": "boolean" }),
+        };
+        (key.to_owned(), value)
+    });
+    let table = object(Map::from_iter(properties), &[]);
+    described(
+        "Which pages of other origins may read answers",
+        json!({ "anyOf": [{ "const": false }, table] }),
     )
 }
 

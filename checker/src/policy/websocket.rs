@@ -9,7 +9,7 @@ use super::{
     document::{Diagnostics, Table, Value},
     render::strings,
 };
-use crate::{Reason, Request, fields, text::printable};
+use crate::{Reason, Request, cross_site::Origin, text::printable};
 
 pub(super) const KEYS: [&str; 1] = ["origins"];
 
@@ -18,46 +18,44 @@ const HELP: &str = "websocket = true, or { origins = [\"https://app.example.org\
 /// For pages of which sites, beside those of the host itself, a connection may become a WebSocket.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct WebSocket {
-    /// Scheme, host and port, in lower case; `*` is any.
-    origins: Vec<String>,
+    origins: Vec<Origin>,
+    any: bool,
 }
 
-/// Whether a request for a WebSocket is allowed where this is what the policy says.
+/// Whether a request for a WebSocket is allowed where this is what the policy says. `secure`: whether it came over TLS.
 ///
 /// # Errors
 ///
 /// [`Reason::Upgrade`] where none is; [`Reason::WebSocketOrigin`] for a page of another site, or of none that is known.
-pub(crate) fn check(websocket: Option<&WebSocket>, request: &Request<'_>) -> Result<(), Reason> {
+pub(crate) fn check(
+    websocket: Option<&WebSocket>,
+    request: &Request<'_>,
+    secure: bool,
+) -> Result<(), Reason> {
     let websocket = websocket.ok_or(Reason::Upgrade)?;
     let mut origins = request.values("origin");
     match (origins.next(), origins.next()) {
         // No browser: who has no page has no other's cookies.
         (None, _) => Ok(()),
-        (Some(origin), None) if websocket.allows(origin, request) => Ok(()),
+        (Some(origin), None) if websocket.any || websocket.allows(origin, request, secure) => Ok(()),
         _ => Err(Reason::WebSocketOrigin),
     }
 }
 
 impl WebSocket {
-    fn allows(&self, origin: &[u8], request: &Request<'_>) -> bool {
-        let listed = |one: &String| one == "*" || one.as_bytes().eq_ignore_ascii_case(origin);
-        self.origins.iter().any(listed) || is_of(origin, request.values("host").next().unwrap_or_default())
+    fn allows(&self, origin: &[u8], request: &Request<'_>, secure: bool) -> bool {
+        // What is no browser may write it in another case, or with the port that goes without saying.
+        let Some((scheme, authority)) =
+            str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"))
+        else {
+            return false;
+        };
+        let scheme = scheme.to_ascii_lowercase();
+        let Some(origin) = Origin::of_host(&scheme, authority.as_bytes()) else { return false };
+        let host = request.values("host").next().unwrap_or_default();
+        let own = !secure || scheme == "https";
+        self.origins.contains(&origin) || (own && Origin::of_host(&scheme, host).as_ref() == Some(&origin))
     }
-}
-
-/// Whether an origin is of a host, each with its port or that of its scheme.
-fn is_of(origin: &[u8], host: &[u8]) -> bool {
-    let of_scheme = |scheme: &[u8]| {
-        let (start, rest) = origin.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    };
-    let (authority, port) = match (of_scheme(b"https://"), of_scheme(b"http://")) {
-        (Some(rest), _) => (rest, &b":443"[..]),
-        (_, Some(rest)) => (rest, &b":80"[..]),
-        (None, None) => return false,
-    };
-    let plain = |authority: &[u8]| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
-    !authority.is_empty() && plain(authority) == plain(host)
 }
 
 /// `true`, `false` or a table.
@@ -71,21 +69,21 @@ pub(super) fn read(value: &Value<'_>, websocket: &mut Option<WebSocket>, diagnos
         return;
     }
     let Some(table) = Table::of("websocket", value, &KEYS, diagnostics) else { return };
-    let mut origins = Vec::new();
+    let mut made = WebSocket::default();
     for item in
         table.get("origins").map(|value| diagnostics.array("origins", value, HELP)).unwrap_or_default()
     {
         let Some(text) = diagnostics.string("origins", item, HELP) else { continue };
-        let lower = text.to_ascii_lowercase();
-        let authority = lower.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"));
-        let good = authority.is_some_and(|(_, authority)| fields::is_authority(authority.as_bytes()));
-        if good || text == "*" {
-            origins.push(lower);
-        } else {
-            diagnostics.push(item.span(), format!("\"{}\" is no origin", printable(text, 60)), HELP);
+        if text == "*" {
+            made.any = true;
+            continue;
+        }
+        match text.to_ascii_lowercase().parse::<Origin>() {
+            Ok(origin) => made.origins.push(origin),
+            Err(error) => diagnostics.push(item.span(), printable(&error.to_string(), 300), HELP),
         }
     }
-    *websocket = Some(WebSocket { origins });
+    *websocket = Some(made);
 }
 
 /// As a policy has it; nothing where it is the same as `default`.
@@ -95,9 +93,11 @@ pub(super) fn render(text: &mut String, websocket: Option<&WebSocket>, default: 
     }
     let _ = match websocket {
         None => writeln!(text, "websocket = false"),
-        Some(WebSocket { origins }) if origins.is_empty() => writeln!(text, "websocket = true"),
-        Some(WebSocket { origins }) => {
-            writeln!(text, "websocket = {{ origins = {} }}", strings(origins.iter().map(String::as_str)))
+        Some(WebSocket { origins, any: false }) if origins.is_empty() => writeln!(text, "websocket = true"),
+        Some(WebSocket { origins, any }) => {
+            let any = any.then_some("*");
+            let origins = strings(origins.iter().map(Origin::as_str).chain(any));
+            writeln!(text, "websocket = {{ origins = {origins} }}")
         }
     };
 }
@@ -109,13 +109,17 @@ mod tests {
 
     #[test]
     fn a_page_of_another_site_gets_no_websocket_unless_it_is_listed() {
-        let with =
-            |origins: &[&str]| WebSocket { origins: origins.iter().map(|one| (*one).to_owned()).collect() };
-        let judged = |websocket: Option<&WebSocket>, headers: &str| {
-            let text = format!("GET /live HTTP/1.1\r\nHost: App.example\r\n{headers}\r\n");
-            check(websocket, &http1::head(text.as_bytes(), &Limits::default()).unwrap().0)
+        let with = |origins: &[&str]| WebSocket {
+            origins: origins.iter().map(|one| one.parse().unwrap()).collect(),
+            any: false,
         };
-        let (own, listed, any) = (with(&[]), with(&["https://other.example:8443"]), with(&["*"]));
+        let judge = |websocket: Option<&WebSocket>, headers: &str, secure| {
+            let text = format!("GET /live HTTP/1.1\r\nHost: App.example\r\n{headers}\r\n");
+            check(websocket, &http1::head(text.as_bytes(), &Limits::default()).unwrap().0, secure)
+        };
+        let judged = |websocket, headers: &str| judge(websocket, headers, false);
+        let (own, listed) = (with(&[]), with(&["https://other.example:8443"]));
+        let any = WebSocket { any: true, ..WebSocket::default() };
         assert_eq!(judged(None, ""), Err(Reason::Upgrade));
         for headers in [
             "",
@@ -141,5 +145,12 @@ mod tests {
         assert_eq!(judged(Some(&listed), "Origin: https://Other.example:8443\r\n"), Ok(()));
         assert_eq!(judged(Some(&listed), "Origin: https://other.example\r\n"), Err(Reason::WebSocketOrigin));
         assert_eq!(judged(Some(&any), "Origin: null\r\n"), Ok(()));
+        let plain = "Origin: http://app.example\r\n";
+        assert_eq!(judge(Some(&own), plain, false), Ok(()));
+        assert_eq!(
+            judge(Some(&own), plain, true),
+            Err(Reason::WebSocketOrigin),
+            "a page that anyone on the way may write"
+        );
     }
 }

@@ -11,9 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use stopbank_checker::{
-    Check, Field, Finding, Identity, Reason, Request, Verdict, Version,
+    Action, Check, Field, Finding, Headers, Identity, Reason, Request, Verdict, Version,
     engine::Head,
-    forward::{self, Onward, Source},
+    forward::{self, Answered, Onward, Source},
     policy::{Fail, Mode, Reading, Rules},
     response::{Ending, Response},
     sensitive::Kind,
@@ -124,6 +124,8 @@ pub(crate) struct Exchange {
     upstream: Option<Arc<Upstream>>,
     route: Option<usize>,
     observed: Vec<Finding>,
+    /// Whether the request is one that is answered here.
+    answered: bool,
     /// Whether the client speaks TLS.
     secure: bool,
     /// The operation of the policy's specification that it is.
@@ -135,7 +137,7 @@ pub(crate) struct Exchange {
     /// Who asks.
     identity: Option<Box<Identity>>,
     /// Headers that the answer gets beside its own.
-    headers: Vec<(String, String)>,
+    headers: Headers,
 }
 
 /// An answer's head, as it is passed on.
@@ -163,12 +165,13 @@ impl Exchange {
             upstream: None,
             route: None,
             observed: Vec::new(),
+            answered: false,
             secure: peer.tls,
             operation: None,
             masked: None,
             kept: None,
             identity: None,
-            headers: Vec::new(),
+            headers: Headers::new(),
         }
     }
 
@@ -215,7 +218,9 @@ impl Exchange {
     pub(crate) fn judge<'l>(&mut self, live: &'l Live, request: &Request<'_>) -> Result<Head<'l>, Refusal> {
         let certificates = self.peer.chain.as_deref().unwrap_or_default();
         let client = Client { address: self.client, secure: self.secure, certificates, again: false };
-        live.judge.head(request, &client).map_err(|verdict| {
+        let judged = live.judge.head(request, &client);
+        self.headers = judged.as_ref().map_or_else(|verdict| &verdict.headers, Head::headers).clone();
+        judged.map_err(|verdict| {
             let refusal = Refusal::from(&verdict);
             self.note(verdict);
             refusal
@@ -228,6 +233,7 @@ impl Exchange {
         self.observed = verdict.observed;
         self.identity = verdict.identity;
         self.headers = verdict.headers;
+        self.answered = verdict.action == Action::Answer;
     }
 
     /// Judges the request's body and asks the upstream. `accept` gets the answer's head.
@@ -336,12 +342,16 @@ impl Exchange {
     pub(crate) fn own_headers(&self, refusal: &Refusal) -> Vec<(String, String)> {
         let headers = [(&b"content-type"[..], problem::TYPE), (b"cache-control", "no-store")];
         let headers = headers.map(|(name, value)| Field { name, value: value.as_bytes() });
-        let response = Response { version: Version::Http11, status: 500, headers: headers.to_vec() };
+        // What is answered here has no body, and may be kept as long as it says itself.
+        let headers = if self.answered { Vec::new() } else { headers.to_vec() };
+        let response = Response { version: Version::Http11, status: 500, headers };
         let rules = self.live.judge.rules(self.route);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let fields = forward::answered(&response, &rules.headers, self.secure, false);
-        let fields = fields.iter().map(|field| (text(field.name), text(field.value)));
-        fields.chain(refusal.headers.iter().cloned()).collect()
+        let given = if refusal.headers.is_empty() { &self.headers } else { &refusal.headers };
+        let secure = self.secure;
+        let answered = Answered { headers: &rules.headers, given, cors: false, secure, masked: false };
+        let fields = forward::answered(&response, &answered);
+        fields.iter().map(|field| (text(field.name), text(field.value))).collect()
     }
 
     /// An answer that cannot be passed on, or not to its end. The status is 502 where the reason is not of the upstream alone.
@@ -360,6 +370,11 @@ impl Exchange {
         self.end(refusal.status, Some(&refusal));
     }
 
+    /// Whether the request is one that is answered here, without a body.
+    pub(crate) const fn is_answered(&self) -> bool {
+        self.answered
+    }
+
     /// Counts and logs the request at its end. `status` is what the client got.
     pub(crate) fn end(mut self, status: u16, refusal: Option<&Refusal>) {
         if let Some(kept) = self.kept.take()
@@ -371,7 +386,9 @@ impl Exchange {
         let metrics = &self.worker.shared.metrics;
         let took = self.started.elapsed();
         metrics.duration.observe(took.as_secs_f64());
+        let refusal = refusal.filter(|_| !self.answered);
         let action = match refusal {
+            None if self.answered => "answer",
             None if self.observed.is_empty() => "allow",
             None => "observe",
             Some(refusal) if refusal.check == Check::Upstream => "fail",
@@ -382,6 +399,9 @@ impl Exchange {
         let (check, reason) = (first.map(|(check, _)| check.name()), first.map(|(_, reason)| reason.name()));
         match (check, reason) {
             (Some(check), Some(reason)) => metrics.requests.with_label_values(&[action, check, reason]).inc(),
+            _ if self.answered => {
+                metrics.requests.with_label_values(&[action, Check::CrossSite.name(), ""]).inc();
+            }
             _ => metrics.allowed.inc(),
         }
         let masked = self.masked();
@@ -433,7 +453,7 @@ struct Passage<'l> {
     /// Whether the request asks for the head alone.
     is_head: bool,
     /// Headers that the answer gets beside its own.
-    headers: Vec<(String, String)>,
+    headers: Headers,
     /// Whether a specification declares the answer.
     keeps: bool,
     shared: Arc<Shared>,
@@ -469,11 +489,14 @@ impl Passage<'_> {
             return Err(Reason::ResponseUnreadable);
         }
         let masked = masking.mode == Mode::Enforce && matches!(reading, Reading::Text | Reading::Events);
-        let mut fields = forward::answered(response, &self.rules.headers, self.secure, masked);
-        for (name, value) in &self.headers {
-            fields.retain(|field| !field.is(name));
-            fields.push(Field { name: name.as_bytes(), value: value.as_bytes() });
-        }
+        let answered = Answered {
+            headers: &self.rules.headers,
+            given: &self.headers,
+            cors: self.rules.cors.is_some(),
+            secure: self.secure,
+            masked,
+        };
+        let fields = forward::answered(response, &answered);
         let most = self.live.config.limits.buffered;
         let kept = self.keeps.then(|| Kept::new(response, ending, self.is_head, &self.shared, most));
         let accepted = accept(&Arrived { response, fields, ending, complete });

@@ -378,19 +378,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Answers with a problem. `keep`: the request is over, another may follow.
     async fn refuse(&mut self, exchange: Exchange, refusal: Refusal, keep: bool) -> Next {
         let live = Arc::clone(&exchange.live);
+        let answered = exchange.is_answered();
         let body = problem::body(&refusal, &exchange.id, live.config.refusals.reason);
+        // 204 has neither a body nor a length (RFC 9110, section 8.6).
+        let length = if answered { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let close = if keep { "" } else { "connection: close\r\n" };
         let own = exchange.own_headers(&refusal);
         let own: String = own.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let mut out = format!(
-            "HTTP/1.1 {} {}\r\n{own}content-length: {}\r\nx-request-id: {}\r\n{close}\r\n",
+            "HTTP/1.1 {} {}\r\n{own}{length}x-request-id: {}\r\n{close}\r\n",
             refusal.status,
             problem::phrase(refusal.status),
-            body.len(),
             exchange.id,
         )
         .into_bytes();
-        if !exchange.is_head() {
+        if !exchange.is_head() && !answered {
             out.extend_from_slice(&body);
         }
         let written = self.write(&out, &live).await;

@@ -210,11 +210,14 @@ fn refuse(exchange: Exchange, refusal: &Refusal) -> hyper::Response<Answer> {
     for (name, value) in exchange.own_headers(refusal) {
         add(headers, name.as_bytes(), value.as_bytes());
     }
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let answered = exchange.is_answered();
+    if !answered {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
     if let Ok(id) = HeaderValue::from_str(&exchange.id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    if !exchange.is_head() {
+    if !exchange.is_head() && !answered {
         *response.body_mut() = Answer::Whole(Some(body.into()));
     }
     exchange.end(refusal.status, Some(refusal));

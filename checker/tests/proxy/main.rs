@@ -6,6 +6,7 @@ mod bounds;
 mod bypasses;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod cross_site;
 mod frames;
 mod framing;
 mod life;
@@ -34,6 +35,7 @@ fn main() {
         (&["nginx"], bypasses::TESTS),
         (&[], bypasses::ANSWERS),
         (&["curl"], specification::TESTS),
+        (&["curl", "openssl"], cross_site::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }
