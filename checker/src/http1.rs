@@ -145,7 +145,7 @@ fn decimal(text: &[u8]) -> Option<usize> {
 /// Takes a line off, which must end with CR LF and be no longer than `longest`; without these two.
 pub(crate) fn line<'r>(rest: &mut &'r [u8], longest: usize) -> Result<&'r [u8], Reason> {
     let within = &rest[..rest.len().min(longest + 2)];
-    let Some(end) = within.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
+    let Some(end) = memchr::memchr2(b'\r', b'\n', within) else {
         return Err(if rest.len() > longest { Reason::HeaderLength } else { Reason::CutShort });
     };
     let found = match (rest[end], rest.get(end + 1)) {

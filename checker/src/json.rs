@@ -168,6 +168,17 @@ struct Reader<'r, 'l> {
     spare: Option<Names<'r>>,
 }
 
+/// Bytes at which what stands in a string as it is comes to an end.
+const ENDS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, 0..b' ' | b'"' | b'\\');
+        byte += 1;
+    }
+    table
+};
+
 impl<'r> Reader<'r, '_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
@@ -339,7 +350,10 @@ impl<'r> Reader<'r, '_> {
                     decoded.push_str(piece);
                     decoded.push(character);
                 }
-                Some(_) => self.at += 1,
+                Some(_) => {
+                    let rest = &self.text.as_bytes()[self.at..];
+                    self.at += rest.iter().position(|&byte| ENDS[usize::from(byte)]).unwrap_or(rest.len());
+                }
             }
         }
         let piece = &self.text[copied..self.at];

@@ -28,7 +28,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 /// The whole text as base64 (RFC 4648, sections 4 and 5), if it decodes to text.
 fn base64(text: &[u8], decoded: &mut Vec<u8>) -> bool {
     let text = text.trim_ascii();
-    if text.len() < 4 || !text.iter().all(|&byte| is_base64(byte)) || !starts_as_text(text) {
+    if text.len() < 4 || !starts_as_text(text) || !text.iter().all(|&byte| is_base64(byte)) {
         return false;
     }
     let ok = if text.iter().any(u8::is_ascii_whitespace) {
@@ -56,18 +56,42 @@ const fn is_base64(byte: u8) -> bool {
 
 /// Whether the first four characters become text: of what is no base64, few do.
 fn starts_as_text(text: &[u8]) -> bool {
-    let mut first = [0; 4];
-    let Some(start) = text.get(..4) else { return false };
-    for (to, &from) in first.iter_mut().zip(start) {
-        *to = match from {
-            b'-' => b'+',
-            b'_' => b'/',
-            other => other,
-        };
-    }
-    let mut bytes = [0; 3];
-    STANDARD.decode_slice_unchecked(first, &mut bytes).is_ok_and(|length| is_text(&bytes[..length]))
+    let Some(&[a, b, c, d]) = text.first_chunk() else { return false };
+    let six = |byte: u8| SIXES[usize::from(byte)];
+    let (a, b, c, d) = (six(a), six(b), six(c), six(d));
+    // Padding ends it.
+    let length = match (a | b < 64, c < 64, d < 64) {
+        (true, true, true) => 3,
+        (true, true, false) if d == PADDING => 2,
+        (true, false, false) if c == PADDING && d == PADDING => 1,
+        _ => return false,
+    };
+    let bytes = [a << 2 | b >> 4, b << 4 | (c & 63) >> 2, c << 6 | d & 63];
+    is_text(&bytes[..length])
 }
+
+/// What a character of base64 stands for, in both alphabets.
+const SIXES: [u8; 256] = {
+    let mut table = [NO_SIX; 256];
+    let mut value = 0;
+    while value < 64 {
+        let byte = match value {
+            0..26 => b'A' + value,
+            26..52 => b'a' + value - 26,
+            52..62 => b'0' + value - 52,
+            62 => b'+',
+            _ => b'/',
+        };
+        table[byte as usize] = value;
+        value += 1;
+    }
+    table[b'-' as usize] = 62;
+    table[b'_' as usize] = 63;
+    table[b'=' as usize] = PADDING;
+    table
+};
+const PADDING: u8 = 64;
+const NO_SIX: u8 = 128;
 
 /// UTF-8 without control characters other than white space and NUL, but for a few bytes in a long text.
 fn is_text(bytes: &[u8]) -> bool {

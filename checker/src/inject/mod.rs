@@ -347,8 +347,19 @@ fn judge(text: &Text<'_>, tokens: &mut Vec<sql_token::Token>) -> Option<Hit> {
 
 /// Whether a byte can be part of a word: a letter, a digit or `_`.
 const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    // All tokenizers ask this of each byte: a table answers faster than comparisons.
+    WORD_BYTES[byte as usize]
 }
+
+const WORD_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    table
+};
 
 /// Where `needle` stands first. Values are short, and so are needles: one that is prepared for costs more than it saves.
 fn find(text: &[u8], needle: &[u8]) -> Option<usize> {

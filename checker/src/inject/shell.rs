@@ -38,7 +38,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     if text.scan.byte(bytes::BACKTICK | bytes::DOLLAR) && text.kind != Kind::Header {
         substituted(lower, best);
     }
-    if text.scan.byte(bytes::PAREN) && lower.len() <= 256 && text.kind != Kind::Header {
+    let angled = text.scan.byte(bytes::PAREN) && text.scan.byte(bytes::LESS | bytes::GREATER);
+    if angled && lower.len() <= 256 && text.kind != Kind::Header {
         // <(…) and >(…)
         let files = places(lower, b"<(").chain(places(lower, b">("));
         if files.take(8).any(|at| command(&lower[at + 2..]) >= 75) {
@@ -47,12 +48,13 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     }
     // A variable that is set and run: ;a=$'id';$a
     if lower.len() <= 256
+        && text.scan.byte(bytes::DOLLAR)
         && contains(lower, b";$")
         && (contains(lower, b"=$'") || contains(lower, b"=$\"") || contains(lower, b"=$\\'"))
     {
         add(best, "command-variable", 65);
     }
-    if lower.len() <= 256 && runs_variable(lower) {
+    if lower.len() <= 256 && text.scan.byte(bytes::DOLLAR) && runs_variable(lower) {
         add(best, "command-variable", 75);
     }
     shell_line::judge(text, best);

@@ -2,7 +2,8 @@
 //! what attackers ask for are attacks.
 
 use super::{
-    Best, Class, Kind, Text, contains, is_word, places, shell_glob, shell_word::command, trim_start,
+    Best, Class, Kind, Text, contains, is_word, places, scan::bytes, shell_glob, shell_word::command,
+    trim_start,
 };
 
 /// Bytes of a command line, at most.
@@ -37,7 +38,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
             add(best, "command-glob", 75);
         }
     }
-    for at in places(lower, b"$ifs").chain(places(lower, b"${ifs")).take(4) {
+    let variables = if text.scan.byte(bytes::DOLLAR) { lower } else { &[] };
+    for at in places(variables, b"$ifs").chain(places(variables, b"${ifs")).take(4) {
         // A script sets it, and reads it quoted.
         let before = lower[..at].last();
         if before.is_some_and(|byte| {
@@ -278,7 +280,7 @@ fn windows(start: &[u8], best: &mut Best) {
     if asks && start.len() <= 300 {
         add(best, "command-windows", 70);
     }
-    if contains(start, b"downloadstring(") && contains(start, b"webclient") {
+    if contains(start, b"webclient") && contains(start, b"downloadstring(") {
         add(best, "command-windows", 80);
     }
 }

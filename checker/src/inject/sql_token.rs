@@ -209,16 +209,26 @@ fn block(text: &[u8]) -> (Option<Kind>, usize) {
     }
 }
 
+/// Bytes of words: those of other languages' words, `$`, and whatever is no ASCII.
+const WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = super::is_word(byte as u8) || byte as u8 == b'$' || byte >= 0x80;
+        byte += 1;
+    }
+    table
+};
+
 fn word(text: &[u8]) -> (Option<Kind>, usize) {
-    let mut before = 0;
-    let length = text
-        .iter()
-        .take_while(|byte| {
-            let hard_space = **byte == 0xa0 && before < 0x80;
-            before = **byte;
-            !hard_space && (super::is_word(**byte) || **byte == b'$' || **byte >= 0x80)
-        })
-        .count();
+    let mut length = 0;
+    while let Some(&byte) = text.get(length) {
+        // A hard space ends the word unless it is a part of a character.
+        if !WORD[usize::from(byte)] || byte == 0xa0 && (length == 0 || text[length - 1] < 0x80) {
+            break;
+        }
+        length += 1;
+    }
     let kind = match &text[..length] {
         b"div" | b"mod" => Kind::Arithmetic,
         other => Kind::Word(classify(other)),

@@ -20,7 +20,7 @@ const CALLS: [&[u8]; 12] = [
     b"concat(",
     b"system-property(",
 ];
-/// Steps of a path that are hardly written anywhere else.
+/// Steps of a path that are hardly written anywhere else. Each has a `::` or a `()`.
 const AXES: [&[u8]; 14] = [
     b"/child::",
     b"/parent::",
@@ -43,16 +43,18 @@ pub(super) fn judge(lower: &[u8], best: &mut Best) {
     if lower.len() > LONGEST {
         return;
     }
-    let asks =
-        || CALLS.iter().any(|call| places(lower, call).take(16).any(|at| is_path(&lower[at + call.len()..])));
-    if asks() {
+    // Few values have a path behind a parenthesis: that is looked for before the function's name.
+    let asks = memchr::memchr_iter(b'(', lower)
+        .any(|at| is_path(&lower[at + 1..]) && CALLS.iter().any(|call| lower[..=at].ends_with(call)));
+    if asks {
         best.add(Class::XPath, "xpath-call", 75);
     }
     if leaves(lower) {
         best.add(Class::XPath, "xpath-left", 80);
     }
     // An axis in a value that leaves a string or a predicate, or is two such steps.
-    let axes = AXES.iter().filter(|axis| contains(lower, axis)).count();
+    let steps = contains(lower, b"::") || contains(lower, b"()");
+    let axes = if steps { AXES.iter().filter(|axis| contains(lower, axis)).count() } else { 0 };
     let start = trim_start(lower);
     let begins = matches!(start.first(), Some(b'\'' | b'"' | b']' | b')')) || joined(start).is_some();
     if axes >= 2 && !lower.contains(&b' ')
