@@ -1,5 +1,5 @@
 //! Any bytes as each kind of body, target and cookie: no reader panics or takes more than its length allows, none shows more than is there, and
-//! what decodes is not to be led astray by what follows.
+//! what decodes is not to be led astray by what follows. The first byte says which reader, what follows to the end of the line what it is declared as.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -12,8 +12,10 @@ use stopbank_fuzz::{LITTLE, bounded};
 /// What windows of decoders take, beside what comes out.
 const DECODERS: usize = 48 << 20;
 
-fuzz_target!(|input: (u8, &[u8], &[u8])| {
-    let (which, declared, bytes) = input;
+fuzz_target!(|input: &[u8]| {
+    let Some((&which, rest)) = input.split_first() else { return };
+    let Some(end) = rest.iter().position(|&byte| byte == b'\n') else { return };
+    let (declared, bytes) = (&rest[..end], &rest[end + 1..]);
     let length = declared.len() + bytes.len();
     match which % 6 {
         0 => bounded(length, LITTLE, || json(bytes)),

@@ -1,5 +1,5 @@
 //! Any bytes as a request to the checker: it never panics or takes more than its length allows, what it allows is whole (no shorter beginning of it is a request, and nothing may
-//! follow it), and its head alone is judged as the whole is.
+//! follow it), and its head alone is judged as the whole is: by the policy `generic`, and by one that has everything.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -12,15 +12,23 @@ use stopbank_checker::{
 };
 use stopbank_fuzz::bounded;
 
-static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy::shipped("generic").expect("it is shipped"));
+static GENERIC: LazyLock<Policy> = LazyLock::new(|| Policy::shipped("generic").expect("it is shipped"));
+static EVERYTHING: LazyLock<Policy> = LazyLock::new(|| {
+    let pets = include_str!("../../checker/src/schema/tests/pets.yaml");
+    Policy::read("everything", include_str!("../everything.toml"), &mut |_| Ok(pets.to_owned())).expect("it is good")
+});
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: { LazyLock::force(&GENERIC); LazyLock::force(&EVERYTHING); }, |bytes: &[u8]| {
+    judged(bytes, &GENERIC);
+    judged(bytes, &EVERYTHING);
+});
+
+fn judged(bytes: &[u8], policy: &Policy) {
     let context = Context::default();
-    let allowed = |bytes: &[u8]| check_bytes(bytes, &context, &POLICY).is_allowed();
-    let policy = &*POLICY;
+    let allowed = |bytes: &[u8]| check_bytes(bytes, &context, policy).is_allowed();
     let verdict = bounded(bytes.len(), 48 << 20, || check_bytes(bytes, &context, policy));
-    if let Ok(request) = http1::read(bytes, POLICY.request_limits()) {
-        match check_head(&request, &context, &POLICY) {
+    if let Ok(request) = http1::read(bytes, policy.request_limits()) {
+        match check_head(&request, &context, policy) {
             Ok(head) => assert_eq!(head.check_body(&request, &context), verdict),
             Err(refused) => assert_eq!(refused, verdict),
         }
@@ -31,4 +39,4 @@ fuzz_target!(|bytes: &[u8]| {
     let longer = [bytes, b"G"].concat();
     assert!(!allowed(&longer), "something follows it");
     assert!(!allowed(&bytes[..bytes.len() - 1]), "less of it is a request too");
-});
+}

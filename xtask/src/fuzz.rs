@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: every fuzz target for some seconds each, and a table of what they found.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -14,6 +14,11 @@ use crate::{tools, workspace};
 const LONGEST: u32 = 64 << 10;
 /// Seconds for one input, before it counts as a hang, and MiB of one allocation and of all.
 const LIMITS: [&str; 3] = ["-timeout=10", "-malloc_limit_mb=128", "-rss_limit_mb=2048"];
+
+/// Writes what targets begin with.
+const SEEDS: [&str; 7] = ["run", "--quiet", "-p", "stopbank-checker", "--example", "fuzz_seeds", "--"];
+/// Targets that read the same words as another one, and have its dictionary.
+const SAME_WORDS: [(&str, &str); 2] = [("forward", "request"), ("http2", "request")];
 
 /// What the user asks of a run.
 #[derive(Args)]
@@ -43,10 +48,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let logs = workspace::root().join("target/fuzz");
     fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
     command::run(fuzz(&program, "build").stdout(Stdio::null()))?;
+    let seeds = logs.join("seeds");
+    command::run(command("cargo").args(SEEDS).arg(&seeds).stdout(Stdio::null()))?;
     let mut outcomes = Vec::new();
     for target in targets {
         say(&format!("{target}: {} s", options.seconds));
-        outcomes.push(one(&program, &target, options.seconds, &logs)?);
+        outcomes.push(one(&program, &target, options.seconds, &logs, &seeds)?);
     }
     print!("{}", table(&outcomes));
     let failed = outcomes.iter().filter(|outcome| outcome.found.is_some()).count();
@@ -82,11 +89,28 @@ fn wanted(named: &[String]) -> Result<Vec<String>> {
     Ok(if named.is_empty() { all } else { named.to_vec() })
 }
 
-fn one(program: &Path, target: &str, seconds: u32, logs: &Path) -> Result<Outcome> {
+/// The corpus of a target, which grows, and its seeds, where it has any.
+fn corpora(target: &str, seeds: &Path) -> Result<Vec<PathBuf>> {
+    let corpus = workspace::root().join("fuzz/corpus").join(target);
+    fs::create_dir_all(&corpus).with_context(|| format!("making {}", corpus.display()))?;
+    Ok([corpus, seeds.join(target)].into_iter().filter(|folder| folder.is_dir()).collect())
+}
+
+/// The words that inputs of a target are made of, where they are written down.
+fn dictionary(target: &str) -> Option<PathBuf> {
+    let name = SAME_WORDS.iter().find(|(same, _)| *same == target).map_or(target, |(_, name)| name);
+    let file = workspace::root().join(format!("fuzz/dictionaries/{name}.dict"));
+    file.is_file().then_some(file)
+}
+
+fn one(program: &Path, target: &str, seconds: u32, logs: &Path, seeds: &Path) -> Result<Outcome> {
     let log = logs.join(format!("{target}.log"));
     let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
     let status = fuzz(program, "run")
-        .args([target, "--", &format!("-max_total_time={seconds}"), &format!("-max_len={LONGEST}")])
+        .arg(target)
+        .args(corpora(target, seeds)?)
+        .args(["--", &format!("-max_total_time={seconds}"), &format!("-max_len={LONGEST}")])
+        .args(dictionary(target).map(|file| format!("-dict={}", file.display())))
         .args(["-print_final_stats=1", "-use_value_profile=1"])
         .args(LIMITS)
         .stdout(file.try_clone()?)
@@ -143,6 +167,29 @@ mod tests {
                    artifact_prefix='x'; Test unit written to fuzz/artifacts/xml/crash-1\n";
         let found = outcome("xml", bad, false, Path::new("xml.log")).found.expect("a finding");
         assert!(found.contains("far too long") && found.contains("crash-1"), "{found}");
+    }
+
+    #[test]
+    fn every_dictionary_is_a_targets_own_and_its_words_are_quoted() {
+        let directory = workspace::root().join("fuzz/dictionaries");
+        let targets = wanted(&[]).expect("targets");
+        let mut words = 0;
+        for entry in fs::read_dir(directory).expect("dictionaries").flatten() {
+            let file = entry.path();
+            let name = file.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+            assert!(targets.contains(&name) && dictionary(&name) == Some(file.clone()), "{name}");
+            for line in fs::read_to_string(&file).expect("text").lines().filter(|line| !line.starts_with('#'))
+            {
+                // libFuzzer takes none of a dictionary that has one line of another kind.
+                let word = line.strip_prefix('"').and_then(|line| line.strip_suffix('"')).expect(line);
+                assert!(
+                    !word.is_empty() && word.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+                    "{name}: {line}"
+                );
+                words += 1;
+            }
+        }
+        assert!(words > 400 && dictionary("http2") == dictionary("request"), "{words}");
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub(crate) struct Case {
     head: Vec<String>,
     #[serde(default)]
     body: String,
+    /// So many times, before it is coded.
+    #[serde(default = "once")]
+    times: usize,
     /// What the body is put through.
     #[serde(default)]
     coded: Vec<String>,
@@ -51,7 +54,10 @@ impl Case {
         if let Some(raw) = &self.raw {
             return raw.as_bytes().to_vec();
         }
-        let body = coded(&self.body, &self.coded);
+        let body = self
+            .coded
+            .iter()
+            .fold(self.body.repeat(self.times).into_bytes(), |body, step| put_through(&body, step));
         let length =
             if body.is_empty() { String::new() } else { format!("\r\nContent-Length: {}", body.len()) };
         [self.head.join("\r\n").as_bytes(), length.as_bytes(), b"\r\n\r\n", &body].concat()
@@ -64,20 +70,61 @@ impl Case {
     }
 }
 
-fn coded(body: &str, codings: &[String]) -> Vec<u8> {
-    let mut body = body.as_bytes().to_vec();
-    for coding in codings {
-        match coding.as_str() {
-            "gzip" => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-                encoder.write_all(&body).unwrap();
-                body = encoder.finish().unwrap();
-            }
-            "junk" => body.extend(b"junk"),
-            other => panic!("no coding {other}"),
+/// A body put through a coding, or what attackers do to one.
+pub(crate) fn put_through(body: &[u8], coding: &str) -> Vec<u8> {
+    match coding {
+        "gzip" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
         }
+        "deflate" => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        "br" => {
+            let mut coded = Vec::new();
+            let params = brotli::enc::BrotliEncoderParams { quality: 5, ..Default::default() };
+            brotli::BrotliCompress(&mut &*body, &mut coded, &params).unwrap();
+            coded
+        }
+        "zstd" => ruzstd::encoding::compress_to_vec(body, ruzstd::encoding::CompressionLevel::Fastest),
+        // What HTTP means by deflate has zlib's frame.
+        "bare deflate" => {
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        "junk" => [body, b"junk"].concat(),
+        "twice" => body.repeat(2),
+        "cut" => body[..body.len() - 1].to_vec(),
+        // RFC 8878, section 3.1.2: a frame that decoders pass over.
+        "skippable" => [b"\x50\x2a\x4d\x18\x02\0\0\0{}", body].concat(),
+        // RFC 8878, section 3.1.1: one frame with a window of 16 MiB, and the body as it is in one block.
+        "wide zstd" => {
+            let header = u32::try_from(body.len()).unwrap() << 3 | 1;
+            [&b"\x28\xb5\x2f\xfd\x00\x70"[..], &header.to_le_bytes()[..3], body].concat()
+        }
+        // The same where the frame says that it becomes 4 GiB.
+        "boasting zstd" => {
+            let header = u32::try_from(body.len()).unwrap() << 3 | 1;
+            [&b"\x28\xb5\x2f\xfd\x80\x00\xff\xff\xff\xff"[..], &header.to_le_bytes()[..3], body].concat()
+        }
+        // Brotli with a window that RFC 7932 has not: its first byte, as the reference's encoder writes it.
+        "wide br" => {
+            let mut coded = Vec::new();
+            let params = brotli::enc::BrotliEncoderParams {
+                quality: 5,
+                large_window: true,
+                lgwin: 26,
+                ..Default::default()
+            };
+            brotli::BrotliCompress(&mut &*body, &mut coded, &params).unwrap();
+            coded
+        }
+        other => panic!("no coding {other}"),
     }
-    body
 }
 
 /// A request of HTTP/2, as its frames have it.
