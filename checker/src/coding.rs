@@ -105,13 +105,22 @@ fn zstd(coded: &[u8], limits: &Limits) -> Result<Vec<u8>, Reason> {
     let mut decoder =
         StreamingDecoder::new_with_max_window_size(coded, ZSTD_WINDOW).map_err(|_| Reason::CodingBroken)?;
     let decoded = read(&mut decoder, coded.len(), limits)?;
-    ended(decoder.into_inner(), decoded)
+    let (rest, frame) = decoder.into_parts();
+    // Which it reads and does not look at (RFC 8878, section 3.1.1.1): a bit that is reserved, the size, and the checksum.
+    let descriptor = coded.get(4).copied().unwrap_or_default();
+    let sized = descriptor & 0xe0 != 0;
+    let good = descriptor & 0x08 == 0
+        && (!sized || frame.content_size() == decoded.len() as u64)
+        && (frame.get_checksum_from_data().is_none()
+            || frame.get_checksum_from_data() == frame.get_calculated_checksum());
+    if good { ended(rest, decoded) } else { Err(Reason::CodingBroken) }
 }
 
 fn brotli(coded: &[u8], limits: &Limits) -> Result<Vec<u8>, Reason> {
     let most = limits.most(coded.len());
+    // Strict is without windows beyond 16 MiB, which RFC 7932 has not and only some decoders know.
     let mut state =
-        BrotliState::new(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
+        BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
     let (mut left, mut at, mut total) = (coded.len(), 0, 0);
     let mut decoded = Vec::new();
     loop {
@@ -209,6 +218,24 @@ mod tests {
         let twice = Limits { codings: 2, ..Limits::default() };
         let body = zlib(&gzip(b"abc"));
         assert_eq!(decode(&body, [&b"gzip"[..], b"deflate"].into_iter(), &twice).unwrap(), &b"abc"[..]);
+    }
+
+    #[test]
+    fn a_frame_that_says_something_wrong_of_itself_is_refused() {
+        let good = zstandard(b"abc");
+        // The reserved bit, the size (which follows the window), the checksum.
+        for (at, bits) in [(4, 0x08), (good.len() - 1, 0x80)] {
+            let mut bad = good.clone();
+            bad[at] ^= bits;
+            assert_eq!(decoded("zstd", &bad), Err(Reason::CodingBroken), "{at}");
+        }
+        let frame = |size: u8, content: &[u8]| {
+            let header = u32::try_from(content.len()).unwrap() << 3 | 1;
+            [b"\x28\xb5\x2f\xfd\x20", &[size][..], &header.to_le_bytes()[..3], content].concat()
+        };
+        assert_eq!(decoded("zstd", &frame(3, b"abc")), Ok(b"abc".to_vec()));
+        assert_eq!(decoded("zstd", &frame(4, b"abc")), Err(Reason::CodingBroken));
+        assert_eq!(decoded("zstd", &frame(0, b"")), Ok(Vec::new()));
     }
 
     #[test]
