@@ -12,6 +12,7 @@ use crate::servers::{Certificates, Nginx, Proxy, Recorder, Setup, good, text, up
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("what is sensitive in an answer is masked, however it is framed, and lengths hold", masked),
+    ("what is sensitive is masked over HTTP/1.0, of clients and of servers", old),
     (
         "an answer that is masked is asked for whole and uncompressed, and is not passed on otherwise",
         unreadable,
@@ -65,6 +66,12 @@ fn in_pieces(stream: &mut impl std::io::Write, framing: &str, body: &[u8], size:
     let head = match framing {
         "length" => format!("HTTP/1.1 200 OK\r\n{kind}Content-Length: {}\r\n\r\n", body.len()),
         "chunks" => format!("HTTP/1.1 200 OK\r\n{kind}Transfer-Encoding: chunked\r\n\r\n"),
+        "old" => format!("HTTP/1.0 200 OK\r\n{kind}\r\n"),
+        "old-length" => format!(
+            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n{kind}Content-Length: {}\r\n\r\n",
+            body.len()
+        ),
+        "old-chunks" => format!("HTTP/1.0 200 OK\r\n{kind}Transfer-Encoding: chunked\r\n\r\n"),
         _ => format!("HTTP/1.1 200 OK\r\n{kind}\r\n"),
     };
     let _ = stream.write_all(head.as_bytes());
@@ -141,6 +148,56 @@ fn masked() {
     assert!(log.contains("\"masked\":{\"card\":1,\"iban\":1,\"jwt\":1,\"service-key\":1}"), "{log}");
 }
 
+fn old() {
+    let (plain, expected) = pair();
+    let mut setup = Setup::new(upstream("a", cutting(plain.clone()), "idle_connections = 0"));
+    setup.policy = Some(ENFORCED.to_owned());
+    let proxy = setup.start();
+    let length = format!("content-length: {}\r\n", expected.len());
+    for framing in ["length", "chunks", "close", "old", "old-length"] {
+        let known = framing.ends_with("length");
+        for size in ["7", "1000", "100000"] {
+            let path = format!("/{framing}/{size}");
+            let said = text(&proxy.curl(&["--http1.0", "-i"], &path));
+            let (head, body) = said.split_once("\r\n\r\n").unwrap();
+            assert_eq!(body, expected, "{path}");
+            let head = head.to_lowercase() + "\r\n";
+            // Such a client knows no chunks: the end of the connection is that of the body.
+            assert!(!head.contains("transfer-encoding") && head.contains("connection: close\r\n"), "{head}");
+            assert_eq!(head.contains(&length), known, "{head}");
+            let newer = text(&proxy.curl(&["--http1.1"], &path));
+            assert_eq!(newer, expected, "{path}");
+        }
+    }
+    // A connection that is to stay does where the answer's end is known, and ends with the answer where it is not.
+    let mut stream = proxy.connect();
+    for (path, stays) in [("/length/1000", true), ("/old-length/7", true), ("/chunks/1000", false)] {
+        let head = format!("GET {path} HTTP/1.0\r\nHost: a.example\r\nConnection: keep-alive\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let said = answer(&mut stream, expected.len());
+        assert!(said.ends_with(&expected), "{path}: {said}");
+        assert_eq!(said.contains("connection: keep-alive\r\n"), stays, "{path}: {said}");
+    }
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    // HTTP/1.0 has no chunks, whatever a server says.
+    let refused = proxy.answers(get("/old-chunks/7", "").as_bytes());
+    assert!(refused.starts_with("HTTP/1.1 502 ") && !refused.contains("4111"), "{refused}");
+}
+
+/// An answer with a body of so many bytes.
+fn answer(stream: &mut impl std::io::Read, body: usize) -> String {
+    let (mut said, mut step) = (Vec::new(), [0; 4096]);
+    loop {
+        let end = said.windows(4).position(|four| four == b"\r\n\r\n");
+        if end.is_some_and(|end| said.len() >= end + 4 + body) {
+            return String::from_utf8(said).unwrap();
+        }
+        let length = stream.read(&mut step).unwrap();
+        assert!(length > 0, "{}", String::from_utf8_lossy(&said));
+        said.extend_from_slice(&step[..length]);
+    }
+}
+
 fn unreadable() {
     let answer: fn(&[u8]) -> (Vec<u8>, bool) = |request| {
         let request = String::from_utf8_lossy(request).to_lowercase();
@@ -184,6 +241,9 @@ fn unreadable() {
         assert!(refused.starts_with("HTTP/1.1 502 ") && !refused.contains("not masked"), "{path}: {refused}");
         let passed = open.answers(get(path, "").as_bytes());
         assert!(passed.starts_with("HTTP/1.1 20") && passed.ends_with("not masked"), "{path}: {passed}");
+        let old = format!("GET {path} HTTP/1.0\r\nHost: a.example\r\n\r\n");
+        let refused = closed.answers(old.as_bytes());
+        assert!(refused.starts_with("HTTP/1.1 502 ") && !refused.contains("not masked"), "{path}: {refused}");
     }
     for proxy in [&closed, &open] {
         assert!(proxy.answers(get("/same", "").as_bytes()).starts_with("HTTP/1.1 304 "));
@@ -192,7 +252,7 @@ fn unreadable() {
     }
     let (closed, noted) = (closed.admin("/metrics"), open.admin("/metrics"));
     assert!(
-        closed.contains("upstream_errors_total{reason=\"response-unreadable\",upstream=\"a\"} 3"),
+        closed.contains("upstream_errors_total{reason=\"response-unreadable\",upstream=\"a\"} 6"),
         "{closed}"
     );
     assert!(noted.contains("response_findings_total{reason=\"response-unreadable\"} 3"), "{noted}");
