@@ -30,7 +30,7 @@ use stopbank_checker::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
-    time::timeout_at,
+    time::{timeout, timeout_at},
 };
 
 use super::{
@@ -45,6 +45,8 @@ use super::{
 const WINDOW: u32 = 64 << 10;
 /// The same for a connection.
 const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What is read and thrown away of a body behind its answer, so that the client reads that before the stream is reset (RFC 9113, section 8.1).
+const LINGER: (usize, Duration) = (256 << 10, Duration::from_secs(1));
 
 /// Runs hyper's tasks in the thread that asks.
 #[derive(Clone, Copy)]
@@ -142,31 +144,51 @@ async fn stream(
 ) -> hyper::Response<Answer> {
     let live = worker.shared.live();
     let mut exchange = Exchange::new(worker, peer, Arc::clone(&live));
-    let (parts, incoming) = request.into_parts();
+    let (parts, mut incoming) = request.into_parts();
     let shared = Arc::clone(&worker.shared);
     let mut share = shared.buffered.share(live.config.limits.buffered);
-    match forward(&mut exchange, &parts, incoming, &live, &mut share).await {
-        Ok(((response, status), mut body)) => {
-            let first = match body.buffered() {
-                Ok(first) => first,
-                Err(reason) => {
-                    let refusal = exchange.failed(reason);
-                    return refuse(exchange, &refusal);
-                }
-            };
-            if body.is_done() {
+    let answer = match forward(&mut exchange, &parts, &mut incoming, &live, &mut share).await {
+        Ok(((response, status), mut body)) => match body.buffered() {
+            Ok(first) if body.is_done() => {
                 exchange.end(status, None);
-                return response.map(|()| Answer::Whole(first));
+                response.map(|()| Answer::Whole(first))
             }
-            let (sender, receiver) = mpsc::channel(1);
-            tokio::task::spawn_local(async move {
-                let _counted = counted;
-                pump(exchange, status, first, body, &sender).await;
-            });
-            response.map(|()| Answer::Pieces(receiver))
-        }
+            Ok(first) => {
+                let (sender, receiver) = mpsc::channel(1);
+                tokio::task::spawn_local(async move {
+                    let _counted = counted;
+                    pump(exchange, status, first, body, &sender).await;
+                    drop(sender);
+                    linger(incoming).await;
+                });
+                return response.map(|()| Answer::Pieces(receiver));
+            }
+            Err(reason) => {
+                let refusal = exchange.failed(reason);
+                refuse(exchange, &refusal)
+            }
+        },
         Err(refusal) => refuse(exchange, &refusal),
+    };
+    if !incoming.is_end_stream() {
+        tokio::task::spawn_local(linger(incoming));
     }
+    answer
+}
+
+/// Holds on to what is left of a body. With it the stream is reset, and some clients then lose an answer that they have not read yet.
+async fn linger(mut incoming: Incoming) {
+    let lingering = async {
+        let mut left = LINGER.0;
+        while let Some(Ok(frame)) = incoming.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                // It has no window to send more in.
+                return std::future::pending().await;
+            }
+        }
+    };
+    let _ = timeout(LINGER.1, lingering).await;
 }
 
 async fn pump(
@@ -181,7 +203,7 @@ async fn pump(
         match piece {
             Ok(Some(bytes)) => {
                 let limit = exchange.live.config.limits.write_timeout;
-                let sent = tokio::time::timeout(limit, sender.send(Ok(bytes))).await;
+                let sent = timeout(limit, sender.send(Ok(bytes))).await;
                 if !matches!(sent, Ok(Ok(()))) {
                     break None;
                 }
@@ -227,7 +249,7 @@ fn refuse(exchange: Exchange, refusal: &Refusal) -> hyper::Response<Answer> {
 async fn forward(
     exchange: &mut Exchange,
     parts: &Parts,
-    incoming: Incoming,
+    incoming: &mut Incoming,
     live: &Live,
     share: &mut Share<'_>,
 ) -> Result<((hyper::Response<()>, u16), Passing), Refusal> {
@@ -240,6 +262,9 @@ async fn forward(
     let judged = exchange.judge(live, &request)?;
     exchange.choose(&request)?;
     let has_length = request.values("content-length").next().is_some();
+    if has_length && matches!(declared, Framing::Length(length) if length > judged.body_limit()) {
+        return Err(framing(Reason::BodyLength));
+    }
     let id = exchange.id.clone();
     let accept = |arrived: &Arrived<'_>| (head(arrived, &id), arrived.response.status);
     if !judged.needs_body() && !incoming.is_end_stream() {
@@ -300,7 +325,7 @@ fn request<'r>(parts: &'r Parts, cookies: Option<&'r [u8]>) -> Request<'r> {
 
 /// The whole body.
 async fn collect(
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
     most: usize,
     live: &Live,
     share: &mut Share<'_>,

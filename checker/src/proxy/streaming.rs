@@ -143,8 +143,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Coming for Pieces<'_, S> {
 }
 
 /// The body of an HTTP/2 request.
-pub(crate) struct Frames {
-    incoming: Incoming,
+pub(crate) struct Frames<'c> {
+    incoming: &'c mut Incoming,
     /// As it was declared, if it was.
     length: Option<usize>,
     passed: usize,
@@ -152,14 +152,19 @@ pub(crate) struct Frames {
     pace: Pace,
 }
 
-impl Frames {
+impl<'c> Frames<'c> {
     /// Of at most so many bytes.
-    pub(crate) const fn new(incoming: Incoming, length: Option<usize>, most: usize, limits: &Limits) -> Self {
+    pub(crate) const fn new(
+        incoming: &'c mut Incoming,
+        length: Option<usize>,
+        most: usize,
+        limits: &Limits,
+    ) -> Self {
         Self { incoming, length, passed: 0, most, pace: Pace::new(limits) }
     }
 }
 
-impl Coming for Frames {
+impl Coming for Frames<'_> {
     async fn next(&mut self) -> Result<Option<Bytes>, Stopped> {
         let framing = |reason| Stopped::refused(Check::Framing, reason);
         loop {

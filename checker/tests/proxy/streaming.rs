@@ -160,23 +160,11 @@ fn large() {
     std::fs::write(&file, &body).unwrap();
     let file = file.display().to_string();
     let data = format!("@{file}");
+    let of_any_length =
+        ["-H", "Transfer-Encoding: chunked", "-H", "Content-Length:", "-X", "POST", "-T", &file];
+    let uploads = [(&["--data-binary", data.as_str()][..], true), (&of_any_length, false)];
     for version in ["--http1.1", "--http2"] {
-        for (arguments, length) in [
-            (&["--data-binary", data.as_str()][..], true),
-            (
-                &[
-                    "-H",
-                    "Transfer-Encoding: chunked",
-                    "-H",
-                    "Content-Length:",
-                    "-X",
-                    "POST",
-                    "-T",
-                    file.as_str(),
-                ],
-                false,
-            ),
-        ] {
+        for (arguments, length) in uploads {
             let said = text(&proxy.curl(&[arguments, &["--cacert", &authority, version]].concat(), "/up/a"));
             assert_eq!(said, format!("{SIZE} bytes"), "{version}");
             let (head, end) = end(&seen);
@@ -185,22 +173,16 @@ fn large() {
             assert_eq!(head.contains("transfer-encoding: chunked"), !length, "{version} {head}");
         }
     }
-    // Where a check needs it, it is too much.
-    let refused = proxy.curl(
-        &[
-            "--cacert",
-            &authority,
-            "--http1.1",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_code}",
-            "--data-binary",
-            &data,
-        ],
-        "/other",
-    );
-    assert!(String::from_utf8_lossy(&refused.stdout).contains("413"), "{refused:?}");
+    // Where a check needs it, it is too much, by its length or for the memory that there is: a client reads so while it still sends. (Over
+    // HTTP/1.1 that is a race, where the length is not known: nothing holds the client's bytes back.)
+    for (version, (arguments, length)) in
+        [("--http1.1", uploads[0]), ("--http2", uploads[0]), ("--http2", uploads[1])]
+    {
+        let asks = ["--cacert", &authority, version, "-o", "/dev/null", "-w", "%{http_code}"];
+        let refused = proxy.curl(&[&asks, arguments].concat(), "/other");
+        let status = if length { "413" } else { "503" };
+        assert_eq!(String::from_utf8_lossy(&refused.stdout), status, "{version} {refused:?}");
+    }
 }
 
 fn onwards() {
