@@ -28,8 +28,10 @@ pub enum Place<'r> {
     Part(&'r str),
     /// The name of a file, in a part with this name.
     PartFile(&'r str),
-    /// A value in JSON, by the steps that lead to it.
+    /// A string in JSON, by the steps that lead to it.
     Json(&'r [Step<'r>]),
+    /// A number in JSON, as it is written, by the steps that lead to it.
+    JsonNumber(&'r [Step<'r>]),
     /// A name in JSON, which is the last of the steps.
     JsonName(&'r [Step<'r>]),
     /// Text within an element of XML, by the elements that are open.
@@ -73,7 +75,7 @@ impl Place<'_> {
             Self::XmlText(open) => open.iter().any(|name| sounds_secret(name.local.as_bytes())),
             Self::XmlAttribute(_, name) => sounds_secret(name.local.as_bytes()),
             // A list of secrets has its name further up.
-            Self::Json(steps) => {
+            Self::Json(steps) | Self::JsonNumber(steps) => {
                 steps.iter().any(|step| matches!(step, Step::Name(name) if sounds_secret(name.as_bytes())))
             }
             Self::Path(_)
@@ -108,7 +110,7 @@ impl fmt::Display for Place<'_> {
             Self::FormName => f.write_str("form name"),
             Self::Part(part) => name(f, "part", part),
             Self::PartFile(_) => f.write_str("file name"),
-            Self::Json(steps) => {
+            Self::Json(steps) | Self::JsonNumber(steps) => {
                 f.write_str("json ")?;
                 pointer(f, steps)
             }

@@ -71,7 +71,7 @@ fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Names of entries, and strings. Numbers and words are of a grammar that has room for nothing else.
+/// Names of entries, strings, and numbers as they are written. `true`, `false` and `null` say nothing of their own.
 pub(crate) fn of_json(body: &[u8], limits: &json::Limits, show: &mut Show<'_, Reason>) -> Result<(), Reason> {
     json::events(body, limits, &mut |steps, event, _| match event {
         Event::Name => match steps.last() {
@@ -79,7 +79,8 @@ pub(crate) fn of_json(body: &[u8], limits: &json::Limits, show: &mut Show<'_, Re
             _ => Ok(()),
         },
         Event::Scalar(Scalar::String(text)) => show(&Place::Json(steps), text),
-        Event::Scalar(_) | Event::Open { .. } | Event::Close => Ok(()),
+        Event::Scalar(Scalar::Number(number)) => show(&Place::JsonNumber(steps), number),
+        Event::Scalar(Scalar::Null | Scalar::Boolean(_)) | Event::Open { .. } | Event::Close => Ok(()),
     })
 }
 
@@ -185,7 +186,7 @@ mod tests {
         of_text(b"plain", &mut show).unwrap();
         assert_eq!(
             shown,
-            "json name /$a: $a\njson /$a/1: b\njson name /$a/2/c: c\njson name /$a/2/c/d: d\njson /$a/2/c/d: e\njson name /f: f\nform name: a\nform a: b c\nform name: d\nform d: \nform name: n\nfile name: x.txt\npart n: not so short\nbody: plain\n"
+            "json name /$a: $a\njson /$a/0: 1\njson /$a/1: b\njson name /$a/2/c: c\njson name /$a/2/c/d: d\njson /$a/2/c/d: e\njson name /f: f\nform name: a\nform a: b c\nform name: d\nform d: \nform name: n\nfile name: x.txt\npart n: not so short\nbody: plain\n"
         );
     }
 

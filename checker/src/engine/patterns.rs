@@ -57,7 +57,7 @@ const fn at<'p>(place: &Place<'p>) -> At<'p> {
         Place::Cookie(name) => At::Cookie(name),
         Place::Form(name) | Place::Part(name) | Place::PartFile(name) => At::Form(name),
         Place::FormName => At::FormName,
-        Place::Json(steps) | Place::JsonName(steps) => At::Json(steps),
+        Place::Json(steps) | Place::JsonNumber(steps) | Place::JsonName(steps) => At::Json(steps),
         Place::XmlText(open) => At::XmlText(open),
         Place::XmlAttribute(open, name) => At::XmlAttribute(open, name),
         Place::GraphQl(name) => At::GraphQl(name),

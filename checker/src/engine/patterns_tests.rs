@@ -64,6 +64,26 @@ fn a_pattern_is_looked_for_in_the_places_that_it_names() {
 }
 
 #[test]
+fn numbers_of_json_are_looked_into_as_they_are_written() {
+    let text = |place: &str| {
+        format!("[[pattern]]\nname = \"p\"\nexpression = '666|1e9|true'\nplaces = [\"{place}\"]\n")
+    };
+    for (place, body, says) in [
+        ("json", r#"{"a":1,"b":1666.0}"#, "json /b p 1666.0"),
+        ("json:$..b", r#"{"a":[666,{"b":-1e9}]}"#, "json /a/1/b p -1e9"),
+        ("json:$.b", r#"{"a":666}"#, ""),
+        ("json:$.pin", r#"{"pin":666}"#, "json /pin p "),
+        ("json", "666", "json  p 666"),
+        ("json", r#"{"a":[true,null],"b":4111111111111111}"#, ""),
+    ] {
+        assert_eq!(said(&policy(&text(place)), JSON, body), says, "{place}: {body}");
+    }
+    // What is in a number is in no language that could go on: the detector of injection is not asked.
+    let policy = Policy::parse("policy", "undeclared = \"allow\"").unwrap();
+    assert_eq!(said(&policy, JSON, r#"{"url":2852039166}"#), "");
+}
+
+#[test]
 fn a_category_is_looked_for_by_its_own_patterns() {
     let policy = policy("[[pattern]]\ncategory = \"script-tag\"\n");
     assert!(said(&policy, "GET /x?q=%3CScript%3E HTTP/1.1", "").starts_with("query q script-tag/"));
