@@ -244,3 +244,41 @@ fn an_endpoint_of_graphql_takes_graphql_alone() {
         assert_eq!(verdict.check, reason.map(|_| Check::GraphQl));
     }
 }
+
+#[test]
+fn limits_by_name_add_to_those_above_and_lists_of_names_replace_them() {
+    let policy = policy(
+        "undeclared = \"allow\"\n\
+         [limits.headers]\nvalue_length = 20\nvalue_lengths = { x-id = 4, accept-language = 30 }\n\
+         [limits.graphql]\nendpoint = true\ncost = 20\nweights = { a = 10, b = 15 }\nmultipliers = [\"size\"]\n\
+         [[route]]\npath = \"/more\"\nmethods = [\"POST\"]\nlimits.graphql = { weights = { b = 1 }, lists = { c = 5 } }\n",
+    );
+    for (header, reason) in [
+        ("X-ID: 1234", None),
+        ("X-ID: 12345", Some(Reason::HeaderValueLength)),
+        ("X-Other: 12345678901234567890", None),
+        ("X-Other: 123456789012345678901", Some(Reason::HeaderValueLength)),
+        ("Accept-Language: en-GB,en;q=0.5,de;q=0.4", None),
+        ("Accept-Language: en-GB,en;q=0.5,de;q=0.4,fr;q=0.3", Some(Reason::HeaderValueLength)),
+        // As it was.
+        ("Accept-Encoding: gzip, deflate, br, zstd", None),
+    ] {
+        let head = format!("OPTIONS / HTTP/1.1\r\n{header}");
+        assert_eq!(judged(&policy, &head, "").reason, reason, "{head}");
+    }
+    for (path, document, allowed) in [
+        ("/a", "{a b}", false),
+        ("/a", "{a c d}", true),
+        ("/a", "{c(size:20){d}}", false),
+        ("/a", "{c(first:20){d}}", true),
+        ("/more", "{a b}", true),
+        ("/more", "{a x: a}", true),
+        ("/more", "{a x: a b}", false),
+        ("/more", "{c{d e f g}}", false),
+        ("/more", "{c(size:2){d e f g}}", true),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nContent-Type: application/graphql");
+        let reason = judged(&policy, &head, document).reason;
+        assert_eq!(reason, (!allowed).then_some(Reason::GraphQlCost), "{path} {document}");
+    }
+}

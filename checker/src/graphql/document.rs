@@ -194,7 +194,7 @@ impl<'r, 'c, 'v> Parser<'r, 'c, 'v> {
             self.expect(b':')?;
             self.kind_of_value()?;
             if self.take(b'=')? {
-                let own = if let Token::Integer(number) = &self.next { whole(number) } else { 1 };
+                let own = if let Token::Integer(number) = &self.next { whole(number) } else { 0 };
                 let within = self.value(name)?;
                 let default = self.defaults.entry(name).or_default();
                 *default = Asked { own: default.own.max(own), within: default.within.max(within) };
@@ -233,9 +233,9 @@ impl<'r, 'c, 'v> Parser<'r, 'c, 'v> {
         Ok(())
     }
 
-    /// Arguments, if there are some: how many times those that ask for a list ask for what is in it.
+    /// Arguments, if there are some: how many times those that ask for a list ask for what is in it; 0 where none does.
     fn arguments(&mut self) -> Result<usize, Reason> {
-        let mut factor = 1;
+        let mut factor = 0;
         if !self.take(b'(')? {
             return Ok(factor);
         }
@@ -254,11 +254,11 @@ impl<'r, 'c, 'v> Parser<'r, 'c, 'v> {
     }
 
     /// A value: strings in it are shown with the name of the argument, or of the object's field that they are. How many times it, or what is
-    /// in it, asks for a list's elements.
+    /// in it, asks for a list's elements; 0 where it does not say.
     fn value(&mut self, argument: &'r str) -> Result<usize, Reason> {
         // The containers that are open: of an object the names that it has had.
         let mut open: Vec<Option<BTreeSet<&'r str>>> = Vec::new();
-        let (mut name, mut factor) = (argument, 1);
+        let (mut name, mut factor) = (argument, 0);
         loop {
             if open.len() > NESTING {
                 return Err(Reason::GraphQlDepth);
@@ -303,9 +303,9 @@ impl<'r, 'c, 'v> Parser<'r, 'c, 'v> {
             Token::Integer(number) if asks => Ok(whole(number)),
             Token::String(string) => {
                 (self.visit)(name, &string)?;
-                Ok(1)
+                Ok(0)
             }
-            Token::Integer(_) | Token::Float | Token::Name(_) => Ok(1),
+            Token::Integer(_) | Token::Float | Token::Name(_) => Ok(0),
             Token::Sign(_) | Token::End => Err(Reason::GraphQlSyntax),
         }
     }
@@ -352,10 +352,15 @@ impl<'r, 'c, 'v> Parser<'r, 'c, 'v> {
         if matches!(name, "__schema" | "__type") && !self.limits.introspection {
             return Err(Reason::GraphQlIntrospection);
         }
-        let weight =
-            self.limits.weights.iter().find(|(field, _)| field == name).map_or(1, |(_, weight)| *weight);
-        own.cost = own.cost.saturating_add(factor.saturating_mul(weight));
-        let asked = self.arguments()?;
+        let of_field = |numbers: &[(String, usize)]| {
+            numbers.iter().find(|(field, _)| field == name).map_or(1, |(_, number)| *number)
+        };
+        own.cost = own.cost.saturating_add(factor.saturating_mul(of_field(&self.limits.weights)));
+        let assumed = of_field(&self.limits.lists);
+        let asked = match self.arguments()? {
+            0 => assumed,
+            asked => asked,
+        };
         self.directives(definition)?;
         Ok(factor.saturating_mul(asked))
     }

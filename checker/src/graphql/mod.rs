@@ -44,8 +44,10 @@ pub struct Limits {
     pub cost: usize,
     /// Weights of fields by name; others weigh 1.
     pub weights: Vec<(String, usize)>,
-    /// Arguments that say how many elements a list is asked for.
+    /// Arguments, and entries of objects in them, that say how many elements a list is asked for.
     pub multipliers: Vec<String>,
+    /// Elements that lists are taken to have which no such argument stands at, by the field's name.
+    pub lists: Vec<(String, usize)>,
     /// Whether the schema may be asked for (`__schema`, `__type`).
     pub introspection: bool,
     /// Whether there may be mutations; never by another method than POST.
@@ -70,6 +72,7 @@ impl Default for Limits {
             cost: 10_000,
             weights: Vec::new(),
             multipliers: ["first", "last", "limit"].map(str::to_owned).to_vec(),
+            lists: Vec::new(),
             introspection: false,
             mutations: true,
             subscriptions: false,
@@ -93,17 +96,11 @@ pub struct Carrier<'r> {
     pub body: &'r [u8],
 }
 
-/// How many elements a variable asks for: as an argument, and by what is in it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How many elements a variable asks for: as an argument, and by what is in it. 0 where it says nothing.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 struct Asked {
     own: usize,
     within: usize,
-}
-
-impl Default for Asked {
-    fn default() -> Self {
-        Self { own: 1, within: 1 }
-    }
 }
 
 /// What a request gives for variables, by name.

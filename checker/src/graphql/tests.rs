@@ -223,6 +223,39 @@ fn cost_is_fields_times_the_elements_that_lists_ask_for() {
 }
 
 #[test]
+fn a_list_of_which_nothing_is_said_is_as_long_as_it_is_taken_to_be() {
+    let limits = Limits {
+        lists: vec![("a".to_owned(), 20)],
+        multipliers: vec!["size".to_owned()],
+        weights: vec![("free".to_owned(), 0)],
+        cost: 21,
+        ..Limits::default()
+    };
+    for (document, allowed) in [
+        ("{a{b}}", true),
+        ("{x:a{b}}", true),
+        ("{a{b c}}", false),
+        ("{a{free b}}", true),
+        ("{a(size:1){b c d}}", true),
+        ("{a(size:20){b}}", true),
+        ("{a(size:21){b}}", false),
+        // What says nothing is as if it were not there.
+        ("{a(size:null){b c}}", false),
+        ("query($n:Int){a(size:$n){b c}}", false),
+        ("query($n:Int=2){a(size:$n){b c}}", true),
+        ("{a(first:1){b c}}", false),
+        ("{c{b d e f g h}}", true),
+        ("{a{...F}} fragment F on T{b c}", false),
+    ] {
+        assert_eq!(read(document, &limits).is_ok(), allowed, "{document}");
+    }
+    for (variables, allowed) in [(r#"{"n":2}"#, true), (r#"{"n":null}"#, false), (r#"{"n":"2"}"#, false)] {
+        let body = format!(r#"{{"query":"query($n:Int){{a(size:$n){{b c}}}}","variables":{variables}}}"#);
+        assert_eq!(posted(&body, &limits).is_ok(), allowed, "{body}");
+    }
+}
+
+#[test]
 fn variables_of_the_request_count_too() {
     let limits = Limits { cost: 11, ..Limits::default() };
     for (variables, allowed) in [

@@ -14,7 +14,7 @@ use toml::{
 
 use super::{
     error::Diagnostic,
-    settings::{Setting, Unit, read_size},
+    settings::{Setter, Setting, Unit, read_size},
 };
 use crate::text::printable;
 
@@ -124,21 +124,74 @@ impl Diagnostics {
         number
     }
 
-    /// The value of a limit; a flag is 0 or 1.
-    pub(super) fn limit(&mut self, setting: &Setting, value: &Value<'_>) -> Option<usize> {
-        let (name, allowed) = (setting.name, setting.allowed());
+    /// The value of a limit.
+    pub(super) fn limit(&mut self, setting: &Setting, value: &Value<'_>) -> Option<Setter> {
+        match setting.unit {
+            Unit::Count | Unit::Size | Unit::Flag => {
+                self.number(setting, setting.name, value).map(Setter::Number)
+            }
+            Unit::Counts | Unit::Sizes => {
+                let Some(table) = value.get_ref().as_table() else {
+                    self.wrong_type(setting.name, value, "a table", "for example { name = 10 }");
+                    return None;
+                };
+                let mut numbers = Vec::new();
+                for (name, value) in table {
+                    if self.limited(setting, name.get_ref(), &name.span()) {
+                        let number = self.number(setting, name.get_ref(), value);
+                        numbers.extend(number.map(|number| (name.get_ref().to_string(), number)));
+                    }
+                }
+                Some(Setter::Numbers(numbers))
+            }
+            Unit::Names => {
+                let help = setting.allowed();
+                let array = self.array(setting.name, value, &help);
+                if array.len() > setting.range.1 {
+                    self.push(value.span(), format!("`{}` are {}", setting.name, array.len()), help);
+                    return None;
+                }
+                let mut names = Vec::new();
+                for value in array {
+                    if let Some(name) = self.string(setting.name, value, &help)
+                        && self.limited(setting, name, &value.span())
+                    {
+                        names.push(name.to_owned());
+                    }
+                }
+                Some(Setter::Names(names))
+            }
+        }
+    }
+
+    /// Whether a limit can be set for a name; otherwise it is noted.
+    fn limited(&mut self, setting: &Setting, name: &str, span: &Range<usize>) -> bool {
+        let good = setting.names(name);
+        if !good {
+            let help = match setting.unit {
+                Unit::Sizes => "names of headers, in small letters",
+                _ => "names of GraphQL: letters, digits and underscores",
+            };
+            self.push(span.clone(), format!("`{}` is for \"{}\"", setting.name, printable(name, ECHO)), help);
+        }
+        good
+    }
+
+    /// A number of a limit, which `name` names; a flag is 0 or 1.
+    fn number(&mut self, setting: &Setting, name: &str, value: &Value<'_>) -> Option<usize> {
+        let allowed = setting.allowed();
         let (least, most) = setting.range;
         let number = match (value.get_ref(), setting.unit) {
             (DeValue::Boolean(flag), Unit::Flag) => return Some(usize::from(*flag)),
-            (DeValue::Integer(number), Unit::Count | Unit::Size) => {
+            (DeValue::Integer(number), Unit::Count | Unit::Size | Unit::Counts | Unit::Sizes) => {
                 usize::from_str_radix(number.as_str(), number.radix()).ok()
             }
-            (DeValue::String(text), Unit::Size) => read_size(text),
+            (DeValue::String(text), Unit::Size | Unit::Sizes) => read_size(text),
             (_, unit) => {
                 let wanted = match unit {
-                    Unit::Count => "a whole number",
-                    Unit::Size => "a size",
+                    Unit::Size | Unit::Sizes => "a size",
                     Unit::Flag => "true or false",
+                    _ => "a whole number",
                 };
                 self.wrong_type(name, value, wanted, &allowed);
                 return None;

@@ -390,8 +390,8 @@ fn limits(value: &Value<'_>, of_route: bool, rules: &mut Rules, diagnostics: &mu
                     format!("`{}` of {what} cannot be a route's own", setting.name),
                     "it is needed before the route is known: set it at the top of the file",
                 );
-            } else if let Some(number) = diagnostics.limit(setting, value) {
-                setting.set(&mut rules.limits, number);
+            } else if let Some(set) = diagnostics.limit(setting, value) {
+                setting.set(&mut rules.limits, set);
             }
         }
     }

@@ -103,9 +103,9 @@ fn rules(text: &mut String, prefix: &str, rules: &Rules, default: Option<&Rules>
     for group in read::groups(false) {
         lines.clear();
         for setting in SETTINGS.iter().filter(|setting| setting.group == group) {
-            let value = setting.value(&rules.limits);
-            if default.is_none_or(|default| setting.value(&default.limits) != value) {
-                let _ = writeln!(lines, "{} = {}", setting.name, setting.show(value));
+            let value = setting.shown(&rules.limits);
+            if default.is_none_or(|default| setting.shown(&default.limits) != value) {
+                let _ = writeln!(lines, "{} = {value}", setting.name);
             }
         }
         section(text, &format!("{prefix}limits.{group}"), &lines);

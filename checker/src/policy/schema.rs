@@ -228,10 +228,14 @@ fn cors() -> Value {
 fn limit(setting: &Setting) -> Value {
     let (least, most) = setting.range;
     let number = json!({ "type": "integer", "minimum": least, "maximum": most });
+    let size = json!({ "anyOf": [&number, { "type": "string", "pattern": SIZE }] });
     let value = match setting.unit {
         Unit::Count => number,
-        Unit::Size => json!({ "anyOf": [number, { "type": "string", "pattern": SIZE }] }),
+        Unit::Size => size,
         Unit::Flag => json!({ "type": "boolean" }),
+        Unit::Counts => json!({ "type": "object", "additionalProperties": number }),
+        Unit::Sizes => json!({ "type": "object", "additionalProperties": size }),
+        Unit::Names => json!({ "type": "array", "maxItems": most, "items": { "type": "string" } }),
     };
     described(setting.about, value)
 }

@@ -1,6 +1,7 @@
 //! Every limit that a policy can set, once: the reader, `config show`, the JSON Schema and the reference go by this table.
 
-use crate::engine::Limits;
+use super::render::{string, strings};
+use crate::{engine::Limits, request::is_token};
 
 /// What a limit is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,6 +12,12 @@ pub(crate) enum Unit {
     Size,
     /// Whether something is allowed.
     Flag,
+    /// How many, by name.
+    Counts,
+    /// Bytes, by name.
+    Sizes,
+    /// Names.
+    Names,
 }
 
 /// Where a limit is kept.
@@ -19,6 +26,21 @@ pub(super) enum Slot<'l> {
     Number(&'l mut usize),
     /// A flag.
     Flag(&'l mut bool),
+    /// Counts or sizes by name.
+    Numbers(&'l mut Vec<(String, usize)>),
+    /// Names.
+    Names(&'l mut Vec<String>),
+}
+
+/// What a policy sets a limit to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Setter {
+    /// A count, a size, or a flag as 0 or 1.
+    Number(usize),
+    /// Counts or sizes by name: what is not named stays as it was.
+    Numbers(Vec<(String, usize)>),
+    /// Names, in place of those that there were.
+    Names(Vec<String>),
 }
 
 /// A limit.
@@ -60,6 +82,9 @@ macro_rules! settings {
         )*];
     };
     (@slot Flag $($place:tt)*) => { Slot::Flag(&mut $($place)*) };
+    (@slot Counts $($place:tt)*) => { Slot::Numbers(&mut $($place)*) };
+    (@slot Sizes $($place:tt)*) => { Slot::Numbers(&mut $($place)*) };
+    (@slot Names $($place:tt)*) => { Slot::Names(&mut $($place)*) };
     (@slot $kind:ident $($place:tt)*) => { Slot::Number(&mut $($place)*) };
 }
 
@@ -70,7 +95,8 @@ settings! {
     request.head in request.head: Size, 64, 1 << 20, false, "Bytes of all headers";
     request.body in request.body: Size, 0, MOST, true, "Bytes of the body as it is sent";
     headers.name_length in headers.name: Size, 1, 64 << 10, false, "Bytes of a header's name";
-    headers.value_length in headers.value: Size, 1, 1 << 20, false, "Bytes of a header's value; Accept-Encoding, Accept-Language, Content-Type and Host have tighter limits of their own";
+    headers.value_length in headers.value: Size, 1, 1 << 20, false, "Bytes of a header's value";
+    headers.value_lengths in headers.values: Sizes, 0, 1 << 20, false, "Bytes of the value of single headers, by name, in place of `value_length`";
     target.semicolons in target.semicolons: Flag, 0, 1, false, "Whether segments of the path may hold semicolons";
     target.segments in target.segments: Count, 1, 10_000, false, "Segments of the path";
     target.segment_length in target.segment_length: Size, 1, 64 << 10, false, "Bytes of a segment of the path, decoded";
@@ -121,7 +147,10 @@ settings! {
     graphql.variables in graphql.variables: Count, 0, MANY, true, "Variables of an operation";
     graphql.operations in graphql.operations: Count, 1, MANY, true, "Operations in a document, of which a request names one";
     graphql.batch in graphql.batch: Count, 1, MANY, true, "Documents in a request";
-    graphql.cost in graphql.cost: Count, 1, MANY, true, "Fields, each as many times as `first`, `last` and `limit` around it ask for";
+    graphql.cost in graphql.cost: Count, 1, MANY, true, "The weights of fields, each as many times as the lists around it have elements";
+    graphql.weights in graphql.weights: Counts, 0, MANY, true, "Weights of fields, by name; others weigh 1";
+    graphql.multipliers in graphql.multipliers: Names, 0, 64, true, "Arguments, and entries of objects in them, that say how many elements a list is asked for";
+    graphql.lists in graphql.lists: Counts, 1, MANY, true, "Elements that lists are taken to have which no such argument stands at, by the field's name";
     graphql.introspection in graphql.introspection: Flag, 0, 1, true, "Whether the schema may be asked for";
     graphql.mutations in graphql.mutations: Flag, 0, 1, true, "Whether there may be mutations, by POST";
     graphql.subscriptions in graphql.subscriptions: Flag, 0, 1, true, "Whether there may be subscriptions";
@@ -136,39 +165,69 @@ settings! {
 }
 
 impl Setting {
-    /// What it is set to; a flag is 0 or 1.
-    pub(crate) fn value(&self, limits: &Limits) -> usize {
+    /// What it is set to, as a policy has it.
+    pub(crate) fn shown(&self, limits: &Limits) -> String {
+        let number = |number: usize| match self.unit {
+            Unit::Size | Unit::Sizes => format!("\"{}\"", size(number)),
+            _ => number.to_string(),
+        };
         let mut limits = limits.clone();
         match (self.slot)(&mut limits) {
-            Slot::Number(number) => *number,
-            Slot::Flag(flag) => usize::from(*flag),
+            Slot::Number(value) => number(*value),
+            Slot::Flag(flag) => flag.to_string(),
+            Slot::Names(names) => strings(names.iter().map(String::as_str)),
+            Slot::Numbers(values) => {
+                let entry =
+                    |(name, value): &(String, usize)| format!("{} = {}", string(name), number(*value));
+                match values.iter().map(entry).collect::<Vec<_>>().join(", ") {
+                    none if none.is_empty() => "{}".to_owned(),
+                    entries => format!("{{ {entries} }}"),
+                }
+            }
         }
     }
 
     /// Sets it.
-    pub(super) fn set(&self, limits: &mut Limits, value: usize) {
-        match (self.slot)(limits) {
-            Slot::Number(number) => *number = value,
-            Slot::Flag(flag) => *flag = value != 0,
+    pub(super) fn set(&self, limits: &mut Limits, setter: Setter) {
+        match ((self.slot)(limits), setter) {
+            (Slot::Number(number), Setter::Number(value)) => *number = value,
+            (Slot::Flag(flag), Setter::Number(value)) => *flag = value != 0,
+            (Slot::Names(names), Setter::Names(value)) => *names = value,
+            (Slot::Numbers(numbers), Setter::Numbers(values)) => {
+                for (name, value) in values {
+                    match numbers.iter_mut().find(|(known, _)| *known == name) {
+                        Some((_, number)) => *number = value,
+                        None => numbers.push((name, value)),
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
-    /// A value as a policy has it.
-    pub(crate) fn show(&self, value: usize) -> String {
-        match self.unit {
-            Unit::Count => value.to_string(),
-            Unit::Size => format!("\"{}\"", size(value)),
-            Unit::Flag => (value != 0).to_string(),
-        }
-    }
-
-    /// What is allowed.
+    /// What is allowed, of one entry where there are many.
     pub(super) fn allowed(&self) -> String {
         let (least, most) = self.range;
         match self.unit {
-            Unit::Count => format!("allowed: {least} to {most}"),
-            Unit::Size => format!("allowed: \"{}\" to \"{}\", or bytes as a number", size(least), size(most)),
+            Unit::Count | Unit::Counts => format!("allowed: {least} to {most}"),
+            Unit::Size | Unit::Sizes => {
+                format!("allowed: \"{}\" to \"{}\", or bytes as a number", size(least), size(most))
+            }
             Unit::Flag => "allowed: true, false (without quotes)".to_owned(),
+            Unit::Names => format!("allowed: up to {most} names, each in quotes"),
+        }
+    }
+
+    /// Whether a name can be one of those that it is set for; headers are written small.
+    pub(super) fn names(&self, name: &str) -> bool {
+        match self.unit {
+            Unit::Sizes => {
+                is_token(name.as_bytes()) && !name.contains(|letter: char| letter.is_ascii_uppercase())
+            }
+            _ => {
+                name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            }
         }
     }
 }
@@ -223,15 +282,27 @@ mod tests {
     fn each_limit_has_a_place_of_its_own_and_a_default_in_its_range() {
         let defaults = Limits::default();
         for setting in SETTINGS {
-            let value = setting.value(&defaults);
             let (least, most) = setting.range;
-            assert!((least..=most).contains(&value), "{}.{}", setting.group, setting.name);
-            let other = if value == least { most } else { least };
+            let within = |value: usize| {
+                assert!((least..=most).contains(&value), "{}.{}", setting.group, setting.name);
+                if value == least { most } else { least }
+            };
             let mut limits = defaults.clone();
+            let other = match (setting.slot)(&mut limits) {
+                Slot::Number(number) => Setter::Number(within(*number)),
+                Slot::Flag(flag) => Setter::Number(within(usize::from(*flag))),
+                Slot::Names(_) => Setter::Names(vec!["other".to_owned()]),
+                Slot::Numbers(numbers) => {
+                    for (_, number) in numbers {
+                        within(*number);
+                    }
+                    Setter::Numbers(vec![("other".to_owned(), most)])
+                }
+            };
             setting.set(&mut limits, other);
             let moved: Vec<&str> = SETTINGS
                 .iter()
-                .filter(|one| one.value(&limits) != one.value(&defaults))
+                .filter(|one| one.shown(&limits) != one.shown(&defaults))
                 .map(|one| one.name)
                 .collect();
             assert_eq!(moved, [setting.name], "{}", setting.group);
