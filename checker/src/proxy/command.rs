@@ -28,7 +28,7 @@ const NOT_FOUND: u8 = 3;
 #[command(after_help = "\
 Examples:
   stopbank-checker proxy --policy generic --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8081
-  stopbank-checker proxy --config /etc/stopbank/proxy.toml")]
+  stopbank-checker proxy --config /etc/stopbank-checker/proxy.toml")]
 pub(crate) struct ProxyCommand {
     /// Configuration: listeners, TLS, upstreams, limits; what is given beside it takes the place of what it says
     #[arg(long, value_name = "FILE")]
