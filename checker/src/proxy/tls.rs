@@ -79,7 +79,8 @@ pub(crate) fn server(tls: &ServerTls) -> Result<Arc<ServerConfig>> {
         }
     };
     let mut config = builder.with_cert_resolver(identity(&tls.certificate, &tls.key)?);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Whoever offers others alone is turned away (RFC 7301, section 3.2), and clients of HTTP/1.0 offer that.
+    config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     // Early data can be sent again by whoever has seen it.
     config.max_early_data_size = 0;
     Ok(Arc::new(config))

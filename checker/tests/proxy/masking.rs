@@ -119,7 +119,7 @@ fn masked() {
     setup.policy = Some(ENFORCED.to_owned());
     let proxy = setup.start();
     let mut answers = 0;
-    for version in ["--http1.1", "--http2"] {
+    for version in ["--http1.0", "--http1.1", "--http2"] {
         for framing in ["length", "chunks", "close"] {
             for size in ["7", "1000", "100000"] {
                 let path = format!("/{framing}/{size}");
