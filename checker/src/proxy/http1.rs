@@ -15,7 +15,7 @@ use stopbank_checker::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use self::answer::{Framed, Shape, write_head};
@@ -32,6 +32,8 @@ const STEP: usize = 4 << 10;
 const BODY_STEP: usize = 64 << 10;
 /// What is read and thrown away of a request that was refused early, so that the client reads the answer before the connection is reset.
 const LINGER: (usize, Duration) = (256 << 10, Duration::from_secs(1));
+/// What is waited between two pieces beyond that: a client that is held back looks for the answer, one whose connection is reset may lose it.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -361,7 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         Ok(read @ 1..) => self.io.write_all(&down[..read]).await.is_err() || self.io.flush().await.is_err(),
                         _ => true,
                     },
-                    () = tokio::time::sleep(idle) => true,
+                    () = sleep(idle) => true,
                 };
                 if done {
                     return;
@@ -413,7 +415,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 left = left.saturating_sub(read);
                 self.buffer.clear();
                 if left == 0 {
-                    return;
+                    sleep(PAUSE).await;
                 }
             }
         };
