@@ -18,6 +18,17 @@ pub struct Limits {
     pub any_character: bool,
 }
 
+impl Limits {
+    /// Whatever a request has room for.
+    pub(crate) const WIDEST: Self = Self {
+        count: usize::MAX,
+        name_length: usize::MAX,
+        value_length: usize::MAX,
+        repeated: true,
+        any_character: true,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         // Browsers keep at most 4096 bytes of a cookie (RFC 6265, section 6.1).

@@ -4,13 +4,15 @@
 //! refusal, reads the body only if [`Head::needs_body`], and hands it to [`Head::check_body`].
 
 mod answer;
+mod brakes;
 mod cross_site;
 mod head;
 mod limits;
 mod patterns;
+mod rates;
 mod specification;
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     Check, Evidence, Finding, Headers, Identity, Place, Policy, Reason, Request, State, Verdict, coding,
@@ -18,14 +20,15 @@ use crate::{
     cookies, fields, forward, graphql, http1,
     inject::{self, Detector, Scratch},
     json,
-    policy::{self, Fail, Mode, Rules},
-    rates::Time,
+    policy::{self, Fail, Mode, RateRule, Route, Rules},
+    rates::{Ruling, Time},
     target::{self, Target},
     values,
     verdict::Kind,
 };
 
 pub use answer::Answer;
+pub use brakes::Attempted;
 pub use head::{Head, Parked};
 pub use limits::Limits;
 
@@ -98,6 +101,7 @@ pub fn check_head<'p>(
     let rules = policy.rules(route);
     let mut judge = Judge::new(rules, context);
     judge.headers = cross_site::headers(request, rules);
+    judge.route = route.and_then(|route| policy.routes().get(route));
     let judged = match (routed, policy.undeclared()) {
         (Err(reason), Mode::Enforce) => {
             Err(Box::new(Finding { check: Check::Route, reason, evidence: None }))
@@ -137,6 +141,12 @@ struct Judge<'j> {
     headers: Headers,
     /// Whether it is refused for want of something that is being fetched.
     waits: bool,
+    /// Its route.
+    route: Option<&'j Route>,
+    /// What rates have said of it so far.
+    rulings: Vec<(Arc<RateRule>, Ruling)>,
+    /// An attempt at a login.
+    attempt: Option<Box<Attempted>>,
     /// What the detector of injection works in.
     scratch: Scratch,
     /// Bytes of values that may be judged before the clock is looked at again, and whether values were judged when it was last.
@@ -158,6 +168,9 @@ impl<'j> Judge<'j> {
             identity: None,
             headers: Vec::new(),
             waits: false,
+            route: None,
+            rulings: Vec::new(),
+            attempt: None,
             scratch: Scratch::default(),
             unclocked: 0,
             in_time: false,
@@ -222,6 +235,7 @@ impl Judge<'_> {
         declared: bool,
     ) -> Judged {
         let limits = &self.rules.limits;
+        self.rates_before(request)?;
         if forward::wishes(request).is_ok_and(|wishes| wishes.websocket)
             && let Err(reason) =
                 policy::websocket(self.rules.websocket.as_ref(), request, self.context.secure)
@@ -231,6 +245,7 @@ impl Judge<'_> {
         if matches!(length, http1::Framing::Length(length) if length > limits.request.body) {
             return Err(too_long());
         }
+        self.rates_after(request)?;
         if self.runs(Check::Query)?
             && let Err(reason) = target::within(&target.query, &limits.target)
         {
@@ -282,7 +297,8 @@ impl Judge<'_> {
         };
         let content = self.graphql(content, request, &body)?;
         self.structure(content, content_type.unwrap_or_default(), &body)?;
-        self.entity(request, &body)
+        self.entity(request, &body)?;
+        self.brakes(request, content, &body)
     }
 
     /// What is carried to an endpoint of GraphQL, and what is declared as it. What the body is to the checks that follow.
@@ -465,6 +481,8 @@ fn too_long() -> Box<Finding> {
 mod cross_site_tests;
 #[cfg(test)]
 mod patterns_tests;
+#[cfg(test)]
+mod rates_tests;
 #[cfg(test)]
 mod specification_tests;
 #[cfg(test)]

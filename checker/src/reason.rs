@@ -184,6 +184,11 @@ reasons! {
     SchemaWork, "schema-work", 400, "To judge the value would take more work than its length allows.";
     SchemaResponse, "schema-response", 502, "The response is not as the specification says.";
     Pattern, "pattern", 403, "A value holds what a pattern of the policy looks for.";
+    RateSpike, "rate-spike", 429, "Requests follow one another faster than a rate of the policy allows.";
+    RateQuota, "rate-quota", 429, "A quota of the policy is used up.";
+    RateUnknown, "rate-unknown", 503, "A rate or brake of the policy cannot be judged: whoever asks keeps no count, or has no clock.";
+    BrakeDelay, "brake-delay", 429, "Attempts at this account have failed: the next one has to wait.";
+    BrakeAccount, "brake-account", 400, "A login names its account twice: which one counts, only the server behind knows.";
     CrossSite, "cross-site", 403, "Another site made the browser send it, and none that may.";
     CrossSiteFramed, "cross-site-framed", 403, "Another site shows it in a frame, an object or an embed.";
     CrossSiteOrigin, "cross-site-origin", 403, "A page of an origin that is not allowed sends it.";

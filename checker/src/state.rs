@@ -1,10 +1,13 @@
 //! What outlives a request, and a reload of the policy.
 
+mod counting;
+
 use std::fmt;
 
 use ring::hmac;
 
 use crate::Policy;
+use counting::Counting;
 
 /// What all secrets of this process are drawn from: random, and shown nowhere.
 pub struct Seed(hmac::Key);
@@ -30,7 +33,9 @@ impl Seed {
 }
 
 /// What outlives a request. It is made for a policy; where it is made after another one, what both policies have in common goes on.
-pub struct State {}
+pub struct State {
+    counting: Counting,
+}
 
 impl fmt::Debug for State {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,7 +45,7 @@ impl fmt::Debug for State {
 
 impl State {
     /// For a policy. What it has in common with `before`, that of the policy before it, it shares with that.
-    pub const fn new(_policy: &Policy, _seed: &Seed, _before: Option<&Self>) -> Self {
-        Self {}
+    pub fn new(policy: &Policy, seed: &Seed, before: Option<&Self>) -> Self {
+        Self { counting: Counting::new(policy, seed, before.map(|before| &before.counting)) }
     }
 }

@@ -1,6 +1,6 @@
 //! What the engine says of a request.
 
-use crate::{Identity, Place, Reason, sensitive};
+use crate::{Identity, Place, Reason, engine::Attempted, sensitive};
 
 /// What is to become of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +76,7 @@ checks! {
     Route, "route", Route, "Whether the policy declares the path and the method.";
     Query, "query", Head, "Parameters of the query: how many, and whether one stands twice.";
     Cookies, "cookies", Head, "Cookies: their syntax, how many, how long.";
+    Rates, "rates", Head, "How often one may ask: rates and quotas of the policy.";
     CrossSite, "cross-site", Head, "Requests that another site made a browser send, and preflights of CORS.";
     Coding, "coding", Body, "The body's content coding, and what it becomes by decoding.";
     Content, "content", Body, "Whether the body is what it is declared as.";
@@ -85,6 +86,7 @@ checks! {
     Form, "form", Body, "Form fields.";
     Multipart, "multipart", Body, "Forms of parts.";
     Schema, "schema", Body, "Parameters and bodies against the specification that the policy names, and answers where these are observed.";
+    Brakes, "brakes", Body, "Guessing at logins: who has failed waits before the next attempt.";
     Patterns, "patterns", Values, "Regular expressions that the policy looks for in values: shipped categories, and its own.";
     Injection, "injection", Values, "Values that say something in a language that a program behind may read: SQL, HTML, a shell's and others.";
     Connection, "connection", Always, "The client's connection: how slow it may be, what it may become. Of the proxy alone.";
@@ -149,6 +151,8 @@ pub struct Verdict {
     pub headers: Headers,
     /// It is refused for want of something that is being fetched: when that is there, it may be judged again.
     pub waits: bool,
+    /// An attempt at a login that a brake has let through: what becomes of it is to be told ([`crate::State::answered`]).
+    pub attempt: Option<Box<Attempted>>,
 }
 
 /// Headers of an answer: names in lower case, and values.
@@ -168,6 +172,7 @@ impl Verdict {
         observed: Vec::new(),
         headers: Vec::new(),
         waits: false,
+        attempt: None,
     };
 
     /// A check refuses it.

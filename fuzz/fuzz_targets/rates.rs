@@ -48,6 +48,8 @@ fuzz_target!(|input: Input| {
         weight: None,
         weights: Default::default(),
         identities: Some(64),
+        ipv4_prefix: None,
+        ipv6_prefix: None,
     };
     let Ok(rates) = Rates::new(vec![rule], Key(input.key)) else { return };
     let memory = rates.memory();

@@ -3,16 +3,20 @@
 use std::{
     io::{self, BufRead as _, Read, Write},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use stopbank_checker::{
-    Action, Check, Evidence, Policy, Reason, Verdict,
+    Action, Check, Evidence, Policy, Reason, State, Verdict,
     engine::{self, Context},
+    rates::Time,
     schema::Operation,
+    state::Seed,
 };
 
 /// Largest request, or line with one, that is read.
@@ -22,6 +26,9 @@ const LARGEST: u64 = 64 << 20;
 ///
 /// The file is one request as HTTP/1 sends it, or a line of JSON for each request whose member `raw` is that in base64. Other members are
 /// printed again with the verdict, so that it can be told which request it is about.
+///
+/// Members that are read: `time` (RFC 3339, or seconds since 1970), by which rates and brakes are judged from one line to the next, `client` (its
+/// address), and `answer` (the status by which the server behind has answered). Requests count as having come over TLS.
 ///
 /// A verdict has `action` (allow, refuse, answer), `status`, `reason`, `check`, `description`, `route` (host and path of the route that it is for),
 /// `operation` (of the policy's specification),
@@ -45,6 +52,7 @@ impl CheckCommand {
     /// Whether no request of the file is refused.
     pub(crate) fn run(&self) -> Result<bool> {
         let policy = super::load(&self.policy)?;
+        let mut session = Session::new(&policy)?;
         let file = &self.request;
         let name = file.display();
         let input: Box<dyn Read> = if file == Path::new("-") {
@@ -61,7 +69,7 @@ impl CheckCommand {
             if bytes.len() as u64 > LARGEST {
                 bail!("{name} is larger than {} MiB", LARGEST >> 20);
             }
-            return judge(&bytes, Map::new(), &policy, &mut out);
+            return judge(&bytes, Map::new(), &mut session, &mut out);
         }
         let mut all = true;
         let mut line = Vec::new();
@@ -82,7 +90,8 @@ impl CheckCommand {
             let bytes = STANDARD
                 .decode(&one.raw)
                 .with_context(|| format!("{name}: line {number}: `raw` is not base64"))?;
-            all &= judge(&bytes, one.rest, &policy, &mut out)?;
+            let judged = judge(&bytes, one.rest, &mut session, &mut out);
+            all &= judged.with_context(|| format!("{name}: line {number}"))?;
         }
         Ok(all)
     }
@@ -96,9 +105,55 @@ struct Line {
     rest: Map<String, Value>,
 }
 
+/// What requests of one file are judged with: what is known of identities goes from one to the next.
+struct Session<'p> {
+    policy: &'p Policy,
+    state: State,
+    /// Since 1970: of the first request, and of the last.
+    begin: Option<Duration>,
+    last: Duration,
+}
+
+impl<'p> Session<'p> {
+    fn new(policy: &'p Policy) -> Result<Self> {
+        let mut random = [0; 32];
+        SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("the system has no random bytes"))?;
+        let last = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self { policy, state: State::new(policy, &Seed::new(&random), None), begin: None, last })
+    }
+
+    /// The time of a request: what it says, or that of the one before it.
+    fn time(&mut self, said: Option<&Value>) -> Result<Time> {
+        if let Some(said) = said {
+            let text = said.as_str().and_then(|text| humantime::parse_rfc3339_weak(text).ok());
+            let since = text.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let number = || said.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            self.last = since
+                .or_else(number)
+                .context("`time` is neither like \"2026-01-31T12:00:00.5Z\" nor seconds since 1970")?;
+        }
+        let begin = *self.begin.get_or_insert(self.last);
+        Ok(Time { monotonic: self.last.saturating_sub(begin), wall: self.last })
+    }
+}
+
 /// Prints the verdict on a request, with what came with it. Whether it is not refused.
-fn judge(bytes: &[u8], mut line: Map<String, Value>, policy: &Policy, out: &mut impl Write) -> Result<bool> {
-    let verdict = engine::check_bytes(bytes, &Context::default(), policy);
+fn judge(
+    bytes: &[u8],
+    mut line: Map<String, Value>,
+    session: &mut Session<'_>,
+    out: &mut impl Write,
+) -> Result<bool> {
+    let time = session.time(line.get("time"))?;
+    let client = line.get("client").and_then(Value::as_str).and_then(|client| client.parse().ok());
+    let Session { policy, state, .. } = session;
+    let context =
+        Context { client, secure: true, time: Some(time), state: Some(state), ..Context::default() };
+    let verdict = engine::check_bytes(bytes, &context, policy);
+    if let Some(attempt) = &verdict.attempt {
+        let answer = line.get("answer").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+        state.answered(attempt, answer, time);
+    }
     for (key, value) in members(&verdict, policy) {
         line.insert(key.to_owned(), value);
     }

@@ -41,7 +41,11 @@ impl ConfigCommand {
         match self {
             Self::Check { policy } => {
                 let (policy, file, _) = super::load_with_text(policy)?;
-                writeln!(out, "{file}: good, {} routes", policy.routes().len())?;
+                let memory = match policy.memory() {
+                    0 => String::new(),
+                    bytes => format!(", {} KiB of memory for rates and brakes", bytes.div_ceil(1 << 10)),
+                };
+                writeln!(out, "{file}: good, {} routes{memory}", policy.routes().len())?;
             }
             Self::Show { policy, text: true } => {
                 // One that is not good is not shown as if it were.

@@ -83,7 +83,8 @@ impl Head<'_> {
         let mut judge = Judge { operation, observed, identity, headers, ..Judge::new(rules, context) };
         let judged = judge.body(request);
         let verdict = judged.map_or_else(|finding| Verdict::from(*finding), |()| Verdict::ALLOWED);
-        let Judge { observed, identity, headers, .. } = judge;
-        Parked { route, operation, observed, identity, headers }.verdict(verdict)
+        let Judge { observed, identity, headers, attempt, .. } = judge;
+        let found = Parked { route, operation, observed, identity, headers };
+        Verdict { attempt, ..found.verdict(verdict) }
     }
 }

@@ -58,6 +58,7 @@ impl Judge<'_> {
         if self.operation.is_some() {
             self.failed(Check::Schema, Reason::BodyUnread)?;
         }
+        self.failed(Check::Brakes, Reason::BodyUnread)?;
         self.unread()
     }
 

@@ -2,12 +2,14 @@
 //!
 //! [`Policy::parse`] reads a text of TOML and checks all of it; what it gives is never changed. The text is at most [`LARGEST`] bytes.
 
+mod brakes;
 mod cross_site;
 mod document;
 mod error;
 mod masking;
 mod openapi;
 mod patterns;
+mod rates;
 mod read;
 mod render;
 mod response;
@@ -18,11 +20,13 @@ mod websocket;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
+pub use brakes::{BrakePolicy, Named, Whence};
 pub use cross_site::Sites;
 pub use error::{Diagnostic, Errors};
 pub use masking::{Masking, Reading};
 pub use openapi::OpenApi;
 pub use patterns::PatternRule;
+pub use rates::RateRule;
 pub use schema::schema;
 pub use websocket::WebSocket;
 pub(crate) use websocket::check as websocket;
@@ -104,6 +108,22 @@ impl Default for Rule {
     }
 }
 
+/// A rate that holds for requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    /// Its place, as [`Policy::rates`] counts.
+    pub(crate) place: usize,
+    pub(crate) rate: Arc<RateRule>,
+}
+
+/// A brake that holds for requests.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldBrake {
+    /// Its place, as [`Policy::brakes`] counts.
+    pub(crate) place: usize,
+    pub(crate) brake: Arc<BrakePolicy>,
+}
+
 /// How a route's requests are judged.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -124,6 +144,10 @@ pub struct Rules {
     pub sites: Arc<Sites>,
     /// Which pages of other origins may read answers.
     pub cors: Option<Arc<Cors>>,
+    /// Rates that hold here.
+    pub(crate) rates: Arc<[Held]>,
+    /// Brakes that hold here.
+    pub(crate) brakes: Arc<[HeldBrake]>,
     /// What the check `patterns` looks for.
     pub(crate) patterns: Option<Arc<Selected>>,
 }
@@ -140,6 +164,8 @@ impl Default for Rules {
             websocket: None,
             sites: Arc::default(),
             cors: None,
+            rates: Arc::default(),
+            brakes: Arc::default(),
             patterns: None,
         };
         // It has nothing to go by yet, and which sites may send what only the policy knows.
@@ -162,8 +188,12 @@ impl Rules {
 
     /// Whether a check does anything.
     pub fn is_on(&self, check: Check) -> bool {
-        let has_work =
-            check != Check::Patterns || self.patterns.as_ref().is_some_and(|patterns| patterns.in_requests);
+        let has_work = match check {
+            Check::Patterns => self.patterns.as_ref().is_some_and(|patterns| patterns.in_requests),
+            Check::Rates => !self.rates.is_empty(),
+            Check::Brakes => !self.brakes.is_empty(),
+            _ => true,
+        };
         has_work && self.of(check).mode != Mode::Off
     }
 
@@ -251,6 +281,8 @@ pub struct Policy {
     router: Router,
     openapi: Option<OpenApi>,
     patterns: Option<Catalogue>,
+    rates: Vec<Arc<RateRule>>,
+    brakes: Vec<Arc<BrakePolicy>>,
     /// What is read of a request before its route is known: its body may be as long as that of any route.
     widest: http1::Limits,
 }
@@ -291,7 +323,8 @@ impl Policy {
         let body = |rules: &Rules| rules.limits.request.body;
         let longest = routes.iter().map(|route| body(&route.rules)).chain([body(&default)]).max();
         let widest = http1::Limits { body: longest.unwrap_or_default(), ..default.limits.request };
-        Self { undeclared, default, routes, router, openapi: None, patterns: None, widest }
+        let (openapi, patterns, rates, brakes) = (None, None, Vec::new(), Vec::new());
+        Self { undeclared, default, routes, router, openapi, patterns, rates, brakes, widest }
     }
 
     /// Its routes, in the order of its text, and behind them those of its specification.
@@ -308,6 +341,8 @@ impl Policy {
             }
             Check::Schema => self.openapi.is_some(),
             Check::Patterns => self.patterns.is_some(),
+            Check::Rates => !self.rates.is_empty(),
+            Check::Brakes => !self.brakes.is_empty(),
             _ => true,
         }
     }
@@ -315,6 +350,22 @@ impl Policy {
     /// The patterns that it looks for, in the order of its text.
     pub fn patterns(&self) -> &[PatternRule] {
         self.patterns.as_ref().map(|patterns| patterns.rules.as_slice()).unwrap_or_default()
+    }
+
+    /// Its rates, in the order of its text.
+    pub fn rates(&self) -> &[Arc<RateRule>] {
+        &self.rates
+    }
+
+    /// Its brakes, in the order of its text.
+    pub fn brakes(&self) -> &[Arc<BrakePolicy>] {
+        &self.brakes
+    }
+
+    /// Bytes that its rates and brakes take, however many identities there are.
+    pub fn memory(&self) -> usize {
+        let rates = self.rates.iter().map(|rate| rate.rule.memory());
+        rates.chain(self.brakes.iter().map(|brake| brake.rule.memory())).sum()
     }
 
     /// The specification that it names.

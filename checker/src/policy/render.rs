@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    PatternRule, Policy, Rule, Rules, cross_site, masking, read, response, settings::SETTINGS, websocket,
+    PatternRule, Policy, Rule, Rules, brakes, cross_site, masking, rates, read, response, settings::SETTINGS,
+    websocket,
 };
 use crate::text::printable;
 
@@ -26,6 +27,8 @@ pub(super) fn render(policy: &Policy) -> String {
     websocket::render(&mut text, policy.default.websocket.as_ref(), None);
     selected(&mut text, &policy.default, None);
     patterns(&mut text, policy);
+    rates::render(&mut text, policy.rates());
+    brakes::render(&mut text, policy.brakes());
     rules(&mut text, "", &policy.default, None);
     for route in policy.routes.iter().filter(|route| route.operation.is_none()) {
         let _ =

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    cross_site, masking, read, response,
+    brakes, cross_site, masking, rates, read, response,
     settings::{SETTINGS, Setting, Unit},
 };
 use crate::cross_site::cors::LONGEST_AGE;
@@ -27,6 +27,8 @@ pub fn schema() -> Value {
     );
     root.insert("openapi".to_owned(), openapi());
     root.insert("pattern".to_owned(), json!({ "type": "array", "items": pattern() }));
+    root.insert("rate".to_owned(), json!({ "type": "array", "items": rates::schema() }));
+    root.insert("brake".to_owned(), json!({ "type": "array", "items": brakes::schema() }));
     root.insert("route".to_owned(), json!({ "type": "array", "items": route() }));
     let mut schema = object(root, &[]);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");

@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::exchange::Shared;
+use super::{exchange::Shared, judge::now};
 
 /// Connections at once.
 const CONNECTIONS: usize = 32;
@@ -66,6 +66,8 @@ fn metrics(shared: &Shared) -> Answer {
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     shared.metrics.connections.set(count(shared.connections.count()));
     shared.metrics.buffered.set(count(shared.buffered.count()));
+    // One at a time: what is counted anew must not be read in between. The control thread serves all of these.
+    shared.metrics.count(shared.live().judge.state().health(now()));
     match shared.metrics.text() {
         Ok(text) => (StatusCode::OK, "text/plain; version=0.0.4", text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", error.to_string().into_bytes()),

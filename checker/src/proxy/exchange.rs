@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use stopbank_checker::{
     Action, Check, Field, Finding, Headers, Identity, Reason, Request, Verdict, Version,
-    engine::Head,
+    engine::{Attempted, Head},
     forward::{self, Answered, Onward, Source},
     policy::{Fail, Mode, Reading, Rules},
     response::{Ending, Response},
@@ -126,6 +126,8 @@ pub(crate) struct Exchange {
     observed: Vec<Finding>,
     /// Whether the request is one that is answered here.
     answered: bool,
+    /// An attempt at a login, of which the answer tells what has become.
+    attempt: Option<Box<Attempted>>,
     /// Whether the client speaks TLS.
     secure: bool,
     /// The operation of the policy's specification that it is.
@@ -166,6 +168,7 @@ impl Exchange {
             route: None,
             observed: Vec::new(),
             answered: false,
+            attempt: None,
             secure: peer.tls,
             operation: None,
             masked: None,
@@ -234,6 +237,7 @@ impl Exchange {
         self.identity = verdict.identity;
         self.headers = verdict.headers;
         self.answered = verdict.action == Action::Answer;
+        self.attempt = verdict.attempt;
     }
 
     /// Judges the request's body and asks the upstream. `accept` gets the answer's head.
@@ -255,11 +259,16 @@ impl Exchange {
         let rules = live.judge.rules(self.route);
         let head = self.head(request, Some(body.len()), websocket, rules);
         let outgoing = Outgoing { head: &head, body, method: request.method, websocket };
-        let passage = self.passage(&live);
+        let (passage, status) = (self.passage(&live), Cell::new(None));
         let sent = upstream::send(&self.worker.pool, &upstream, outgoing, |response, ending| {
+            status.set(Some(response.status));
             passage.begin(response, ending, true, accept)
         });
-        let (answer, body) = sent.await.map_err(|reason| self.failed(reason))?;
+        let sent = sent.await;
+        if let Some(attempt) = self.attempt.take() {
+            live.judge.answered(&attempt, status.get());
+        }
+        let (answer, body) = sent.map_err(|reason| self.failed(reason))?;
         self.passing(answer, body)
     }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use stopbank_checker::{
     Check, Evidence, Field, Finding, Identity, Policy, Reason, Request, State, Verdict, Version,
-    engine::{self, Context, Head},
+    engine::{self, Attempted, Context, Head},
     http1,
     policy::Rules,
     printable,
@@ -114,6 +114,16 @@ impl Judge {
         });
         // A check that panics refuses.
         judged.await.unwrap_or_else(|_| Verdict::refused(Check::Connection, Reason::Overload))
+    }
+
+    /// Notes what has become of an attempt at a login, by the status of the upstream's answer.
+    pub(crate) fn answered(&self, attempted: &Attempted, status: Option<u16>) {
+        self.state.answered(attempted, status, now());
+    }
+
+    /// What outlives requests.
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
     }
 
     fn context<'c>(&'c self, elapsed: &'c dyn Fn() -> Duration) -> Context<'c> {

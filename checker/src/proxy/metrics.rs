@@ -4,6 +4,7 @@ use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+use stopbank_checker::rates::Health;
 
 /// Buckets of request durations, in seconds.
 const BUCKETS: [f64; 14] =
@@ -31,6 +32,8 @@ pub(crate) struct Metrics {
     pub(crate) upstream_up: IntGaugeVec,
     pub(crate) buffered: IntGauge,
     pub(crate) audit_lost: IntCounter,
+    /// Of rates and brakes, by kind and name, and for requests by outcome.
+    counted: Counted,
     pub(crate) reload_good: IntGauge,
     pub(crate) reload_time: Gauge,
 }
@@ -69,6 +72,7 @@ impl Metrics {
         let reload_time =
             Gauge::new("reload_timestamp_seconds", "When configuration and policy were last read.")?;
         registry.register(Box::new(reload_time.clone()))?;
+        let counted = Counted::new(&registry)?;
         let built = IntGaugeVec::new(Opts::new("build_info", "The version; always 1."), &["version"])?;
         built.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(built))?;
@@ -100,6 +104,7 @@ impl Metrics {
             upstream_up,
             buffered: gauge("buffered_bytes", "Bytes of bodies in memory.")?,
             audit_lost,
+            counted,
             reload_good: gauge(
                 "reload_successful",
                 "Whether configuration and policy in force are the files'.",
@@ -109,10 +114,73 @@ impl Metrics {
         })
     }
 
+    /// What rates and brakes have counted by now, in place of what was known before.
+    pub(crate) fn count<'h>(&self, health: impl Iterator<Item = (&'static str, &'h str, Health)>) {
+        self.counted.set(health);
+    }
+
     /// All of it as text.
     pub(crate) fn text(&self) -> prometheus::Result<Vec<u8>> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+/// Of rates and brakes. What they count they count themselves; it is asked for when somebody looks.
+#[derive(Debug)]
+struct Counted {
+    requests: IntCounterVec,
+    forgotten: IntCounterVec,
+    identities: IntGaugeVec,
+    room: IntGaugeVec,
+    memory: IntGaugeVec,
+}
+
+impl Counted {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let made = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(made.clone()))?;
+            prometheus::Result::Ok(made)
+        };
+        let gauges = |name: &str, help: &str| {
+            let made = IntGaugeVec::new(Opts::new(name, help), &["kind", "rule"])?;
+            registry.register(Box::new(made.clone()))?;
+            prometheus::Result::Ok(made)
+        };
+        Ok(Self {
+            requests: counters(
+                "rate_requests_total",
+                "Requests, and attempts at logins, by what a rate or brake has said.",
+                &["kind", "rule", "outcome"],
+            )?,
+            forgotten: counters(
+                "rate_forgotten_total",
+                "Identities that were forgotten for others before their time.",
+                &["kind", "rule"],
+            )?,
+            identities: gauges("rate_identities", "Identities that something is known of.")?,
+            room: gauges("rate_identities_room", "Identities that there is room for.")?,
+            memory: gauges("rate_memory_bytes", "Bytes of tables, whatever is in them.")?,
+        })
+    }
+
+    fn set<'h>(&self, health: impl Iterator<Item = (&'static str, &'h str, Health)>) {
+        for of_rules in [&self.identities, &self.room, &self.memory] {
+            of_rules.reset();
+        }
+        self.requests.reset();
+        self.forgotten.reset();
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        for (kind, rule, health) in health {
+            let labels = [kind, rule];
+            self.requests.with_label_values(&[kind, rule, "admitted"]).inc_by(health.admitted);
+            self.requests.with_label_values(&[kind, rule, "refused"]).inc_by(health.refused);
+            self.forgotten.with_label_values(&labels).inc_by(health.forgotten);
+            self.identities.with_label_values(&labels).set(gauge(health.occupied));
+            self.room.with_label_values(&labels).set(gauge(health.room));
+            self.memory.with_label_values(&labels).set(gauge(health.memory));
+        }
     }
 }

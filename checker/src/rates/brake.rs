@@ -9,11 +9,17 @@
 //! counted: they cannot make the wait longer. An attempt is counted when it begins and taken back when it succeeds, so that many at once find
 //! out no more than one after another.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use serde::Deserialize;
 
-use super::table::{Key, State, Table};
+use super::{
+    Health,
+    table::{Key, State, Table},
+};
 
 /// How a brake works.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -75,6 +81,16 @@ pub struct Brake {
     accounts: Table<Failures>,
     credentials: Table<Failures>,
     known: Table<Known>,
+    attempts: AtomicU64,
+    delayed: AtomicU64,
+}
+
+impl BrakeRule {
+    /// Bytes that its tables take, whatever is in them.
+    pub fn memory(&self) -> usize {
+        let failures = Table::<Failures>::memory_for(self.identities);
+        failures.saturating_mul(3).saturating_add(Table::<Known>::memory_for(self.identities))
+    }
 }
 
 /// How often it failed, and until when that counts.
@@ -118,7 +134,8 @@ impl Brake {
             Table::new(key, "brake/credential", rule.identities),
         );
         let known = Table::new(key, "brake/known", rule.identities);
-        Self { rule, pairs, accounts, credentials, known }
+        let (attempts, delayed) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { rule, pairs, accounts, credentials, known, attempts, delayed }
     }
 
     /// Bytes of the tables, whatever is in them.
@@ -132,6 +149,34 @@ impl Brake {
     ///
     /// How long to wait.
     pub fn begin(&self, attempt: &Attempt<'_>, now: Duration) -> Result<(), Delay> {
+        let begun = self.begin_at(attempt, now);
+        let counter = if begun.is_ok() { &self.attempts } else { &self.delayed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        begun
+    }
+
+    /// How it is doing: admitted are attempts, refused those that had to wait. Looks at every slot of its tables.
+    pub fn health(&self, now: Duration) -> Health {
+        let now = nanoseconds(now);
+        let mut health = Health {
+            admitted: self.attempts.load(Ordering::Relaxed),
+            refused: self.delayed.load(Ordering::Relaxed),
+            ..Health::default()
+        };
+        let (pairs, accounts) = (&self.pairs, &self.accounts);
+        let tables = [(pairs.state(), pairs.occupied(now)), (accounts.state(), accounts.occupied(now))];
+        let (credentials, known) = (&self.credentials, &self.known);
+        let others = [(credentials.state(), credentials.occupied(now)), (known.state(), known.occupied(now))];
+        for (table, occupied) in tables.into_iter().chain(others) {
+            health.forgotten += table.forgotten;
+            health.memory += table.memory as u64;
+            health.room += table.room as u64;
+            health.occupied += occupied as u64;
+        }
+        health
+    }
+
+    fn begin_at(&self, attempt: &Attempt<'_>, now: Duration) -> Result<(), Delay> {
         let now = nanoseconds(now);
         let pair = pair(attempt);
         let own = Steps { free: self.rule.free, most: self.rule.most_seconds };

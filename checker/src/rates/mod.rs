@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use amount::{Period, Rate, RateError};
 pub use brake::{Attempt, Brake, BrakeRule, Delay};
 pub use fields::{Headers, retry_after};
-pub use rule::{By, Rates, Rule, RuleError, Window};
+pub use rule::{By, Health, Rates, Rule, RuleError, Window};
 pub use table::Key;
 
 /// When it is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Charge, Period, Rate, Ruling, Time, Window,
     calendar::{Span, month, week},
-    table::{Key, State, Table},
+    table::{Key, State, Table, TableState},
 };
 
 /// Parts of a rolling window, of which one is the present one. What was used in a part counts until the whole part is out of the window: a quota is
@@ -104,7 +104,7 @@ impl Rolling {
 impl Quota {
     /// `None` where a month is to roll, or to begin with the first request: it has no fixed length.
     pub(super) fn new(rate: Rate, window: Window, key: Key, salt: &str, identities: usize) -> Option<Self> {
-        if rate.period == Period::Month && window != Window::Calendar {
+        if !Self::is_possible(rate, window) {
             return None;
         }
         let length = u64::try_from(rate.period.length().as_nanos()).unwrap_or(u64::MAX);
@@ -116,11 +116,40 @@ impl Quota {
         Some(Self { rate, length, kind })
     }
 
-    pub(super) fn memory(&self) -> usize {
-        match &self.kind {
-            Kind::Calendar(table) | Kind::Flexible(table) => table.memory(),
-            Kind::Rolling(table) => table.memory(),
+    /// Whether there are such windows of that length.
+    pub(super) fn is_possible(rate: Rate, window: Window) -> bool {
+        rate.period != Period::Month || window == Window::Calendar
+    }
+
+    pub(super) fn memory_for(window: Window, identities: usize) -> usize {
+        match window {
+            Window::Calendar | Window::Flexible => Table::<Used>::memory_for(identities),
+            Window::Rolling => Table::<Rolling>::memory_for(identities),
         }
+    }
+
+    pub(super) fn table_state(&self) -> TableState {
+        match &self.kind {
+            Kind::Calendar(table) | Kind::Flexible(table) => table.state(),
+            Kind::Rolling(table) => table.state(),
+        }
+    }
+
+    pub(super) fn occupied(&self, time: Time) -> usize {
+        match &self.kind {
+            Kind::Calendar(table) => table.occupied(nanoseconds(time.wall)),
+            Kind::Flexible(table) => table.occupied(nanoseconds(time.monotonic)),
+            Kind::Rolling(table) => table.occupied(self.part(nanoseconds(time.monotonic))),
+        }
+    }
+
+    /// The part of a rolling window that a time is in: from 1 on, since 0 means that nothing was used yet.
+    fn part(&self, now: u64) -> u64 {
+        now / self.part_length() + 1
+    }
+
+    fn part_length(&self) -> u64 {
+        self.length.div_ceil(PARTS as u64 - 1).max(1)
     }
 
     pub(super) fn judge(&self, identity: &[u8], weight: u32, time: Time, charge: Charge) -> Ruling {
@@ -183,9 +212,7 @@ impl Quota {
         now: u64,
         charge: Charge,
     ) -> Ruling {
-        let length = self.length.div_ceil(PARTS as u64 - 1).max(1);
-        // From 1 on: part 0 means that nothing was used yet.
-        let part = now / length + 1;
+        let (length, part) = (self.part_length(), self.part(now));
         table.with(identity, part, |state| {
             state.advance(part);
             let used = state.used.saturating_add(weight);

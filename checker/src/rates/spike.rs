@@ -6,7 +6,7 @@ use stopbank_common::gcra::{Limit, LimitError, TICKS_PER_NS, Ticks};
 
 use super::{
     Charge, Rate, Ruling,
-    table::{Key, State, Table},
+    table::{Key, State, Table, TableState},
 };
 
 /// Marks an arrival time of which an identity has come again before it: a newcomer's is forgotten before it.
@@ -48,13 +48,28 @@ impl Spike {
         salt: &str,
         identities: usize,
     ) -> Result<Self, LimitError> {
-        let period = u64::try_from(rate.period.length().as_nanos()).map_err(|_| LimitError::TooSlow)?;
-        let limit = Limit::new(u64::from(rate.count), period, u64::from(burst), 1)?;
+        let limit = Self::limit(rate, burst)?;
         Ok(Self { table: Table::new(key, salt, identities), limit, rate, burst })
     }
 
-    pub(super) fn memory(&self) -> usize {
-        self.table.memory()
+    /// # Errors
+    ///
+    /// As [`Spike::new`].
+    pub(super) fn limit(rate: Rate, burst: u32) -> Result<Limit, LimitError> {
+        let period = u64::try_from(rate.period.length().as_nanos()).map_err(|_| LimitError::TooSlow)?;
+        Limit::new(u64::from(rate.count), period, u64::from(burst), 1)
+    }
+
+    pub(super) fn memory_for(identities: usize) -> usize {
+        Table::<Arrival>::memory_for(identities)
+    }
+
+    pub(super) fn table_state(&self) -> TableState {
+        self.table.state()
+    }
+
+    pub(super) fn occupied(&self, now: Duration) -> usize {
+        self.table.occupied(ticks(now))
     }
 
     /// Judges a request of `weight` units at `now`, since any fixed moment.

@@ -9,7 +9,10 @@
 use std::{
     hash::Hasher as _,
     mem::size_of,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -48,6 +51,19 @@ pub(super) struct Table<S> {
     /// The sets, dealt out to the locks in turn.
     shards: Vec<Mutex<Slots<S>>>,
     sets: u64,
+    /// Identities that were forgotten for others before their time.
+    forgotten: AtomicU64,
+}
+
+/// A table, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TableState {
+    /// Bytes.
+    pub(super) memory: usize,
+    /// Identities that there is room for.
+    pub(super) room: usize,
+    /// Identities that were forgotten for others before their time.
+    pub(super) forgotten: u64,
 }
 
 impl<S: State> Table<S> {
@@ -62,12 +78,37 @@ impl<S: State> Table<S> {
         let mut hasher = SipHasher13::new_with_key(&key.0);
         hasher.write_u64(salt.len() as u64);
         hasher.write(salt.as_bytes());
-        Self { hasher, shards: (0..shards).map(shard).collect(), sets: sets as u64 }
+        Self {
+            hasher,
+            shards: (0..shards).map(shard).collect(),
+            sets: sets as u64,
+            forgotten: AtomicU64::new(0),
+        }
     }
 
     /// Bytes that it holds, whatever is in it.
     pub(super) fn memory(&self) -> usize {
         self.sets as usize * WAYS * size_of::<Slot<S>>()
+    }
+
+    /// Bytes that one for so many identities holds.
+    pub(super) fn memory_for(identities: usize) -> usize {
+        identities.div_ceil(WAYS).max(1).saturating_mul(WAYS * size_of::<Slot<S>>())
+    }
+
+    /// How it is doing.
+    pub(super) fn state(&self) -> TableState {
+        let forgotten = self.forgotten.load(Ordering::Relaxed);
+        TableState { memory: self.memory(), room: self.sets as usize * WAYS, forgotten }
+    }
+
+    /// Identities that something is known of. Looks at every slot.
+    pub(super) fn occupied(&self, now: u64) -> usize {
+        let of = |shard: &Mutex<Slots<S>>| {
+            let slots = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.iter().filter(|slot| slot.state.rank(now).is_some()).count()
+        };
+        self.shards.iter().map(of).sum()
     }
 
     /// Lets something be done with the state of an identity, a new one if nothing is known of it. What the state says afterwards is kept.
@@ -90,6 +131,9 @@ impl<S: State> Table<S> {
         if state.rank(now).is_some()
             && let Some(slot) = slots.iter_mut().min_by_key(|slot| slot.state.rank(now))
         {
+            if slot.state.rank(now).is_some() {
+                self.forgotten.fetch_add(1, Ordering::Relaxed);
+            }
             *slot = Slot { tag: hash.h2, state };
         }
         result

@@ -12,6 +12,7 @@ mod framing;
 mod life;
 mod masking;
 mod passing;
+mod rates;
 mod reader;
 mod secrets;
 mod servers;
@@ -36,6 +37,7 @@ fn main() {
         (&[], bypasses::ANSWERS),
         (&["curl"], specification::TESTS),
         (&["curl", "openssl"], cross_site::TESTS),
+        (&["curl"], rates::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }

@@ -1,0 +1,236 @@
+//! Guessing slowed: who is tried, from where, and what became of it.
+
+use std::fmt;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
+use ring::digest::{SHA256, digest};
+use unicode_normalization::UnicodeNormalization as _;
+
+use super::{Judge, Judged, Limits, rates::sessions};
+use crate::{
+    Check, Evidence, Finding, Place, Reason, Request,
+    content::Content,
+    json::Step,
+    policy::{BrakePolicy, Mode, Named, Whence},
+    rates, sensitive,
+    tokens::certificate_thumbprint,
+    values,
+};
+
+/// An attempt that was let through: what becomes of it, the server behind says.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attempted {
+    /// Which brake, by its place.
+    pub(crate) brake: usize,
+    pub(crate) account: Vec<u8>,
+    pub(crate) origin: Option<Vec<u8>>,
+    /// A hash of it.
+    pub(crate) credential: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Attempted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Attempted({})", self.brake)
+    }
+}
+
+impl Attempted {
+    pub(crate) fn attempt(&self) -> rates::Attempt<'_> {
+        rates::Attempt {
+            account: &self.account,
+            origin: self.origin.as_deref(),
+            credential: self.credential.as_deref(),
+        }
+    }
+}
+
+/// What was found in the places where a brake looks.
+#[derive(Default)]
+struct Found {
+    values: Vec<String>,
+}
+
+impl Judge<'_> {
+    /// Whether an attempt may be made now; it is counted as one that failed until the answer says otherwise.
+    pub(super) fn brakes(&mut self, request: &Request<'_>, content: Content, body: &[u8]) -> Judged {
+        if !self.runs(Check::Brakes)? {
+            return Ok(());
+        }
+        let held = std::sync::Arc::clone(&self.rules.brakes);
+        for held in held.iter() {
+            self.brake(held.place, &held.brake, request, content, body)?;
+        }
+        Ok(())
+    }
+
+    fn brake(
+        &mut self,
+        place: usize,
+        brake: &BrakePolicy,
+        request: &Request<'_>,
+        content: Content,
+        body: &[u8],
+    ) -> Judged {
+        let enforced = (brake.mode, self.rules.of(Check::Brakes).mode) == (Mode::Enforce, Mode::Enforce);
+        // One place per request: a second brake would count the same attempt again.
+        if brake.mode == Mode::Off || self.attempt.is_some() {
+            return Ok(());
+        }
+        let accounts = found(&brake.account, true, request, content, body);
+        let Some(account) = accounts.values.first() else { return Ok(()) };
+        let finding = |reason, text: String| Finding {
+            check: Check::Brakes,
+            reason,
+            evidence: Some(Box::new(Evidence {
+                place: "account".to_owned(),
+                rule: brake.name.clone(),
+                score: 0,
+                text,
+            })),
+        };
+        // Which one the server behind takes, only it knows.
+        if accounts.values.len() > 1 {
+            return self.effect_of(enforced, finding(Reason::BrakeAccount, String::new()));
+        }
+        let (Some(state), Some(time)) = (self.context.state, self.context.time) else {
+            return self.failed(Check::Brakes, Reason::RateUnknown);
+        };
+        let credential = found(&brake.credential, false, request, content, body);
+        let hashed = |text: &String| digest(&SHA256, text.as_bytes()).as_ref().to_vec();
+        let attempted = Attempted {
+            brake: place,
+            account: normalised(account).into_bytes(),
+            origin: self.origin(&brake.origin, request),
+            credential: credential.values.first().map(hashed),
+        };
+        let Some(known) = state.brake(place) else { return self.failed(Check::Brakes, Reason::RateUnknown) };
+        if self.context.looks_only {
+            return Ok(());
+        }
+        match known.begin(&attempted.attempt(), time.monotonic) {
+            Ok(()) => {
+                self.attempt = Some(Box::new(attempted));
+                Ok(())
+            }
+            Err(rates::Delay(wait)) => {
+                if enforced {
+                    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                    self.headers.push(("retry-after".to_owned(), seconds.max(1).to_string()));
+                }
+                let text = sensitive::evidence_text(account);
+                self.effect_of(enforced, finding(Reason::BrakeDelay, text))
+            }
+        }
+    }
+
+    fn effect_of(&mut self, enforced: bool, finding: Finding) -> Judged {
+        if enforced {
+            return Err(Box::new(finding));
+        }
+        self.note(finding);
+        Ok(())
+    }
+
+    fn origin(&self, origin: &Whence, request: &Request<'_>) -> Option<Vec<u8>> {
+        match origin {
+            Whence::Address => self.context.client.map(|address| {
+                let address = address.to_canonical();
+                let bits = if address.is_ipv4() { 32 } else { 64 };
+                let network = ipnet::IpNet::new(address, bits)
+                    .map_or_else(|_| address.into(), |network| network.trunc());
+                network.to_string().into_bytes()
+            }),
+            Whence::Certificate => {
+                self.context.certificates.first().map(|der| certificate_thumbprint(der).to_vec())
+            }
+            Whence::Cookie(name) => sessions(request, name).pop(),
+        }
+    }
+}
+
+/// `Alice`, ` alice` and what looks the same are one account: few servers tell them apart, and none needs it here.
+fn normalised(account: &str) -> String {
+    account.trim().nfkc().flat_map(char::to_lowercase).collect()
+}
+
+/// What stands in the first of these places that there is; several values where that holds several. `user`: of Basic the user, not the
+/// password.
+fn found(places: &[Named], user: bool, request: &Request<'_>, content: Content, body: &[u8]) -> Found {
+    for named in places {
+        let found = match named {
+            Named::Basic => basic(request, user),
+            Named::Form(name) if matches!(content, Content::Form | Content::Multipart) => {
+                in_body(request, content, body, |place| match place {
+                    Place::Form(one) | Place::Part(one) => one == name,
+                    _ => false,
+                })
+            }
+            Named::Json(pointer) if content == Content::Json => in_body(
+                request,
+                content,
+                body,
+                |place| matches!(place, Place::Json(steps) if is_at(steps, pointer)),
+            ),
+            Named::Form(_) | Named::Json(_) => Found::default(),
+        };
+        if !found.values.is_empty() {
+            return found;
+        }
+    }
+    Found::default()
+}
+
+/// Values that are kept: more than one are too many.
+const MOST: usize = 2;
+
+fn in_body(
+    request: &Request<'_>,
+    content: Content,
+    body: &[u8],
+    is_it: impl Fn(&Place<'_>) -> bool,
+) -> Found {
+    let mut found = Found::default();
+    let mut show = |place: &Place<'_>, text: &str| {
+        if found.values.len() < MOST && is_it(place) {
+            found.values.push(text.to_owned());
+        }
+        Ok(())
+    };
+    let content_type = request.values("content-type").next().unwrap_or_default();
+    let limits = Limits::widest();
+    let _ = match content {
+        Content::Json => values::of_json(body, &limits.json, &mut show),
+        Content::Form => values::of_form(body, &limits.form, &mut show),
+        Content::Multipart => values::of_parts(content_type, body, &limits.multipart, &mut show),
+        _ => Ok(()),
+    };
+    found
+}
+
+/// Whether these steps are what a pointer names.
+fn is_at(steps: &[Step<'_>], pointer: &str) -> bool {
+    let mut names = pointer.split('/').skip(1);
+    let same = steps.iter().all(|step| {
+        let Some(name) = names.next() else { return false };
+        match step {
+            Step::Name(one) => *one == name.replace("~1", "/").replace("~0", "~"),
+            Step::Element(number) => name == number.to_string(),
+        }
+    });
+    same && names.next().is_none()
+}
+
+fn basic(request: &Request<'_>, user: bool) -> Found {
+    let decoded = request.values("authorization").find_map(|value| {
+        let (scheme, rest) = value.split_at_checked(6)?;
+        let text = scheme.eq_ignore_ascii_case(b"basic ").then_some(rest)?;
+        String::from_utf8(BASE64.decode(text.trim_ascii()).ok()?).ok()
+    });
+    let split = decoded.as_deref().and_then(|text| text.split_once(':'));
+    Found {
+        values: split
+            .map(|(name, password)| if user { name } else { password }.to_owned())
+            .into_iter()
+            .collect(),
+    }
+}

@@ -1,0 +1,81 @@
+//! What rates and brakes know of identities.
+
+use std::sync::Arc;
+
+use super::Seed;
+use crate::{
+    Policy,
+    engine::Attempted,
+    policy::BrakePolicy,
+    rates::{Brake, Health, Key, Rates, Time},
+};
+
+/// The tables of a policy's rates and brakes.
+pub(super) struct Counting {
+    pub(super) rates: Rates,
+    pub(super) brakes: Vec<(Arc<BrakePolicy>, Arc<Brake>)>,
+}
+
+impl Counting {
+    /// For a policy. Rules that were there before go on with what they knew.
+    pub(super) fn new(policy: &Policy, seed: &Seed, before: Option<&Self>) -> Self {
+        let key = |purpose: &str| {
+            let [first, ..] = *seed.key(purpose).as_chunks::<16>().0 else { return Key([0; 16]) };
+            Key(first)
+        };
+        let rules = policy.rates().iter().map(|rate| rate.rule.clone()).collect();
+        // The policy has checked them. Of rules that there are not, none admits anything.
+        let rates = Rates::after(rules, key("rates"), before.map(|before| &before.rates))
+            .unwrap_or_else(|_| Rates::none(key("rates")));
+        let brake = |policy: &Arc<BrakePolicy>| {
+            let mut same = before.into_iter().flat_map(|before| &before.brakes);
+            let same = same.find(|(other, _)| other.name == policy.name && other.rule == policy.rule);
+            let brake = same.map(|(_, brake)| Arc::clone(brake));
+            let key = || key(&format!("brake {}", policy.name));
+            (Arc::clone(policy), brake.unwrap_or_else(|| Arc::new(Brake::new(policy.rule.clone(), key()))))
+        };
+        Self { rates, brakes: policy.brakes().iter().map(brake).collect() }
+    }
+
+    /// Notes what has become of an attempt: `status` is that of the upstream's answer, `None` where there was none.
+    pub(super) fn answered(&self, attempted: &Attempted, status: Option<u16>, time: Time) {
+        let Some((policy, brake)) = self.brakes.get(attempted.brake) else { return };
+        let attempt = attempted.attempt();
+        match status {
+            Some(status) if policy.failures.contains(&status) => {}
+            Some(200..=399) => brake.succeeded(&attempt, time.monotonic),
+            _ => brake.unjudged(&attempt, time.monotonic),
+        }
+    }
+
+    /// How each rule is doing: `rate` or `brake`, its name, and that. Looks at every slot of the tables.
+    pub(super) fn health(&self, time: Time) -> impl Iterator<Item = (&'static str, &str, Health)> {
+        let rates = self.rates.health(time).map(|(rule, health)| ("rate", rule.name.as_str(), health));
+        let brakes = self.brakes.iter();
+        rates.chain(
+            brakes.map(move |(policy, brake)| ("brake", policy.name.as_str(), brake.health(time.monotonic))),
+        )
+    }
+}
+
+impl super::State {
+    /// Its rates.
+    pub(crate) const fn rates(&self) -> &Rates {
+        &self.counting.rates
+    }
+
+    /// One of its brakes.
+    pub(crate) fn brake(&self, place: usize) -> Option<&Brake> {
+        self.counting.brakes.get(place).map(|(_, brake)| &**brake)
+    }
+
+    /// Notes what has become of an attempt at a login: `status` is that of the upstream's answer, `None` where there was none.
+    pub fn answered(&self, attempted: &Attempted, status: Option<u16>, time: Time) {
+        self.counting.answered(attempted, status, time);
+    }
+
+    /// How each rate and brake is doing: `rate` or `brake`, its name, and that. Looks at every slot of the tables.
+    pub fn health(&self, time: Time) -> impl Iterator<Item = (&'static str, &str, Health)> {
+        self.counting.health(time)
+    }
+}
