@@ -41,7 +41,9 @@ fuzz_target!(|bytes: &[u8]| {
     if text.len() < 200 << 10 {
         assert_eq!(alone, judge(&limits, Content::Json, body.as_bytes()));
     }
-    let strict = Limits { depth: 2, fields: 3, aliases: 1, cost: 4, tokens: 40, ..Limits::default() };
+    let of_a = |number| vec![("a".to_owned(), number)];
+    let strict =
+        Limits { depth: 2, fields: 3, aliases: 1, cost: 9, tokens: 40, weights: of_a(3), lists: of_a(5), ..Limits::default() };
     if judge(&strict, Content::GraphQl, bytes).is_ok() {
         assert_eq!(alone, Ok(()));
     }

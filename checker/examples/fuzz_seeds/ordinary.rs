@@ -89,5 +89,17 @@ pub(crate) const HEADS: &[&[&str]] = &[
     ],
     &["DELETE /v1/pets/7 HTTP/1.1", "Authorization: Bearer abc.def.ghi", "If-Match: \"x\", W/\"y\""],
     &["OPTIONS * HTTP/1.1"],
+    &[
+        "OPTIONS /site/a HTTP/1.1",
+        "Origin: https://app.example.org",
+        "Access-Control-Request-Method: PUT",
+        "Access-Control-Request-Headers: content-type",
+    ],
+    &[
+        "PUT /site/a HTTP/1.1",
+        "Origin: https://app.example.org",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Mode: cors",
+    ],
     &["GET http://a.example/a?b HTTP/1.1", "Referer: https://a.example/é?x='%3Cscript%3E"],
 ];
