@@ -127,7 +127,7 @@ reasons! {
     WebSocketOrigin, "websocket-origin", 403, "A page of another site, or of none that is known, asks for a WebSocket: it would be opened with the cookies of whoever looks at that page.";
     HeadSlow, "head-slow", 408, "The head of the request took longer than the limit.";
     BodySlow, "body-slow", 408, "The body of the request came more slowly than the limit allows.";
-    Overload, "overload", 503, "The bodies that are held in memory have reached the limit.";
+    Overload, "overload", 503, "The bodies that are held in memory, or an address's requests under way over HTTP/2, have reached the limit.";
     UpstreamUnreachable, "upstream-unreachable", 503, "No address of the upstream takes connections.";
     UpstreamSlow, "upstream-slow", 504, "The upstream has not begun to answer within the limit.";
     UpstreamBroken, "upstream-broken", 502, "The connection to the upstream ended before an answer had come.";

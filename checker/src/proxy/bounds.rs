@@ -1,4 +1,4 @@
-//! What all clients together may take: connections, and memory for bodies.
+//! What all clients together may take: connections, memory for bodies, and turns.
 
 use std::{
     collections::HashMap,
@@ -79,6 +79,26 @@ impl Drop for Admitted {
             if *count == 0 {
                 by_address.remove(&self.key);
             }
+        }
+    }
+}
+
+/// Bytes that one connection passes on before others have their turn. Where both sides are quick, nothing else would make it wait.
+const TURN: usize = 64 << 10;
+
+/// What one connection has passed on since others had their turn.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    passed: usize,
+}
+
+impl Turn {
+    /// So many bytes more; lets others do something where that is enough.
+    pub(crate) async fn passes(&mut self, bytes: usize) {
+        self.passed += bytes;
+        if self.passed >= TURN {
+            self.passed = 0;
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -143,7 +143,7 @@ pub(crate) struct Health {
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
-    /// Connections at once; what comes beyond is closed.
+    /// Connections at once, and as many requests under way over HTTP/2; what comes beyond is closed, or refused.
     pub(crate) connections: usize,
     /// Of one address, or of one /64 of IPv6.
     pub(crate) connections_per_address: usize,

@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) audit: Option<Audit>,
     pub(crate) connections: Arc<Connections>,
+    /// Requests under way over HTTP/2, of which one connection may have many.
+    pub(crate) streams: Arc<Connections>,
     pub(crate) buffered: Buffered,
     pub(crate) ids: Ids,
     /// For each thread a number that grows while it is alive.
@@ -75,6 +77,7 @@ impl Shared {
             metrics,
             audit,
             connections: Arc::default(),
+            streams: Arc::default(),
             buffered: Buffered::default(),
             ids: Ids::default(),
             beats: (0..threads).map(|_| AtomicU64::new(0)).collect(),

@@ -20,7 +20,7 @@ use tokio::{
 
 use self::answer::{Framed, Shape, write_head};
 use super::{
-    bounds::Share,
+    bounds::{Share, Turn},
     exchange::{Arrived, Exchange, Live, Peer, Worker},
     passing::Passing,
     problem::{self, Refusal},
@@ -313,6 +313,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             return Next::Close;
         }
+        let mut turn = Turn::default();
         loop {
             let mut piece = body.buffered();
             if matches!(piece, Ok(None)) && !body.is_done() {
@@ -320,6 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     exchange.end(status, None);
                     return Next::Close;
                 }
+                turn.passes(out.len()).await;
                 out.clear();
                 piece = body.next().await;
             }

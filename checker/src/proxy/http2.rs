@@ -145,23 +145,28 @@ async fn stream(
     let live = worker.shared.live();
     let mut exchange = Exchange::new(worker, peer, Arc::clone(&live));
     let (parts, mut incoming) = request.into_parts();
-    let shared = Arc::clone(&worker.shared);
-    let mut share = shared.buffered.share(live.config.limits.buffered);
-    let answer = match forward(&mut exchange, &parts, &mut incoming, &live, &mut share).await {
+    let (shared, limits) = (Arc::clone(&worker.shared), &live.config.limits);
+    let (all, each) = (limits.connections, limits.connections_per_address);
+    // It takes a connection to an upstream, as one of HTTP/1 does.
+    let admitted = shared.streams.admit(peer.address.ip(), all, each);
+    let mut share = shared.buffered.share(limits.buffered);
+    let answer = match forward(&mut exchange, &parts, &mut incoming, admitted.is_ok(), &mut share).await {
         Ok(((response, status), mut body)) => match body.buffered() {
             Ok(first) if body.is_done() => {
                 exchange.end(status, None);
                 response.map(|()| Answer::Whole(first))
             }
             Ok(first) => {
-                let (sender, receiver) = mpsc::channel(1);
+                let (sender, pieces) = mpsc::channel(1);
+                let whole = Rc::new(Cell::new(false));
+                let answer = Answer::Pieces { pieces, whole: Rc::clone(&whole) };
                 tokio::task::spawn_local(async move {
-                    let _counted = counted;
-                    pump(exchange, status, first, body, &sender).await;
+                    let _held = (counted, admitted);
+                    whole.set(pump(exchange, status, first, body, &sender).await);
                     drop(sender);
                     linger(incoming).await;
                 });
-                return response.map(|()| Answer::Pieces(receiver));
+                return response.map(|()| answer);
             }
             Err(reason) => {
                 let refusal = exchange.failed(reason);
@@ -191,36 +196,37 @@ async fn linger(mut incoming: Incoming) {
     let _ = timeout(LINGER.1, lingering).await;
 }
 
+/// Passes an answer's body on; whether all of it was.
 async fn pump(
     exchange: Exchange,
     status: u16,
     first: Option<Bytes>,
     mut body: Passing,
-    sender: &mpsc::Sender<io::Result<Bytes>>,
-) {
+    sender: &mpsc::Sender<Bytes>,
+) -> bool {
     let mut piece = Ok(first);
-    let failed = loop {
+    loop {
         match piece {
             Ok(Some(bytes)) => {
                 let limit = exchange.live.config.limits.write_timeout;
-                let sent = timeout(limit, sender.send(Ok(bytes))).await;
+                let sent = timeout(limit, sender.send(bytes)).await;
                 if !matches!(sent, Ok(Ok(()))) {
-                    break None;
+                    exchange.end(status, None);
+                    return false;
                 }
             }
-            Ok(None) if body.is_done() => break None,
+            Ok(None) if body.is_done() => {
+                exchange.end(status, None);
+                return true;
+            }
             Ok(None) => {}
-            Err(reason) => break Some(reason),
+            Err(reason) => {
+                let refusal = exchange.failed(reason);
+                exchange.end(status, Some(&refusal));
+                return false;
+            }
         }
         piece = body.next().await;
-    };
-    match failed {
-        None => exchange.end(status, None),
-        Some(reason) => {
-            let _ = sender.send(Err(io::Error::other(reason.name()))).await;
-            let refusal = exchange.failed(reason);
-            exchange.end(status, Some(&refusal));
-        }
     }
 }
 
@@ -250,16 +256,20 @@ async fn forward(
     exchange: &mut Exchange,
     parts: &Parts,
     incoming: &mut Incoming,
-    live: &Live,
+    admitted: bool,
     share: &mut Share<'_>,
 ) -> Result<((hyper::Response<()>, u16), Passing), Refusal> {
     let framing = |reason| Refusal::new(Check::Framing, reason);
     let cookies = joined_cookies(&parts.headers);
     let mut request = request(parts, cookies.as_deref());
     exchange.is_about(&request);
+    if !admitted {
+        return Err(Refusal::new(Check::Connection, Reason::Overload));
+    }
+    let live = Arc::clone(&exchange.live);
     forward::wishes(&request).map_err(|reason| Refusal::new(Check::Connection, reason))?;
     let declared = http1::framing(Version::Http2, &request.headers).map_err(framing)?;
-    let judged = exchange.judge(live, &request)?;
+    let judged = exchange.judge(&live, &request)?;
     exchange.choose(&request)?;
     let has_length = request.values("content-length").next().is_some();
     if has_length && matches!(declared, Framing::Length(length) if length > judged.body_limit()) {
@@ -280,7 +290,7 @@ async fn forward(
             Stopped::Gone => framing(Reason::CutShort),
         });
     }
-    let body = collect(incoming, judged.body_limit(), live, share).await?;
+    let body = collect(incoming, judged.body_limit(), &live, share).await?;
     if has_length && declared != Framing::Length(body.len()) {
         return Err(framing(Reason::LengthInvalid));
     }
@@ -384,7 +394,11 @@ fn add(headers: &mut HeaderMap, name: &[u8], value: &[u8]) {
 /// An answer's body: all of it, or as it comes.
 pub(crate) enum Answer {
     Whole(Option<Bytes>),
-    Pieces(mpsc::Receiver<io::Result<Bytes>>),
+    Pieces {
+        pieces: mpsc::Receiver<Bytes>,
+        /// Whether it has come to its end, where no more pieces come. Otherwise the stream is reset: who gets half an answer is to see that.
+        whole: Rc<Cell<bool>>,
+    },
 }
 
 impl HttpBody for Answer {
@@ -394,9 +408,11 @@ impl HttpBody for Answer {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Pieces(receiver) => {
-                receiver.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-            }
+            Self::Pieces { pieces, whole } => pieces.poll_recv(context).map(|piece| match piece {
+                Some(piece) => Some(Ok(Frame::data(piece))),
+                None if whole.get() => None,
+                None => Some(Err(io::Error::other("cut short"))),
+            }),
         }
     }
 
@@ -407,7 +423,7 @@ impl HttpBody for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Pieces(_) => SizeHint::default(),
+            Self::Pieces { .. } => SizeHint::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{
+    bounds::Turn,
     config::Limits,
     problem::Refusal,
     upstream::{self, Body, Connection, Head, Outgoing, Pool, Upstream},
@@ -250,6 +251,7 @@ async fn pass(
     chunked: bool,
     within: Duration,
 ) -> Result<(), Failed> {
+    let mut turn = Turn::default();
     loop {
         let piece = coming.next().await.map_err(Failed::Client)?;
         let last = piece.is_none();
@@ -267,7 +269,7 @@ async fn pass(
         };
         match timeout(within, writing).await {
             Ok(Ok(())) if last => return Ok(()),
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => turn.passes(framed.len()).await,
             Ok(Err(_)) => return Err(Failed::Upstream(Reason::UpstreamBroken)),
             Err(_) => return Err(Failed::Upstream(Reason::UpstreamSlow)),
         }

@@ -7,12 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::servers::{Proxy, Recorder, Setup, good, text, upstream, wait_until};
+use crate::{
+    frames::{Client, Ended, WINDOW_UPDATE, frame},
+    servers::{Proxy, Recorder, Setup, good, text, upstream, wait_until},
+};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("clients that send a head or a body too slowly are told so, and others are served", slow_clients),
     ("a client that reads no answer is given up", slow_reader),
-    ("thousands of idle connections leave it serving others", idle),
+    ("an answer over HTTP/2 that its client takes too slowly ends as one that is cut short", slow_stream),
     ("one address has no more connections than it may", one_address),
     ("a dead and a slow upstream leave it serving others", upstreams),
     ("an address that fails its checks gets no requests until it is back", health),
@@ -86,36 +89,22 @@ fn slow_reader() {
     });
 }
 
-fn idle() {
-    let recorder = Recorder::start(|_| good("ok"));
-    let limits = "[limits]\nconnections = 12000\nconnections_per_address = 12000\nidle_timeout = \"5m\"\n";
-    let proxy = Setup::new(upstream("a", recorder.port, "") + limits).start();
-    // This process has the other ends, and not more than it may.
-    let wanted = raise_descriptors().saturating_sub(200).min(10_000);
-    let all: Vec<TcpStream> = (0..wanted).map(|_| proxy.connect()).collect();
-    println!("{wanted} idle connections");
-    wait_until("all of them", || {
-        let metrics = proxy.admin("/metrics");
-        let line =
-            metrics.lines().find_map(|line| line.strip_prefix("stopbank_checker_connections ")).unwrap();
-        line.parse::<usize>().unwrap() >= wanted
-    });
-    serves(&proxy);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.process.0.id())).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim();
-    let kilobytes: usize = resident.trim_end_matches(" kB").parse().unwrap();
-    println!("{resident} in memory");
-    assert!(kilobytes < 200_000, "{resident}");
-    drop(all);
-}
-
-/// As many descriptors as this process may have.
-fn raise_descriptors() -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |current| usize::try_from(current).unwrap())
+fn slow_stream() {
+    let chunk = [b"100000\r\n", &[b'x'; 1 << 20][..], b"\r\n0\r\n\r\n"].concat();
+    let answer = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &chunk[..]].concat();
+    let recorder = Recorder::start(move |_| (answer.clone(), false));
+    let mut setup = Setup::new(upstream("a", recorder.port, "") + "[limits]\nwrite_timeout = \"1s\"\n");
+    setup.listen = "h2c = true".to_owned();
+    let proxy = setup.start();
+    let mut client = Client::connect(proxy.connect());
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    client.request(&fields.map(|(name, value)| (name.to_owned(), value.to_owned())), &[], &[]);
+    // Longer than a piece may wait for the client's window, which is 64 KiB.
+    thread::sleep(Duration::from_secs(3));
+    for stream in [0, 1] {
+        client.send(&frame(WINDOW_UPDATE, 0, stream, &(1_u32 << 24).to_be_bytes()));
+    }
+    assert_eq!(client.ended(1), Ended::Reset);
 }
 
 fn one_address() {
