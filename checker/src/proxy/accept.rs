@@ -89,7 +89,17 @@ pub(crate) async fn accept(socket: Socket, worker: Rc<Worker>) -> std::io::Resul
         };
         let live = worker.shared.live();
         let limits = &live.config.limits;
-        let (all, each) = (limits.connections, limits.connections_per_address);
+        let all = limits.connections;
+        let each = match live.asked(socket.listener) {
+            // Anyone else could have something judged that nobody has asked for.
+            Some(asked) if !asked.is_trusted(address.ip()) => {
+                metrics.with_label_values(&["untrusted"]).inc();
+                continue;
+            }
+            // One server asks for all of its clients.
+            Some(_) => all,
+            None => limits.connections_per_address,
+        };
         let outcome = match worker.shared.connections.admit(address.ip(), all, each) {
             Ok(admitted) => {
                 worker.open.set(worker.open.get() + 1);
@@ -119,7 +129,7 @@ async fn serve(
     let within = live.config.limits.head_timeout;
     let worker = Rc::clone(worker);
     let Some(tls) = live.tls.get(listener).cloned().flatten() else {
-        let peer = Rc::new(Peer { address, tls: false, chain: None });
+        let peer = Rc::new(Peer { address, tls: false, listener, chain: None });
         let h2c = live.config.listen.get(listener).is_some_and(|listen| listen.h2c);
         drop(live);
         if h2c && matches!(timeout(within, begins_as_http2(&stream)).await, Ok(true)) {
@@ -129,6 +139,7 @@ async fn serve(
         }
         return;
     };
+    let asked = live.asked(listener).is_some();
     drop(live);
     let Ok(Ok(stream)) = Box::pin(timeout(within, TlsAcceptor::from(tls).accept(stream))).await else {
         worker.shared.metrics.accepted.with_label_values(&["handshake-failed"]).inc();
@@ -138,7 +149,11 @@ async fn serve(
     let http2 = session.alpn_protocol() == Some(b"h2");
     let chain =
         session.peer_certificates().map(|chain| chain.iter().map(|one| one.clone().into_owned()).collect());
-    let peer = Rc::new(Peer { address, tls: true, chain });
+    let peer = Rc::new(Peer { address, tls: true, listener, chain });
+    if http2 && asked {
+        // Questions come over HTTP/1.
+        return;
+    }
     if http2 {
         Box::pin(http2::serve(stream, worker, peer)).await;
     } else {

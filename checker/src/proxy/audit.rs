@@ -46,6 +46,9 @@ pub(crate) struct Record<'r> {
     /// Who asks: by what that was proven, who has vouched for it, and the subject. Never the credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<serde_json::Value>,
+    /// What of the request nobody has shown, so that the checks of it have passed nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unseen: Option<&'static str>,
     pub(crate) route: Option<&'r str>,
     pub(crate) upstream: Option<&'r str>,
     pub(crate) duration_us: u64,

@@ -78,7 +78,12 @@ impl ProxyCommand {
                 minimum_version: TlsVersion::default(),
             });
         if !self.listen.is_empty() {
-            let listen = |address: &String| Listen { address: address.clone(), tls: tls.clone(), h2c: false };
+            let listen = |address: &String| Listen {
+                address: address.clone(),
+                tls: tls.clone(),
+                h2c: false,
+                auth_request: None,
+            };
             config.listen = self.listen.iter().map(listen).collect();
         }
         if !self.upstream.is_empty() {

@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
+use super::auth_request::AuthRequest;
+
 /// The whole file.
 #[derive(Clone, Default, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +41,9 @@ pub(crate) struct Listen {
     /// Whether HTTP/2 is taken without TLS from clients that begin with it.
     #[serde(default)]
     pub(crate) h2c: bool,
+    /// It is not passed through, but asked by a server that is.
+    #[serde(default)]
+    pub(crate) auth_request: Option<AuthRequest>,
 }
 
 /// TLS to clients. Paths are of PEM files.
@@ -288,11 +293,19 @@ impl Config {
     /// What must hold beyond the types.
     pub(crate) fn validate(&self) -> Result<()> {
         ensure!(!self.listen.is_empty(), "nothing to listen on: --listen ADDRESS, or [[listen]] in the file");
-        ensure!(!self.upstream.is_empty(), "no upstream: --upstream URL, or [[upstream]] in the file");
+        let passes = self.listen.iter().any(|listen| listen.auth_request.is_none());
+        ensure!(
+            !passes || !self.upstream.is_empty(),
+            "no upstream: --upstream URL, or [[upstream]] in the file"
+        );
         for listen in &self.listen {
             let known = listen.address == "systemd" || listen.address.parse::<SocketAddr>().is_ok();
             ensure!(known, "listen address `{}` is neither ADDRESS:PORT nor `systemd`", listen.address);
             ensure!(!(listen.h2c && listen.tls.is_some()), "`h2c` is HTTP/2 without TLS: not both");
+            if let Some(asked) = &listen.auth_request {
+                asked.validate()?;
+                ensure!(!listen.h2c, "auth_request: nginx asks over HTTP/1, without `h2c`");
+            }
         }
         let mut names = std::collections::BTreeSet::new();
         for upstream in &self.upstream {

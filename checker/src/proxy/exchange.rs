@@ -25,6 +25,7 @@ use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
 
 use super::{
     audit::{self, Audit, Record},
+    auth_request::AuthRequest,
     bounds::{Buffered, Connections},
     config::Config,
     judge::{self, Client, Judge},
@@ -44,6 +45,13 @@ pub(crate) struct Live {
     /// For each listener.
     pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+}
+
+impl Live {
+    /// How a listener is asked, if it is.
+    pub(crate) fn asked(&self, listener: usize) -> Option<&AuthRequest> {
+        self.config.listen.get(listener)?.auth_request.as_ref()
+    }
 }
 
 /// What all threads have in common.
@@ -109,6 +117,8 @@ pub(crate) struct Worker {
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     pub(crate) tls: bool,
+    /// Which listener it has connected to.
+    pub(crate) listener: usize,
     /// The certificates that it has shown, verified, its own first.
     pub(crate) chain: Option<Rc<[CertificateDer<'static>]>>,
 }
@@ -133,6 +143,8 @@ pub(crate) struct Exchange {
     attempt: Option<Box<Attempted>>,
     /// Whether the client speaks TLS.
     secure: bool,
+    /// Whether it is judged without its body, of which nothing is known.
+    unseen: bool,
     /// The operation of the policy's specification that it is.
     operation: Option<usize>,
     /// What was to be masked in the answer.
@@ -173,6 +185,7 @@ impl Exchange {
             answered: false,
             attempt: None,
             secure: peer.tls,
+            unseen: false,
             operation: None,
             masked: None,
             kept: None,
@@ -196,10 +209,11 @@ impl Exchange {
     }
 
     fn source(&self) -> Source<'_> {
+        let asked = self.live.asked(self.peer.listener);
         Source {
             peer: self.peer.address.ip().to_canonical(),
             tls: self.peer.tls,
-            trusted: &self.live.config.forwarded.trusted,
+            trusted: asked.map_or(&self.live.config.forwarded.trusted, |asked| &asked.trusted),
         }
     }
 
@@ -241,6 +255,25 @@ impl Exchange {
         self.headers = verdict.headers;
         self.answered = verdict.action == Action::Answer;
         self.attempt = verdict.attempt;
+    }
+
+    /// Judges a request that is asked about, and whose body nobody shows.
+    pub(crate) async fn allows(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
+        self.unseen = true;
+        let live = Arc::clone(&self.live);
+        let head = self.judge(&live, request)?;
+        let verdict = match request.method {
+            // Most have none, and their query may be what others have in it (GraphQL).
+            b"GET" | b"HEAD" => live.judge.body(head, request, &Bytes::new(), self.client).await,
+            _ => head.allow(),
+        };
+        let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
+        self.note(verdict);
+        // Nobody will say what has become of it.
+        if let Some(attempt) = self.attempt.take() {
+            live.judge.answered(&attempt, None);
+        }
+        refusal.map_or(Ok(()), Err)
     }
 
     /// Judges the request's body and asks the upstream. `accept` gets the answer's head.
@@ -416,6 +449,9 @@ impl Exchange {
             }
             _ => metrics.allowed.inc(),
         }
+        if self.unseen && refusal.is_none() {
+            metrics.unseen_bodies.inc();
+        }
         let masked = self.masked();
         let Some(audit) = &self.worker.shared.audit else { return };
         if first.is_none() && masked.is_empty() && !audit.allowed {
@@ -436,6 +472,7 @@ impl Exchange {
             observed: self.observed.iter().map(judge::observed).collect(),
             masked,
             identity: self.identity.as_deref().map(judge::identity),
+            unseen: self.unseen.then_some("body"),
             route: self.route.and_then(|route| self.live.judge.route(route)),
             upstream: self.upstream.as_ref().map(|upstream| upstream.config.name.as_str()),
             duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),

@@ -2,6 +2,7 @@
 //! takes more for a request than the first, would be a way past it.
 
 mod answer;
+mod asked;
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -81,15 +82,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err(reason) => {
                 let exchange = Exchange::new(&self.worker, &self.peer, live);
                 let check = if reason == Reason::HeadSlow { Check::Connection } else { Check::Framing };
-                return self.refuse(exchange, Refusal::new(check, reason), false).await;
+                return self.unread(exchange, Refusal::new(check, reason)).await;
             }
         };
         let mut exchange = Exchange::new(&self.worker, &self.peer, Arc::clone(&live));
         let (request, framing) = match http1::head(&head, live.judge.limits()) {
             Ok(read) => read,
-            Err(reason) => return self.refuse(exchange, Refusal::new(Check::Framing, reason), false).await,
+            Err(reason) => return self.unread(exchange, Refusal::new(Check::Framing, reason)).await,
         };
         exchange.is_about(&request);
+        if let Some(by) = live.asked(self.peer.listener) {
+            return self.asked(exchange, &request, framing, by).await;
+        }
         self.answer(exchange, request, framing, &live).await
     }
 

@@ -12,10 +12,10 @@ use anyhow::Result;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use stopbank_checker::{
-    Check, Evidence, Field, Finding, Identity, Policy, Reason, Request, State, Verdict, Version,
+    Check, Evidence, Field, Finding, Identity, Kind, Policy, Reason, Request, State, Verdict, Version,
     engine::{self, Attempted, Context, Head},
     http1,
-    policy::Rules,
+    policy::{Mode, Route, Rules},
     printable,
     rates::Time,
     state::Seed,
@@ -73,9 +73,20 @@ impl Judge {
         self.policy.rules(route)
     }
 
+    /// Names of the checks of bodies that are enforced, on a route or where there is none.
+    pub(crate) fn enforced_on_bodies(&self) -> Vec<&'static str> {
+        let routes = self.policy.routes().iter().map(Route::rules);
+        let all: Vec<&Rules> = std::iter::once(self.policy.default_rules()).chain(routes).collect();
+        let enforced = |check: &Check| {
+            all.iter().any(|rules| rules.is_on(*check) && rules.of(*check).mode == Mode::Enforce)
+        };
+        let checks = Check::ALL.iter().filter(|check| check.kind() == Kind::Body && enforced(check));
+        checks.map(|check| check.name()).collect()
+    }
+
     /// The template of a route.
     pub(crate) fn route(&self, route: usize) -> Option<&str> {
-        self.policy.routes().get(route).map(stopbank_checker::policy::Route::path)
+        self.policy.routes().get(route).map(Route::path)
     }
 
     /// Judges a request without its body.

@@ -20,7 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) allowed: IntCounter,
     pub(crate) duration: Histogram,
     pub(crate) connections: IntGauge,
-    /// By outcome: `accepted`, `full`, `address-full`, `handshake-failed`.
+    /// By outcome: `accepted`, `full`, `address-full`, `untrusted`, `handshake-failed`.
     pub(crate) accepted: IntCounterVec,
     /// By upstream and reason.
     pub(crate) upstream_errors: IntCounterVec,
@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     pub(crate) masked: IntCounterVec,
     /// What is wrong with answers that are passed on all the same, by reason.
     pub(crate) response_findings: IntCounterVec,
+    /// Requests that were allowed though their bodies were not seen.
+    pub(crate) unseen_bodies: IntCounter,
     /// By upstream and address.
     pub(crate) upstream_up: IntGaugeVec,
     pub(crate) buffered: IntGauge,
@@ -69,6 +71,11 @@ impl Metrics {
         let audit_lost =
             IntCounter::new("audit_lost_total", "Lines that the audit log could not keep up with.")?;
         registry.register(Box::new(audit_lost.clone()))?;
+        let unseen_bodies = IntCounter::new(
+            "unseen_bodies_total",
+            "Requests that were allowed by their heads alone, because whoever asks shows no bodies.",
+        )?;
+        registry.register(Box::new(unseen_bodies.clone()))?;
         let reload_time =
             Gauge::new("reload_timestamp_seconds", "When configuration and policy were last read.")?;
         registry.register(Box::new(reload_time.clone()))?;
@@ -101,6 +108,7 @@ impl Metrics {
                 "What is wrong with answers that were passed on all the same.",
                 &["reason"],
             )?,
+            unseen_bodies,
             upstream_up,
             buffered: gauge("buffered_bytes", "Bytes of bodies in memory.")?,
             audit_lost,

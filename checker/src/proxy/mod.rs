@@ -6,6 +6,7 @@
 mod accept;
 mod admin;
 mod audit;
+mod auth_request;
 mod bounds;
 mod command;
 mod config;

@@ -27,7 +27,7 @@ use super::{
     admin,
     audit::Audit,
     command::ProxyCommand,
-    config::Config,
+    config::{Config, Listen},
     exchange::{Live, Shared, Worker},
     health,
     judge::Judge,
@@ -77,6 +77,15 @@ pub(super) fn run(command: &ProxyCommand) -> Result<()> {
 fn build(config: Config, seed: &Seed, earlier: Option<&Live>) -> Result<Live> {
     let before = earlier.map(|live| &*live.judge);
     let judge = Arc::new(Judge::read(config.policy.as_deref(), seed, before)?);
+    for listen in config.listen.iter().filter(|listen| listen.auth_request.is_some()) {
+        let checks = judge.enforced_on_bodies().join(", ");
+        if !checks.is_empty() {
+            say(&format!(
+                "{}: no bodies come along with `auth_request`: what the policy enforces of them ({checks}), and values within, is judged only where the checker is the proxy",
+                listen.address
+            ));
+        }
+    }
     let secure = config.listen.iter().map(|listen| listen.tls.as_ref().map(tls::server).transpose());
     let tls = secure.collect::<Result<_>>()?;
     let mut upstreams = Vec::new();
@@ -249,8 +258,10 @@ fn thread(
 fn reload(command: &ProxyCommand, shared: &Shared) -> Result<()> {
     let config = command.config()?;
     let before = shared.live();
-    let listeners = |config: &Config| -> Vec<(String, bool)> {
-        config.listen.iter().map(|listen| (listen.address.clone(), listen.tls.is_some())).collect()
+    let listeners = |config: &Config| -> Vec<(String, bool, bool)> {
+        let of =
+            |listen: &Listen| (listen.address.clone(), listen.tls.is_some(), listen.auth_request.is_some());
+        config.listen.iter().map(of).collect()
     };
     let old = &before.config;
     ensure!(

@@ -2,6 +2,7 @@
 //! machine has no program for is skipped, and says so.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod auth_request;
 mod bounds;
 mod bypasses;
 #[path = "../corpus/mod.rs"]
@@ -33,6 +34,7 @@ fn main() {
         (&["curl", "openssl"], secrets::TESTS),
         (&["curl", "openssl"], streaming::TESTS),
         (&["nginx", "curl", "openssl"], masking::TESTS),
+        (&["nginx", "curl"], auth_request::TESTS),
         (&["nginx"], bypasses::TESTS),
         (&[], bypasses::ANSWERS),
         (&["curl"], specification::TESTS),

@@ -101,13 +101,22 @@ pub(crate) struct Setup {
     pub(crate) rest: String,
     /// The text of the policy, where it is not the default.
     pub(crate) policy: Option<String>,
+    /// Whether requests that are allowed are logged, too.
+    pub(crate) audits_all: bool,
     /// Where the service manager's credentials are.
     pub(crate) credentials: Option<String>,
 }
 
 impl Setup {
     pub(crate) fn new(rest: String) -> Self {
-        Self { directory: Directory::new(), listen: String::new(), rest, policy: None, credentials: None }
+        Self {
+            directory: Directory::new(),
+            listen: String::new(),
+            rest,
+            policy: None,
+            audits_all: false,
+            credentials: None,
+        }
     }
 
     pub(crate) fn start(self) -> Proxy {
@@ -119,9 +128,10 @@ impl Setup {
         });
         let text = format!(
             "{policy}threads = 2\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n{}\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
-             [audit]\nfile = \"{}\"\n{}\n",
+             [audit]\nfile = \"{}\"\nallowed = {}\n{}\n",
             self.listen,
             self.directory.file("audit").display(),
+            self.audits_all,
             self.rest
         );
         let file = self.directory.file("proxy.toml");
