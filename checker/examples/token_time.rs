@@ -38,7 +38,7 @@ fn main() {
             black_box(verify(black_box(&token), &keys, &expected(), NOW)).unwrap();
         });
         let cache = Cache::new(&random(32).try_into().unwrap(), 4_096, 16 << 20);
-        let mut guard = Guard::new(expected(), Times::default(), cache, Revocations::new(1_000));
+        let guard = Guard::new(expected(), Times::default(), cache, Revocations::new(1_000));
         let fetch = guard.judge("", NOW).fetch.unwrap();
         guard.refresh().succeeded(fetch, keys, NOW);
         guard.judge(&token, NOW).answer.unwrap();
@@ -54,7 +54,7 @@ fn main() {
 fn storm() {
     let signer = Signer::new(Algorithm::Ed25519, "key");
     let cache = Cache::new(&random(32).try_into().unwrap(), 4_096, 16 << 20);
-    let mut guard = Guard::new(expected(), Times::default(), cache, Revocations::new(1_000));
+    let guard = Guard::new(expected(), Times::default(), cache, Revocations::new(1_000));
     let fetch = guard.judge("", NOW).fetch.unwrap();
     guard.refresh().succeeded(fetch, set(&[&signer]), NOW);
     let token = signer.token(&json!({ "typ": "at+jwt" }), &json!({ "iss": "https://issuer.example" }));

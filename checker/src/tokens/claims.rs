@@ -1,5 +1,7 @@
 //! Claims (RFC 7519, section 4.1; RFC 9068, section 2.2; RFC 7800): who says it, of whom, for whom, and until when.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{JSON, KeySet, Object, Problem, base64url, jws::Compact, key::Thumbprint, object};
@@ -64,7 +66,7 @@ pub struct Verified {
     /// What it is bound to.
     pub confirmation: Confirmation,
     /// Every claim.
-    pub claims: serde_json::Map<String, Value>,
+    pub claims: Arc<Object>,
 }
 
 impl Verified {
@@ -154,11 +156,12 @@ pub(super) fn check(
     }
     let (issuer, subject, id) = (issuer.to_owned(), subject.map(str::to_owned), id.map(str::to_owned));
     let confirmation = confirmation(&claims)?;
+    let claims = Arc::new(claims);
     Ok(Verified { issuer, subject, id, expires, issued, key, confirmation, claims })
 }
 
 /// RFC 7519, section 4.1.3: a string, or an array of strings.
-fn check_audience(claims: &Object, wanted: &[String]) -> Result<(), Problem> {
+pub(super) fn check_audience(claims: &Object, wanted: &[String]) -> Result<(), Problem> {
     let is_wanted = |audience: &str| wanted.iter().any(|wanted| wanted == audience);
     let found = match claims.get("aud") {
         None => return Err(Problem::ClaimMissing),
@@ -194,7 +197,7 @@ pub(super) fn date(claims: &Object, name: &str, round: fn(f64) -> f64) -> Result
 
 /// `cnf`. Of several bindings all must hold. One that is not understood may be ignored (RFC 7800, section 3.1), but not if it is the only one: the
 /// token would pass for one that is not bound at all.
-fn confirmation(claims: &Object) -> Result<Confirmation, Problem> {
+pub(super) fn confirmation(claims: &Object) -> Result<Confirmation, Problem> {
     let members = match claims.get("cnf") {
         None => return Ok(Confirmation::default()),
         Some(Value::Object(members)) => members,

@@ -1,6 +1,6 @@
 //! All of it for one issuer: cache, keys, their refreshing, revocations.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Cache, Expected, Fetch, KeySet, Problem, Refresh, Revocations, Times, Verified, verify};
 
@@ -14,65 +14,83 @@ pub struct Judged {
 }
 
 /// Judges the tokens of one issuer. What it says of a token that was seen before is what it would say of a new one: expiry, revocation and
-/// withdrawn keys count each time.
+/// withdrawn keys count each time. Signatures are verified without any lock, so that threads do not wait for each other's.
 #[derive(Debug)]
 pub struct Guard {
     expected: Expected,
-    refresh: Refresh,
-    cache: Cache,
-    /// What is revoked.
-    pub revocations: Revocations,
+    refresh: Mutex<Refresh>,
+    cache: Mutex<Cache>,
+    revocations: Mutex<Revocations>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a thread that has panicked left behind is whole: each change is one step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Guard {
     /// Without keys yet.
     pub const fn new(expected: Expected, times: Times, cache: Cache, revocations: Revocations) -> Self {
-        Self { expected, refresh: Refresh::new(times), cache, revocations }
+        Self {
+            expected,
+            refresh: Mutex::new(Refresh::new(times)),
+            cache: Mutex::new(cache),
+            revocations: Mutex::new(revocations),
+        }
     }
 
     /// Judges a token. `now` is in seconds since the Unix epoch.
-    pub fn judge(&mut self, token: &str, now: u64) -> Judged {
-        let due = self.refresh.due(now);
-        let Some(keys) = self.refresh.keys(now).cloned() else {
+    pub fn judge(&self, token: &str, now: u64) -> Judged {
+        let (due, keys) = {
+            let mut refresh = lock(&self.refresh);
+            (refresh.due(now), refresh.keys(now).cloned())
+        };
+        let Some(keys) = keys else {
             return Judged { answer: Err(Problem::KeysUnavailable), fetch: due };
         };
         let answer = self.look(token, &keys, now);
         let unknown = matches!(answer, Err(Problem::KeyUnknown));
-        let fetch = due.or_else(|| if unknown { self.refresh.unknown(now) } else { None });
+        let fetch = due.or_else(|| if unknown { lock(&self.refresh).unknown(now) } else { None });
         Judged { answer, fetch }
     }
 
-    fn look(&mut self, token: &str, keys: &KeySet, now: u64) -> Result<Arc<Verified>, Problem> {
-        if let Some(verified) = self.cache.get(token, now) {
+    fn look(&self, token: &str, keys: &KeySet, now: u64) -> Result<Arc<Verified>, Problem> {
+        let known = lock(&self.cache).get(token, now);
+        if let Some(verified) = known {
             let still = if keys.contains(&verified.key) {
-                self.revocations.check(&verified)
+                lock(&self.revocations).check(&verified)
             } else {
                 Err(Problem::KeyUnknown)
             };
             return match still {
                 Ok(()) => Ok(verified),
                 Err(problem) => {
-                    self.cache.remove(token);
+                    lock(&self.cache).remove(token);
                     Err(problem)
                 }
             };
         }
         let verified = Arc::new(verify(token, keys, &self.expected, now)?);
-        self.revocations.check(&verified)?;
+        lock(&self.revocations).check(&verified)?;
         // Within the leeway it would be forgotten at the next question.
         if now < verified.expires {
-            self.cache.insert(token, Arc::clone(&verified));
+            lock(&self.cache).insert(token, Arc::clone(&verified));
         }
         Ok(verified)
     }
 
     /// When, and whether, keys are fetched: to be told what came of each [`Fetch`].
-    pub const fn refresh(&mut self) -> &mut Refresh {
-        &mut self.refresh
+    pub fn refresh(&self) -> MutexGuard<'_, Refresh> {
+        lock(&self.refresh)
     }
 
     /// The tokens that are remembered.
-    pub const fn cache(&self) -> &Cache {
-        &self.cache
+    pub fn cache(&self) -> MutexGuard<'_, Cache> {
+        lock(&self.cache)
+    }
+
+    /// What is revoked.
+    pub fn revocations(&self) -> MutexGuard<'_, Revocations> {
+        lock(&self.revocations)
     }
 }

@@ -15,6 +15,7 @@ mod claims;
 mod credential;
 mod explain;
 mod guard;
+mod introspection;
 mod jws;
 mod key;
 mod key_set;
@@ -33,6 +34,7 @@ pub use claims::{Confirmation, Expected, MOST_LEEWAY, Profile, Verified, issuer_
 pub use credential::{Credential, credential};
 pub use explain::{Explained, Wanted, explain};
 pub use guard::{Guard, Judged};
+pub use introspection::introspected;
 pub use jws::{Compact, Header, LONGEST_TOKEN};
 pub use key::{Key, KeyProblem, Thumbprint};
 pub use key_set::{KeySet, LARGEST_SET, MOST_KEYS, Note, Rules, SetProblem};
@@ -40,7 +42,7 @@ pub use problem::{Class, Problem};
 pub use proof::{Nonces, Proof, ProofRules, Target, check_proof};
 pub use refresh::{Fetch, Refresh, Times};
 pub use replay::Replays;
-pub use revoked::{Full, Revocations};
+pub use revoked::{Full, ListProblem, Revocations};
 
 use crate::json;
 

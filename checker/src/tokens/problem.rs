@@ -82,6 +82,8 @@ problems! {
     Lifetime, "lifetime", Token, "The token lives longer than is allowed, or began too long ago.";
     ConfirmationUnknown, "confirmation-unknown", Token, "The token is bound to something that cannot be checked here (cnf).";
     Revoked, "revoked", Token, "The token, all tokens of its subject, or the key that signed it are revoked.";
+    Inactive, "token-inactive", Token, "The issuer says that the token is not good, or no longer.";
+    Unbound, "token-unbound", Token, "The token is not bound to a key or a certificate of its client, which is demanded here.";
     CredentialMissing, "credential-missing", Missing, "No token came with the request.";
     CredentialScheme, "credential-scheme", Missing, "The request has a credential of another kind than a token.";
     CredentialTwice, "credential-twice", Request, "The request has more than one Authorization header.";
@@ -101,6 +103,7 @@ problems! {
     NonceMissing, "nonce-missing", Nonce, "The DPoP proof must hold the nonce that is sent along.";
     Scope, "scope", Scope, "The token does not cover what is asked for.";
     ProofsFull, "proofs-full", Unavailable, "So many proofs came lately that no other can be remembered.";
+    IntrospectionUnavailable, "introspection-unavailable", Unavailable, "The issuer could not be asked whether the token is good.";
     KeysUnavailable, "keys-unavailable", Unavailable, "There are no keys of the issuer, or they are too old to be trusted.";
 }
 

@@ -104,6 +104,20 @@ impl Refresh {
         }
     }
 
+    /// Keys that came unasked: out of a file that has changed.
+    pub fn put(&mut self, keys: KeySet, now: u64) {
+        self.under_way = None;
+        self.keys = Some(Arc::new(keys));
+        self.fetched = now;
+        self.failures = 0;
+        self.next = now.saturating_add(self.times.fresh);
+    }
+
+    /// Whether a fetch is under way, so that there may be other keys in a moment.
+    pub const fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// When [`due`](Self::due) has something to say again.
     pub const fn next(&self) -> u64 {
         self.next

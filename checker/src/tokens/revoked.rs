@@ -2,7 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Problem, Verified, key::Thumbprint};
+use serde::Deserialize;
+
+use super::{Problem, Verified, base64url, key::Thumbprint};
+use crate::printable;
+
+/// Most revocations of each kind that a file may have, and its size, in bytes.
+const MOST: usize = 100_000;
+const LARGEST: usize = 32 << 20;
 
 /// Revocations of one issuer. Bounded, and never forgotten before their time: where there is no room, the next one is an error, which who revokes
 /// must hear of.
@@ -21,7 +28,57 @@ pub struct Revocations {
 #[error("there are {0} revocations, and no more are kept")]
 pub struct Full(usize);
 
+/// Why a list of what is revoked cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ListProblem(String);
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct List {
+    tokens: Vec<String>,
+    keys: Vec<String>,
+    subject: Vec<Subject>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subject {
+    name: String,
+    issued: Option<u64>,
+}
+
 impl Revocations {
+    /// Reads a list in TOML: `tokens` (of `jti`), `keys` (RFC 7638 thumbprints in base64url), and `[[subject]]` with `name` (`sub`) and `issued`, the second up
+    /// to which tokens count no more; all of them where it is left out. What is in the list is revoked until it is there no more.
+    ///
+    /// # Errors
+    ///
+    /// [`ListProblem`].
+    pub fn read(bytes: &[u8]) -> Result<Self, ListProblem> {
+        if bytes.len() > LARGEST {
+            return Err(ListProblem(format!("it is larger than {} MiB", LARGEST >> 20)));
+        }
+        let text = str::from_utf8(bytes).map_err(|_| ListProblem("it is not UTF-8".to_owned()))?;
+        let list: List =
+            toml::from_str(text).map_err(|error| ListProblem(printable(error.to_string().trim(), 500)))?;
+        let mut read = Self::new(MOST);
+        let full = |full: Full| ListProblem(full.to_string());
+        for id in &list.tokens {
+            read.token(id, u64::MAX, 0).map_err(full)?;
+        }
+        for Subject { name, issued } in &list.subject {
+            read.subject(name, issued.unwrap_or(u64::MAX), u64::MAX, 0).map_err(full)?;
+        }
+        for key in &list.keys {
+            let thumbprint = base64url::decode(key).and_then(|bytes| bytes.try_into().ok());
+            let wrong =
+                || ListProblem(format!("\"{}\" is no thumbprint: SHA-256 in base64url", printable(key, 60)));
+            read.key(thumbprint.ok_or_else(wrong)?).map_err(full)?;
+        }
+        Ok(read)
+    }
+
     /// None yet; `most` of each kind. One takes up to 1.2 KiB (the length of a subject's name).
     pub fn new(most: usize) -> Self {
         Self { most, tokens: HashMap::new(), subjects: HashMap::new(), keys: HashSet::new() }

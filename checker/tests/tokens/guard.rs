@@ -15,7 +15,7 @@ fn cache(most: usize, bytes: usize) -> Cache {
 /// With keys.
 fn guard(keys: KeySet) -> Guard {
     let times = Times { fresh: 300, stale: 3_600, cool_down: 30, retry: 5, timeout: 10 };
-    let mut guard =
+    let guard =
         Guard::new(expected(Profile::AccessToken), times, cache(1_024, 1 << 20), Revocations::new(100));
     let fetch = guard.judge("", NOW).fetch.unwrap();
     assert!(guard.refresh().succeeded(fetch, keys, NOW));
@@ -30,7 +30,7 @@ fn token(signer: &Signer, number: u64, exp: u64) -> String {
 #[test]
 fn a_cached_token_ends_when_it_expires_and_is_judged_as_a_new_one() {
     let signer = Signer::new(Algorithm::Ed25519, "k");
-    let mut guard = guard(signer.keys());
+    let guard = guard(signer.keys());
     let token = token(&signer, 1, NOW + 100);
     for now in [NOW, NOW + 1, NOW + 99] {
         assert!(guard.judge(&token, now).answer.is_ok());
@@ -46,22 +46,22 @@ fn a_cached_token_ends_when_it_expires_and_is_judged_as_a_new_one() {
 #[test]
 fn what_is_revoked_is_refused_at_once_though_it_is_cached() {
     let signer = Signer::new(Algorithm::Ed25519, "k");
-    let mut guard = guard(signer.keys());
+    let guard = guard(signer.keys());
     let tokens: Vec<String> = (0..4).map(|number| token(&signer, number, NOW + 200)).collect();
     for token in &tokens {
         assert!(guard.judge(token, NOW).answer.is_ok());
     }
-    guard.revocations.token("t-0", NOW + 260, NOW).unwrap();
-    guard.revocations.subject("s-1", NOW, NOW + 260, NOW).unwrap();
+    guard.revocations().token("t-0", NOW + 260, NOW).unwrap();
+    guard.revocations().subject("s-1", NOW, NOW + 260, NOW).unwrap();
     // Issued later than the revocation says.
-    guard.revocations.subject("s-2", NOW - 11, NOW + 260, NOW).unwrap();
+    guard.revocations().subject("s-2", NOW - 11, NOW + 260, NOW).unwrap();
     let answers: Vec<bool> = tokens.iter().map(|token| guard.judge(token, NOW).answer.is_ok()).collect();
     assert_eq!(answers, [false, false, true, true]);
     assert_eq!(guard.judge(&tokens[0], NOW).answer.err(), Some(Problem::Revoked), "nor verified anew");
     let thumbprint = *signer.keys().iter().next().unwrap().thumbprint();
-    guard.revocations.key(thumbprint).unwrap();
+    guard.revocations().key(thumbprint).unwrap();
     assert!(tokens.iter().all(|token| guard.judge(token, NOW).answer.err() == Some(Problem::Revoked)));
-    assert!(guard.revocations.restore_key(&thumbprint) && guard.judge(&tokens[3], NOW).answer.is_ok());
+    assert!(guard.revocations().restore_key(&thumbprint) && guard.judge(&tokens[3], NOW).answer.is_ok());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn there_is_room_for_so_many_revocations_and_the_next_one_is_heard_of() {
 #[test]
 fn keys_rotate_without_a_refusal_and_withdrawn_ones_end() {
     let (old, new) = (Signer::new(Algorithm::Es256, "old"), Signer::new(Algorithm::Es256, "new"));
-    let mut guard = guard(old.keys());
+    let guard = guard(old.keys());
     let (by_old, by_new) = (token(&old, 1, NOW + 250), token(&new, 2, NOW + 250));
     assert!(guard.judge(&by_old, NOW + 31).answer.is_ok());
     // The first token by a new key asks for a fetch, and passes when it is there.
@@ -106,7 +106,7 @@ fn keys_rotate_without_a_refusal_and_withdrawn_ones_end() {
 #[test]
 fn a_provider_that_is_down_for_ten_minutes_refuses_nobody() {
     let signer = Signer::new(Algorithm::Ed25519, "k");
-    let mut guard = guard(signer.keys());
+    let guard = guard(signer.keys());
     let token = token(&signer, 1, NOW + 10_000);
     let mut fetches = 0;
     for now in NOW..NOW + 900 {
@@ -127,7 +127,7 @@ fn a_provider_that_is_down_for_ten_minutes_refuses_nobody() {
 #[test]
 fn bad_tokens_by_the_thousand_fetch_once_and_leave_nothing_behind() {
     let (signer, stranger) = (Signer::new(Algorithm::Ed25519, "k"), Signer::new(Algorithm::Ed25519, "k"));
-    let mut guard = guard(signer.keys());
+    let guard = guard(signer.keys());
     let template = stranger.token(&json!({ "typ": "at+jwt" }), &claims(&json!({})));
     let (_, rest) = template.split_once('.').unwrap();
     let mut fetches = 0;
@@ -173,7 +173,7 @@ fn the_cache_is_bounded_in_number_and_bytes() {
 #[test]
 fn what_is_asked_for_stays_longest() {
     let signer = Signer::new(Algorithm::Hs256, "k");
-    let mut guard = guard(signer.keys());
+    let guard = guard(signer.keys());
     let busy = token(&signer, 0, NOW + 100);
     let mut cache = cache(8, 1 << 20);
     for number in 0..100 {
