@@ -3,10 +3,12 @@
 //! A front end that has the whole request calls [`check`]. One that streams calls [`check_head`] first, which gives a [`Head`] or a
 //! refusal, reads the body only if [`Head::needs_body`], and hands it to [`Head::check_body`].
 
+mod access;
 mod answer;
 mod brakes;
 mod cross_site;
 mod head;
+mod identity;
 mod limits;
 mod patterns;
 mod rates;
@@ -114,8 +116,8 @@ pub fn check_head<'p>(
     };
     // Who asks and whether they may comes before what the request says: what is refused there costs nothing more.
     let judged = judged.and_then(|()| judge.head(request, &target, length, route.is_some()));
-    let Judge { operation, observed, identity, headers, waits, .. } = judge;
-    let found = Parked { route, operation, observed, identity, headers };
+    let Judge { operation, observed, identity, headers, has_form, waits, .. } = judge;
+    let found = Parked { route, operation, observed, identity, headers, has_form };
     match judged {
         Ok(()) => Ok(found.resume(policy)),
         Err(finding) => Err(Verdict { waits, ..found.verdict(Verdict::from(*finding)) }),
@@ -139,6 +141,8 @@ struct Judge<'j> {
     identity: Option<Box<Identity>>,
     /// Headers of the answer: name, in lower case, and value.
     headers: Headers,
+    /// Whether the body may be a form in which a second credential stands.
+    has_form: bool,
     /// Whether it is refused for want of something that is being fetched.
     waits: bool,
     /// Its route.
@@ -167,6 +171,7 @@ impl<'j> Judge<'j> {
             observed: Vec::new(),
             identity: None,
             headers: Vec::new(),
+            has_form: false,
             waits: false,
             route: None,
             rulings: Vec::new(),
@@ -245,6 +250,8 @@ impl Judge<'_> {
         if matches!(length, http1::Framing::Length(length) if length > limits.request.body) {
             return Err(too_long());
         }
+        self.identity(request, target)?;
+        self.authorise(target, self.route)?;
         self.rates_after(request)?;
         if self.runs(Check::Query)?
             && let Err(reason) = target::within(&target.query, &limits.target)
@@ -272,10 +279,11 @@ impl Judge<'_> {
         if request.body.len() > rules.limits.request.body {
             return Err(too_long());
         }
-        if !rules.needs_body() {
+        if !rules.needs_body() && !self.has_form {
             return Ok(());
         }
         if !self.runs(Check::Coding)? && rules.is_on(Check::Coding) {
+            self.objects(Content::Opaque, &[])?;
             return self.undecoded();
         }
         let codings = request.values("content-encoding");
@@ -283,6 +291,7 @@ impl Judge<'_> {
             Ok(body) => body,
             Err(reason) => {
                 self.found(Check::Coding, reason, None)?;
+                self.objects(Content::Opaque, &[])?;
                 return self.undecoded();
             }
         };
@@ -295,6 +304,7 @@ impl Judge<'_> {
                 content::as_it_looks(&body)
             }
         };
+        self.objects(content, &body)?;
         let content = self.graphql(content, request, &body)?;
         self.structure(content, content_type.unwrap_or_default(), &body)?;
         self.entity(request, &body)?;

@@ -153,12 +153,16 @@ pub struct Onward<'o> {
     pub websocket: bool,
     /// Whether the answer is to come whole and uncompressed, since it is to be read here.
     pub readable: bool,
+    /// Headers of the client that stay here: credentials, and what only the proxy may say. In lower case.
+    pub removed: &'o [&'o str],
+    /// A header that says who asks.
+    pub identity: Option<(&'o str, &'o str)>,
 }
 
 /// Appends to `out` the head of the HTTP/1.1 request that goes to the upstream. The request has passed the engine, so that no line break is in any part
 /// of it.
 pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, source: &Source<'_>, onward: &Onward<'_>) {
-    let Onward { id, length, websocket, readable } = *onward;
+    let Onward { id, length, websocket, readable, removed, identity } = *onward;
     let trusted = source.trusts(source.peer);
     out.extend_from_slice(request.method);
     out.push(b' ');
@@ -170,7 +174,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, source: &Source<'
         if is_one_of(field, &HOP_BY_HOP) || is_one_of(field, &OURS) || (forwarded && !kept) {
             continue;
         }
-        if readable && is_one_of(field, &PARTIAL) {
+        if readable && is_one_of(field, &PARTIAL) || removed.iter().any(|name| is_as_read(field.name, name)) {
             continue;
         }
         line(out, field.name, field.value);
@@ -196,6 +200,9 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, source: &Source<'
         line(out, b"x-forwarded-proto", if source.tls { b"https" } else { b"http" });
     }
     line(out, b"x-request-id", id.as_bytes());
+    if let Some((name, value)) = identity {
+        line(out, name.as_bytes(), value.as_bytes());
+    }
     let via: &[u8] = match request.version {
         Version::Http10 => b"1.0 stopbank",
         Version::Http11 => b"1.1 stopbank",
@@ -206,6 +213,12 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, source: &Source<'
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a server behind may read one name as the other: case does not count, and CGI-like servers take an underscore for a hyphen.
+fn is_as_read(sent: &[u8], name: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    sent.iter().copied().map(plain).eq(name.bytes().map(plain))
 }
 
 /// Methods whose requests have a length even where it is 0 (RFC 9110, section 8.6).
@@ -236,7 +249,7 @@ pub struct Answered<'s> {
 }
 
 /// Headers of the verdict that stand beside those of the server behind: each says something of its own.
-const BESIDE: [&str; 2] = ["vary", "set-cookie"];
+const BESIDE: [&str; 3] = ["vary", "set-cookie", "www-authenticate"];
 
 /// Headers of an answer that the client gets. Those of the connection are the caller's, and so is the length.
 pub fn answered<'s>(response: &'s Response<'s>, answered: &Answered<'s>) -> Vec<Field<'s>> {
@@ -289,7 +302,14 @@ mod tests {
         let (request, _) = http1::head(text.as_bytes(), &Limits::default()).unwrap();
         let source = Source { peer: peer.parse().unwrap(), tls: true, trusted };
         let mut out = Vec::new();
-        let onward = Onward { id: "1", length: Some(0), websocket: false, readable: false };
+        let onward = Onward {
+            id: "1",
+            length: Some(0),
+            websocket: false,
+            readable: false,
+            removed: &[],
+            identity: None,
+        };
         write_request(&mut out, &request, &source, &onward);
         String::from_utf8(out).unwrap()
     }
@@ -333,6 +353,33 @@ mod tests {
     }
 
     #[test]
+    fn what_stays_here_does_so_however_it_is_spelled() {
+        let names = ["X-Who", "x-who", "X_Who", "x_WHO", "x-whom", "x-wh"];
+        let headers = names.map(|name| Field { name: name.as_bytes(), value: b"1" }).to_vec();
+        let request = Request {
+            method: b"GET",
+            target: b"/",
+            version: Version::Http11,
+            headers,
+            body: (&[][..]).into(),
+        };
+        let source = Source { peer: "192.0.2.1".parse().unwrap(), tls: false, trusted: &[] };
+        let mut out = Vec::new();
+        let onward = Onward {
+            id: "1",
+            length: Some(0),
+            websocket: false,
+            readable: false,
+            removed: &["x-who"],
+            identity: Some(("x-who", "alice")),
+        };
+        write_request(&mut out, &request, &source, &onward);
+        let text = String::from_utf8(out).unwrap().to_lowercase();
+        assert_eq!(text.matches("who: ").count(), 1, "{text}");
+        assert!(text.contains("x-who: alice\r\n") && text.contains("x-whom: 1\r\nx-wh: 1\r\n"), "{text}");
+    }
+
+    #[test]
     fn what_connection_may_name_is_a_closed_set() {
         let wishes = |headers: &str| {
             let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
@@ -356,7 +403,8 @@ mod tests {
         let (request, _) = http1::head(text.as_bytes(), &Limits::default()).unwrap();
         let source = Source { peer: "192.0.2.1".parse().unwrap(), tls: false, trusted: &[] };
         let mut out = Vec::new();
-        let onward = Onward { id: "1", length: None, websocket: false, readable: true };
+        let onward =
+            Onward { id: "1", length: None, websocket: false, readable: true, removed: &[], identity: None };
         write_request(&mut out, &request, &source, &onward);
         assert_eq!(
             String::from_utf8(out).unwrap(),

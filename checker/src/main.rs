@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod files;
 mod proxy;
 mod secrets;
 

@@ -202,6 +202,20 @@ reasons! {
     CorsPrivateNetwork, "cors-private-network", 403, "A preflight from the internet into a private network.";
     CorsRepeated, "cors-repeated", 403, "A preflight one of whose headers stands twice.";
     PatternResponse, "pattern-response", 502, "The response holds what a pattern of the policy looks for.";
+    IdentityMissing, "identity-missing", 401, "The request does not say who asks, and the route demands that.";
+    IdentityUnavailable, "identity-unavailable", 503, "Who asks cannot be found out now: keys of an issuer, or what outlives a request, are missing.";
+    CredentialForm, "credential-form", 400, "Not one credential in one place: a second one, one in the query or in a form, or one that is no credential (RFC 6750, section 2).";
+    TokenRefused, "token-refused", 401, "The token is not good; the evidence's rule says why.";
+    ProofRefused, "proof-refused", 401, "The proof of possession (DPoP) that a token came with is missing, wrong or used; the evidence's rule says why.";
+    ProofNonce, "proof-nonce", 401, "The proof of possession must hold the nonce that is sent along (RFC 9449, section 8).";
+    KeyRefused, "key-refused", 401, "The API key is none, is unknown or revoked, or its time is over.";
+    CertificateMissing, "certificate-missing", 403, "The client has shown no certificate, and the route demands one.";
+    CertificateRefused, "certificate-refused", 403, "The client's certificate is not of an authority that counts here, or has no name that does.";
+    ScopeMissing, "scope-missing", 403, "The token does not cover what is asked for: a scope is missing.";
+    AudienceOther, "audience-other", 401, "The token is for others than this route.";
+    ClaimOther, "claim-other", 403, "A claim has none of the values that the route demands.";
+    AuthenticationWeak, "authentication-weak", 401, "The route demands a stronger or more recent authentication of the user (RFC 9470).";
+    ObjectOther, "object-other", 403, "An id in the path, the query or the body is not the identity's own, is missing, or stands twice.";
 }
 
 #[cfg(test)]

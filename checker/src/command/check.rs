@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
@@ -18,6 +18,8 @@ use stopbank_checker::{
     schema::Operation,
     state::Seed,
 };
+
+use crate::files::Disk;
 
 /// Largest request, or line with one, that is read.
 const LARGEST: u64 = 64 << 20;
@@ -46,13 +48,23 @@ pub(crate) struct CheckCommand {
     /// The file; `-` is standard input
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
+    /// When the requests are judged: seconds since 1970, or like 2026-11-28T07:21:43Z; left out, now
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    now: Option<Duration>,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let time = humantime::parse_rfc3339_weak(text).map_err(|error| error.to_string())?;
+    time.duration_since(UNIX_EPOCH).map_err(|_| "it is before 1970".to_owned())
 }
 
 impl CheckCommand {
     /// Whether no request of the file is refused.
     pub(crate) fn run(&self) -> Result<bool> {
-        let policy = super::load(&self.policy)?;
-        let mut session = Session::new(&policy)?;
+        let mut session = Session::of(self)?;
         let file = &self.request;
         let name = file.display();
         let input: Box<dyn Read> = if file == Path::new("-") {
@@ -106,20 +118,24 @@ struct Line {
 }
 
 /// What requests of one file are judged with: what is known of identities goes from one to the next.
-struct Session<'p> {
-    policy: &'p Policy,
+struct Session {
+    policy: Policy,
     state: State,
     /// Since 1970: of the first request, and of the last.
     begin: Option<Duration>,
     last: Duration,
 }
 
-impl<'p> Session<'p> {
-    fn new(policy: &'p Policy) -> Result<Self> {
+impl Session {
+    fn of(command: &CheckCommand) -> Result<Self> {
+        let policy = super::load(&command.policy)?;
         let mut random = [0; 32];
         SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("the system has no random bytes"))?;
-        let last = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self { policy, state: State::new(policy, &Seed::new(&random), None), begin: None, last })
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let last = command.now.unwrap_or_else(now);
+        let mut files = Disk::beside(&command.policy);
+        let state = State::new(&policy, &Seed::new(&random), None, &mut files, last.as_secs());
+        Ok(Self { policy, state: state.map_err(Error::msg)?, begin: None, last })
     }
 
     /// The time of a request: what it says, or that of the one before it.
@@ -141,7 +157,7 @@ impl<'p> Session<'p> {
 fn judge(
     bytes: &[u8],
     mut line: Map<String, Value>,
-    session: &mut Session<'_>,
+    session: &mut Session,
     out: &mut impl Write,
 ) -> Result<bool> {
     let time = session.time(line.get("time"))?;

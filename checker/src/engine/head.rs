@@ -20,6 +20,8 @@ pub struct Parked {
     pub(super) observed: Vec<Finding>,
     pub(super) identity: Option<Box<Identity>>,
     pub(super) headers: Headers,
+    /// Whether the body may be a form in which a second credential stands.
+    pub(super) has_form: bool,
 }
 
 impl Parked {
@@ -30,7 +32,7 @@ impl Parked {
 
     /// A verdict with what is known.
     pub(super) fn verdict(self, verdict: Verdict) -> Verdict {
-        let Self { route, operation, observed, identity, headers } = self;
+        let Self { route, operation, observed, identity, headers, has_form: _ } = self;
         Verdict { route, operation, observed, identity, headers, ..verdict }
     }
 }
@@ -58,7 +60,7 @@ impl Head<'_> {
 
     /// Whether a check needs the body. If not, it may be forwarded as it comes, no more of it than [`Head::body_limit`].
     pub fn needs_body(&self) -> bool {
-        self.rules.needs_body()
+        self.rules.needs_body() || self.found.has_form
     }
 
     /// Most bytes of the body, without its transfer coding. What is longer is refused for [`crate::Reason::BodyLength`].
@@ -79,12 +81,13 @@ impl Head<'_> {
     /// Judges the body of the same request.
     pub fn check_body(self, request: &Request<'_>, context: &Context<'_>) -> Verdict {
         let Self { rules, found } = self;
-        let Parked { route, operation, observed, identity, headers } = found;
-        let mut judge = Judge { operation, observed, identity, headers, ..Judge::new(rules, context) };
+        let Parked { route, operation, observed, identity, headers, has_form } = found;
+        let mut judge =
+            Judge { operation, observed, identity, headers, has_form, ..Judge::new(rules, context) };
         let judged = judge.body(request);
         let verdict = judged.map_or_else(|finding| Verdict::from(*finding), |()| Verdict::ALLOWED);
         let Judge { observed, identity, headers, attempt, .. } = judge;
-        let found = Parked { route, operation, observed, identity, headers };
+        let found = Parked { route, operation, observed, identity, headers, has_form };
         Verdict { attempt, ..found.verdict(verdict) }
     }
 }

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::{Context, Judge, check_bytes};
 use crate::{
-    Field, Identity, IdentityKind, Policy, Request, State, Verdict, Version, rates::Time, state::Seed,
+    Field, Identity, IdentityKind, Policy, Request, State, Verdict, Version,
+    rates::Time,
+    state::{NoFiles, Seed},
 };
 
 fn policy(text: &str) -> Policy {
@@ -18,7 +20,7 @@ fn seed() -> Seed {
 }
 
 fn state(policy: &Policy) -> State {
-    State::new(policy, &seed(), None)
+    State::new(policy, &seed(), None, &mut NoFiles, 0).unwrap()
 }
 
 fn at(milliseconds: u64) -> Time {
@@ -307,7 +309,7 @@ fn what_a_rule_knows_outlives_a_reload_that_leaves_it_as_it_is() {
     assert_eq!(said(&ask(&before, &first, "192.0.2.1", 0, &get("/", ""))), "allow");
     let with = |text: &str| {
         let policy = policy(text);
-        let state = State::new(&policy, &seed(), Some(&first));
+        let state = State::new(&policy, &seed(), Some(&first), &mut NoFiles, 0).unwrap();
         said(&ask(&policy, &state, "192.0.2.1", 1, &get("/", "")))
     };
     assert_eq!(with(SPIKE), "rate-spike");

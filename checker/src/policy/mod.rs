@@ -6,6 +6,7 @@ mod brakes;
 mod cross_site;
 mod document;
 mod error;
+mod identity;
 mod masking;
 mod openapi;
 mod patterns;
@@ -23,6 +24,11 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 pub use brakes::{BrakePolicy, Named, Whence};
 pub use cross_site::Sites;
 pub use error::{Diagnostic, Errors};
+pub(crate) use identity::IDENTITY_HEADER;
+pub use identity::{
+    Access, ApiKeys, Bind, Certificates, Id, Identities, IdentityHeader, Introspection, Issuer, KeySource,
+    KeyUrl, Prover, SanKind,
+};
 pub use masking::{Masking, Reading};
 pub use openapi::OpenApi;
 pub use patterns::PatternRule;
@@ -150,6 +156,10 @@ pub struct Rules {
     pub(crate) brakes: Arc<[HeldBrake]>,
     /// What the check `patterns` looks for.
     pub(crate) patterns: Option<Arc<Selected>>,
+    /// What is demanded of who asks.
+    pub access: Arc<Access>,
+    /// Who may vouch for them: the policy's.
+    pub(crate) identities: Arc<Identities>,
 }
 
 impl Default for Rules {
@@ -167,6 +177,8 @@ impl Default for Rules {
             rates: Arc::default(),
             brakes: Arc::default(),
             patterns: None,
+            access: Arc::default(),
+            identities: Arc::default(),
         };
         // It has nothing to go by yet, and which sites may send what only the policy knows.
         rules.of_mut(Check::Schema).mode = Mode::Off;
@@ -208,9 +220,22 @@ impl Rules {
         Check::ALL.iter().any(|check| check.kind() == Kind::Values && self.is_on(*check))
     }
 
+    /// Headers of a client that do not go on: what only a front end may say of who asks, and the credential, unless it is to be forwarded.
+    pub fn kept_back(&self) -> Vec<&str> {
+        let identities = &self.identities;
+        let mut names = vec![IDENTITY_HEADER];
+        names.extend(identities.header.as_ref().map(|header| &*header.name));
+        if !self.access.identity.is_empty() && !self.access.forward_credential {
+            names.extend(["authorization", "dpop"]);
+            names.extend(identities.keys.as_ref().map(|keys| &*keys.header));
+        }
+        names
+    }
+
     /// Whether the head alone is not enough. Where it is, a body may be streamed past the checker, up to its limit.
     pub fn needs_body(&self) -> bool {
         Check::ALL.iter().any(|check| matches!(check.kind(), Kind::Body | Kind::Values) && self.is_on(*check))
+            || self.access.needs_body() && self.is_on(Check::Authorisation)
     }
 }
 
@@ -371,6 +396,11 @@ impl Policy {
     /// The specification that it names.
     pub const fn openapi(&self) -> Option<&OpenApi> {
         self.openapi.as_ref()
+    }
+
+    /// Who may vouch for clients.
+    pub fn identities(&self) -> &Identities {
+        &self.default.identities
     }
 
     /// How requests are judged that no route is for, where these are not refused.

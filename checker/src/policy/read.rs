@@ -5,14 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    BrakePolicy, Errors, Fail, Held, HeldBrake, LARGEST, Load, Mode, Policy, RateRule, Route, Rule, Rules,
-    brakes, cross_site,
-    document::{Diagnostics, Table, Value},
+    BrakePolicy, Errors, Fail, Held, HeldBrake, Id, LARGEST, Load, Mode, Policy, RateRule, Route, Rule,
+    Rules, brakes, cross_site,
+    document::{Diagnostics, Table, Value, quoted},
     error::{Diagnostic, line_of},
-    masking, openapi,
+    identity, masking, openapi,
     patterns::{self, Catalogue},
     rates, response,
-    route::{self, Methods, Router},
+    route::{self, Methods, Part, Router},
     settings::SETTINGS,
     websocket,
 };
@@ -24,8 +24,22 @@ pub(super) const MOST_ROUTES: usize = 10_000;
 const LONGEST_METHOD: usize = 32;
 
 /// Keys of tables.
-pub(super) const ROOT_KEYS: [&str; 17] = [
+pub(super) const ROOT_KEYS: [&str; 31] = [
     "undeclared",
+    "realm",
+    "identity",
+    "scopes",
+    "audiences",
+    "claims",
+    "acr",
+    "amr",
+    "max_age",
+    "bind",
+    "forward_credential",
+    "identity_header",
+    "issuer",
+    "keys",
+    "certificates",
     "fail",
     "deadline",
     "openapi",
@@ -43,10 +57,19 @@ pub(super) const ROOT_KEYS: [&str; 17] = [
     "response",
     "route",
 ];
-pub(super) const ROUTE_KEYS: [&str; 14] = [
+pub(super) const ROUTE_KEYS: [&str; 23] = [
     "host",
     "path",
     "methods",
+    "identity",
+    "scopes",
+    "audiences",
+    "claims",
+    "acr",
+    "amr",
+    "max_age",
+    "bind",
+    "forward_credential",
     "fail",
     "deadline",
     "responses",
@@ -133,6 +156,7 @@ fn root(
         .get("undeclared")
         .and_then(|value| diagnostics.choice("undeclared", value, &UNDECLARED))
         .unwrap_or(Mode::Enforce);
+    default.identities = identity::read(&table, diagnostics);
     let openapi = table.get("openapi").map(|value| (value, openapi::read(value, load, diagnostics)));
     if let Some((_, openapi)) = &openapi {
         default.of_mut(Check::Schema).mode = Mode::Enforce;
@@ -280,6 +304,16 @@ fn route(
     let parts = route::template(path)
         .map_err(|wrong| diagnostics.push(value.span(), format!("`path` {wrong}"), PATH_HELP))
         .ok()?;
+    for bind in table.get("bind").iter().flat_map(|_| &rules_of.access.bind) {
+        let names: Vec<&str> = parts.iter().flat_map(Part::names).collect();
+        if let Id::Path(name) = &bind.id
+            && !names.contains(&name.as_str())
+        {
+            let help = format!("placeholders of the path: {}", quoted(&names));
+            let span = table.get("bind").map_or_else(|| table.span(), Value::span);
+            diagnostics.push(span, format!("the path has no placeholder \"{}\"", printable(name, 64)), help);
+        }
+    }
     let path = path.to_owned();
     Some((value.span(), Route { host, path, parts, methods: methods?, rules: rules_of, operation: None }))
 }
@@ -349,6 +383,8 @@ fn rules(
     if let Some(value) = table.get("cors") {
         cross_site::read_cors(value, &mut rules.cors, diagnostics);
     }
+    let identities = Arc::clone(&rules.identities);
+    identity::read_access(table, &identities, &mut rules.access, diagnostics);
     if let Some(value) = table.get("checks") {
         checks(value, has, rules, diagnostics);
     }

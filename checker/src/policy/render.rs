@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    PatternRule, Policy, Rule, Rules, brakes, cross_site, masking, rates, read, response, settings::SETTINGS,
-    websocket,
+    PatternRule, Policy, Rule, Rules, brakes, cross_site, identity, masking, rates, read, response,
+    settings::SETTINGS, websocket,
 };
 use crate::text::printable;
 
@@ -26,9 +26,13 @@ pub(super) fn render(policy: &Policy) -> String {
     responses(&mut text, &policy.default, None);
     websocket::render(&mut text, policy.default.websocket.as_ref(), None);
     selected(&mut text, &policy.default, None);
+    let identities = policy.identities();
+    let _ = writeln!(text, "realm = {}", string(&identities.realm));
+    identity::render_access(&mut text, &policy.default.access, None, identities);
     patterns(&mut text, policy);
     rates::render(&mut text, policy.rates());
     brakes::render(&mut text, policy.brakes());
+    identity::render(&mut text, identities);
     rules(&mut text, "", &policy.default, None);
     for route in policy.routes.iter().filter(|route| route.operation.is_none()) {
         let _ =
@@ -43,6 +47,7 @@ pub(super) fn render(policy: &Policy) -> String {
         websocket::render(&mut text, route.rules.websocket.as_ref(), Some(websocket));
         cross_site::render_no_cors(&mut text, route.rules.cors.as_deref(), policy.default.cors.as_deref());
         selected(&mut text, &route.rules, Some(&policy.default));
+        identity::render_access(&mut text, &route.rules.access, Some(&policy.default.access), identities);
         rules(&mut text, "route.", &route.rules, Some(&policy.default));
     }
     operations(&mut text, policy);

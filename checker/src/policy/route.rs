@@ -22,6 +22,18 @@ pub(super) enum Part {
     Rest(String),
 }
 
+impl Part {
+    /// The placeholders in it.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match self {
+            Self::Literal(_) => &[][..],
+            Self::Mixed(_, names) => names,
+            Self::One(name) | Self::Rest(name) => std::slice::from_ref(name),
+        };
+        names.iter().map(String::as_str)
+    }
+}
+
 /// Most segments of a template.
 const MOST_SEGMENTS: usize = 64;
 /// Longest name of a placeholder, in bytes.

@@ -11,6 +11,8 @@ use crate::cross_site::cors::LONGEST_AGE;
 use crate::patterns::categories;
 use crate::sensitive::Kind;
 
+mod identities;
+
 const TIME: &str = r"^\s*[0-9]+\s*m?s$";
 const SIZE: &str = r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)\s*$";
 
@@ -26,6 +28,7 @@ pub fn schema() -> Value {
         ),
     );
     root.insert("openapi".to_owned(), openapi());
+    root.extend(identities::all());
     root.insert("pattern".to_owned(), json!({ "type": "array", "items": pattern() }));
     root.insert("rate".to_owned(), json!({ "type": "array", "items": rates::schema() }));
     root.insert("brake".to_owned(), json!({ "type": "array", "items": brakes::schema() }));
@@ -150,6 +153,10 @@ fn judged(of_route: bool) -> Map<String, Value> {
             ),
         ),
         ("checks".to_owned(), object(checks, &[])),
+    ])
+    .into_iter()
+    .chain(identities::access())
+    .chain([
         ("limits".to_owned(), object(limits, &[])),
         ("masking".to_owned(), masked(&mode, &fail)),
         ("response".to_owned(), headers()),
@@ -157,6 +164,7 @@ fn judged(of_route: bool) -> Map<String, Value> {
         ("cross-site".to_owned(), sites()),
         ("cors".to_owned(), cors()),
     ])
+    .collect()
 }
 
 fn masked(mode: &Value, fail: &Value) -> Value {

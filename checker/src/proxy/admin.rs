@@ -1,6 +1,6 @@
 //! `/metrics` and `/healthz`, on a listener of their own.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -69,9 +69,48 @@ fn metrics(shared: &Shared) -> Answer {
     // One at a time: what is counted anew must not be read in between. The control thread serves all of these.
     shared.metrics.count(shared.live().judge.state().health(now()));
     match shared.metrics.text() {
-        Ok(text) => (StatusCode::OK, "text/plain; version=0.0.4", text),
+        Ok(mut text) => {
+            identities(&mut text, shared);
+            (StatusCode::OK, "text/plain; version=0.0.4", text)
+        }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", error.to_string().into_bytes()),
     }
+}
+
+/// What was counted of those who may vouch for clients. Their names are the policy's, of letters, digits, `.`, `_` and `-`.
+fn identities(text: &mut Vec<u8>, shared: &Shared) {
+    let live = shared.live();
+    let state = live.judge.state();
+    let mut lines = String::new();
+    let _ = writeln!(
+        lines,
+        "# HELP stopbank_checker_identities_total Credentials and fetches by who may vouch, and what became of them.\n\
+         # TYPE stopbank_checker_identities_total counter"
+    );
+    for (name, outcome, count) in state.counts() {
+        let _ = writeln!(
+            lines,
+            "stopbank_checker_identities_total{{prover=\"{name}\",outcome=\"{outcome}\"}} {count}"
+        );
+    }
+    let _ = writeln!(
+        lines,
+        "# HELP stopbank_checker_tokens_remembered Tokens that are remembered.\n\
+         # TYPE stopbank_checker_tokens_remembered gauge"
+    );
+    let remembered = state.remembered();
+    for (name, tokens, _) in &remembered {
+        let _ = writeln!(lines, "stopbank_checker_tokens_remembered{{issuer=\"{name}\"}} {tokens}");
+    }
+    let _ = writeln!(
+        lines,
+        "# HELP stopbank_checker_tokens_remembered_bytes Bytes that they take.\n\
+         # TYPE stopbank_checker_tokens_remembered_bytes gauge"
+    );
+    for (name, _, bytes) in &remembered {
+        let _ = writeln!(lines, "stopbank_checker_tokens_remembered_bytes{{issuer=\"{name}\"}} {bytes}");
+    }
+    text.extend_from_slice(lines.as_bytes());
 }
 
 /// Good while requests are taken and each upstream has an address that answers.

@@ -74,6 +74,7 @@ impl ProxyCommand {
                 certificate,
                 key,
                 client_ca: self.tls_client_ca.clone(),
+                client_crl: Vec::new(),
                 client_certificate_optional: false,
                 minimum_version: TlsVersion::default(),
             });

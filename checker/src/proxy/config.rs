@@ -54,6 +54,9 @@ pub(crate) struct ServerTls {
     pub(crate) key: PathBuf,
     /// Authorities that client certificates come from. Without them no client is asked for one.
     pub(crate) client_ca: Option<PathBuf>,
+    /// What these authorities have revoked. With them, there must be a list of every authority in a client's chain.
+    #[serde(default)]
+    pub(crate) client_crl: Vec<PathBuf>,
     /// Whether a client may come without a certificate.
     #[serde(default)]
     pub(crate) client_certificate_optional: bool,

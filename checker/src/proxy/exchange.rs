@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{Arc, OnceLock, PoisonError, RwLock, atomic::AtomicU64},
     time::{Instant, SystemTime},
 };
 
@@ -20,7 +20,7 @@ use stopbank_checker::{
     state::Seed,
     target,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout_at};
 use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
 
 use super::{
@@ -28,6 +28,7 @@ use super::{
     auth_request::AuthRequest,
     bounds::{Buffered, Connections},
     config::Config,
+    fetch::{self, Fetcher},
     judge::{self, Client, Judge},
     kept::{Keeping, Kept},
     metrics::Metrics,
@@ -60,6 +61,10 @@ pub(crate) struct Shared {
     live: RwLock<Arc<Live>>,
     /// Of this process.
     pub(crate) seed: Seed,
+    /// Counts what was fetched: who waits for it is told.
+    pub(crate) fetched: watch::Sender<u64>,
+    /// Who fetches, as soon as there is a reactor for it.
+    pub(crate) fetcher: OnceLock<Fetcher>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) audit: Option<Audit>,
     pub(crate) connections: Arc<Connections>,
@@ -82,6 +87,8 @@ impl Shared {
         Self {
             live: RwLock::new(Arc::new(live)),
             seed,
+            fetched: watch::Sender::new(0),
+            fetcher: OnceLock::new(),
             metrics,
             audit,
             connections: Arc::default(),
@@ -234,17 +241,39 @@ impl Exchange {
         Ok(())
     }
 
-    /// Judges the request without its body.
-    pub(crate) fn judge<'l>(&mut self, live: &'l Live, request: &Request<'_>) -> Result<Head<'l>, Refusal> {
-        let certificates = self.peer.chain.as_deref().unwrap_or_default();
-        let client = Client { address: self.client, secure: self.secure, certificates, again: false };
-        let judged = live.judge.head(request, &client);
+    /// Judges the request without its body. Where something is fetched that may change the answer, it waits for that, and not for long.
+    pub(crate) async fn judge<'l>(
+        &mut self,
+        live: &'l Live,
+        request: &Request<'_>,
+    ) -> Result<Head<'l>, Refusal> {
+        let mut judged = live.judge.head(request, &self.client(false));
+        fetch::begin(&self.worker.shared, live);
+        if matches!(&judged, Err(verdict) if verdict.waits) {
+            let mut fetched = self.worker.shared.fetched.subscribe();
+            let deadline = tokio::time::Instant::now() + fetch::PATIENCE;
+            loop {
+                // What came before the subscription counts as well.
+                judged = live.judge.head(request, &self.client(true));
+                fetch::begin(&self.worker.shared, live);
+                let waits = matches!(&judged, Err(verdict) if verdict.waits);
+                if !waits || !matches!(timeout_at(deadline, fetched.changed()).await, Ok(Ok(()))) {
+                    break;
+                }
+            }
+        }
         self.headers = judged.as_ref().map_or_else(|verdict| &verdict.headers, Head::headers).clone();
         judged.map_err(|verdict| {
             let refusal = Refusal::from(&verdict);
             self.note(verdict);
             refusal
         })
+    }
+
+    /// Who asks, as far as the connection and those in front say.
+    fn client(&self, again: bool) -> Client<'_> {
+        let certificates = self.peer.chain.as_deref().unwrap_or_default();
+        Client { address: self.client, secure: self.secure, certificates, again }
     }
 
     fn note(&mut self, verdict: Verdict) {
@@ -261,10 +290,13 @@ impl Exchange {
     pub(crate) async fn allows(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
         self.unseen = true;
         let live = Arc::clone(&self.live);
-        let head = self.judge(&live, request)?;
+        let head = self.judge(&live, request).await?;
+        // An id that must be the identity's own, and is in a body that nobody shows, is not its own.
+        let bound = live.judge.rules(head.route()).access.needs_body();
         let verdict = match request.method {
             // Most have none, and their query may be what others have in it (GraphQL).
             b"GET" | b"HEAD" => live.judge.body(head, request, &Bytes::new(), self.client).await,
+            _ if bound => live.judge.body(head, request, &Bytes::new(), self.client).await,
             _ => head.allow(),
         };
         let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
@@ -344,7 +376,15 @@ impl Exchange {
     fn head(&self, request: &Request<'_>, length: Option<usize>, websocket: bool, rules: &Rules) -> Vec<u8> {
         let mut head = Vec::with_capacity(1024);
         let readable = rules.masking.is_on() && !websocket;
-        let onward = Onward { id: &self.id, length, websocket, readable };
+        let state = self.live.judge.state();
+        let told = self
+            .identity
+            .as_ref()
+            .and_then(|identity| state.identity_header(identity, judge::now().wall.as_secs()));
+        let header = self.live.judge.policy().identities().header.as_ref();
+        let identity = header.map(|header| &*header.name).zip(told.as_deref());
+        let removed = rules.kept_back();
+        let onward = Onward { id: &self.id, length, websocket, readable, removed: &removed, identity };
         forward::write_request(&mut head, request, &self.source(), &onward);
         head
     }

@@ -143,10 +143,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         live: &Arc<Live>,
     ) -> Next {
         let shared = Arc::clone(&self.worker.shared);
-        let before = forward::wishes(&request)
-            .map_err(|reason| Refusal::new(Check::Connection, reason))
-            .and_then(|wishes| exchange.judge(live, &request).map(|head| (wishes, head)))
-            .and_then(|both| exchange.choose(&request).map(|()| both));
+        let before = async {
+            let wishes =
+                forward::wishes(&request).map_err(|reason| Refusal::new(Check::Connection, reason))?;
+            let head = exchange.judge(live, &request).await?;
+            exchange.choose(&request).map(|()| (wishes, head))
+        };
+        let before = before.await;
         let (wishes, head) = match before {
             Ok(both) => both,
             // With a body that nobody reads, the connection ends.

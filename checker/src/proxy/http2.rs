@@ -269,7 +269,7 @@ async fn forward(
     let live = Arc::clone(&exchange.live);
     forward::wishes(&request).map_err(|reason| Refusal::new(Check::Connection, reason))?;
     let declared = http1::framing(Version::Http2, &request.headers).map_err(framing)?;
-    let judged = exchange.judge(&live, &request)?;
+    let judged = exchange.judge(&live, &request).await?;
     exchange.choose(&request)?;
     let has_length = request.values("content-length").next().is_some();
     if has_length && matches!(declared, Framing::Length(length) if length > judged.body_limit()) {

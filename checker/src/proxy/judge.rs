@@ -3,12 +3,12 @@
 use std::{
     borrow::Cow,
     net::IpAddr,
-    path::Path,
-    sync::{Arc, LazyLock},
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use stopbank_checker::{
@@ -23,7 +23,7 @@ use stopbank_checker::{
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::problem::Refusal;
-use crate::command;
+use crate::{command, files::Disk};
 
 /// The policy where none is named.
 const DEFAULT: &str = "generic";
@@ -37,6 +37,7 @@ const LONGEST_NAME: usize = 128;
 pub(crate) struct Judge {
     policy: Policy,
     state: State,
+    files: Mutex<Disk>,
 }
 
 /// Who asks, as far as the connection and those in front say.
@@ -53,9 +54,24 @@ pub(crate) struct Client<'c> {
 impl Judge {
     /// Of a policy: a file, or the name of a shipped one. What is known by `earlier` goes on.
     pub(crate) fn read(policy: Option<&str>, seed: &Seed, earlier: Option<&Self>) -> Result<Self> {
-        let policy = command::load(Path::new(policy.unwrap_or(DEFAULT)))?;
-        let state = State::new(&policy, seed, earlier.map(|earlier| &earlier.state));
-        Ok(Self { policy, state })
+        let path = Path::new(policy.unwrap_or(DEFAULT));
+        let policy = command::load(path)?;
+        let mut files = Disk::beside(path);
+        let before = earlier.map(|earlier| &earlier.state);
+        let state =
+            State::new(&policy, seed, before, &mut files, now().wall.as_secs()).map_err(Error::msg)?;
+        Ok(Self { policy, state, files: Mutex::new(files) })
+    }
+
+    /// Reads what has changed of the files that the policy names. What is wrong with them.
+    pub(crate) fn bring(&self) -> Vec<String> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.bring(&mut *files, now().wall.as_secs())
+    }
+
+    /// Where a file is that the policy names.
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).place(name)
     }
 
     /// How large a request may be at the most, before its route is known.

@@ -11,6 +11,7 @@ mod bounds;
 mod command;
 mod config;
 mod exchange;
+mod fetch;
 mod health;
 mod http1;
 mod http2;

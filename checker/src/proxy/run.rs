@@ -29,8 +29,9 @@ use super::{
     command::ProxyCommand,
     config::{Config, Listen},
     exchange::{Live, Shared, Worker},
+    fetch::{self, Fetcher},
     health,
-    judge::Judge,
+    judge::{Judge, now},
     metrics::Metrics,
     say, tls,
     upstream::{Pool, Upstream},
@@ -38,6 +39,8 @@ use super::{
 
 /// How often a thread shows that it is alive, and idle connections are looked through.
 const BEAT: Duration = Duration::from_millis(500);
+/// How often files of the policy are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Descriptors beside those of connections.
 const DESCRIPTORS: u64 = 64;
 
@@ -130,6 +133,10 @@ async fn control(command: &ProxyCommand, config: &Config, shared: &Arc<Shared>) 
         let listener = listener.with_context(|| format!("cannot listen on {}", admin.listen))?;
         tokio::spawn(admin::serve(listener, Arc::clone(shared), draining.clone()));
     }
+    let _ = shared.fetcher.set(Fetcher::here());
+    let mut looking = interval(LOOK);
+    looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = Vec::new();
     let mut watching = health::watch(&shared.live().upstreams, &shared.metrics);
     let threads = start_threads(&sockets, shared, &draining)?;
     // Each thread has them; the last one that lets go of them closes them.
@@ -163,6 +170,7 @@ async fn control(command: &ProxyCommand, config: &Config, shared: &Arc<Shared>) 
                 }
                 notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
             }
+            _ = looking.tick() => look(shared, &mut told),
             _ = sign.tick() => {
                 if threads.iter().any(JoinHandle::is_finished) {
                     bail!("a thread has ended that serves");
@@ -254,6 +262,18 @@ fn thread(
     Ok(())
 }
 
+/// Begins what is to be fetched before anyone waits for it, and reads the files again that have changed. What is wrong with them is said once.
+fn look(shared: &Arc<Shared>, told: &mut Vec<String>) {
+    let live = shared.live();
+    live.judge.state().due(now().wall.as_secs());
+    fetch::begin(shared, &live);
+    let wrong = live.judge.bring();
+    for one in wrong.iter().filter(|one| !told.contains(one)) {
+        say(&format!("{one}; what was in force stays in force"));
+    }
+    *told = wrong;
+}
+
 /// Reads everything again, and puts it in force as a whole or not at all.
 fn reload(command: &ProxyCommand, shared: &Shared) -> Result<()> {
     let config = command.config()?;
@@ -272,6 +292,9 @@ fn reload(command: &ProxyCommand, shared: &Shared) -> Result<()> {
         "listeners, `admin`, `threads` and `audit` are those of the start: a restart changes them"
     );
     shared.replace(build(config, &shared.seed, Some(&before))?);
+    if let Some(fetcher) = shared.fetcher.get() {
+        fetcher.forget();
+    }
     Ok(())
 }
 

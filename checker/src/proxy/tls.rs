@@ -1,13 +1,16 @@
 //! TLS, to clients and to upstreams: rustls with ring, 1.2 and 1.3.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio_rustls::rustls::{
     ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::WebPkiServerVerifier,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
@@ -62,6 +65,22 @@ fn authorities(file: &Path) -> Result<Arc<RootCertStore>> {
     Ok(Arc::new(roots))
 }
 
+/// Lists of revoked certificates.
+fn revoked(files: &[PathBuf]) -> Result<Vec<CertificateRevocationListDer<'static>>> {
+    let mut lists = Vec::new();
+    for file in files {
+        let name = file.display();
+        let before = lists.len();
+        for list in CertificateRevocationListDer::pem_file_iter(file)
+            .with_context(|| format!("cannot read {name}"))?
+        {
+            lists.push(list.with_context(|| format!("{name} is no list of revoked certificates"))?);
+        }
+        ensure!(lists.len() > before, "{name} has no list of revoked certificates (PEM, X509 CRL)");
+    }
+    Ok(lists)
+}
+
 /// What clients are served with.
 pub(crate) fn server(tls: &ServerTls) -> Result<Arc<ServerConfig>> {
     let versions: &[&SupportedProtocolVersion] = match tls.minimum_version {
@@ -73,6 +92,7 @@ pub(crate) fn server(tls: &ServerTls) -> Result<Arc<ServerConfig>> {
         None => builder.with_no_client_auth(),
         Some(file) => {
             let verifier = WebPkiClientVerifier::builder_with_provider(authorities(file)?, provider());
+            let verifier = verifier.with_crls(revoked(&tls.client_crl)?);
             let verifier =
                 if tls.client_certificate_optional { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build()?)

@@ -10,6 +10,8 @@ mod corpus;
 mod cross_site;
 mod frames;
 mod framing;
+mod identity;
+mod issuer;
 mod life;
 mod masking;
 mod passing;
@@ -17,6 +19,9 @@ mod rates;
 mod reader;
 mod secrets;
 mod servers;
+#[path = "../tokens/sign.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod sign;
 mod specification;
 mod streaming;
 
@@ -40,6 +45,7 @@ fn main() {
         (&["curl"], specification::TESTS),
         (&["curl", "openssl"], cross_site::TESTS),
         (&["curl"], rates::TESTS),
+        (&["curl", "openssl"], identity::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }

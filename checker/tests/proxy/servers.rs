@@ -332,6 +332,21 @@ impl Certificates {
         ]);
     }
 
+    /// Writes the authority's list of revoked certificates, `crl.pem`, with one more in it.
+    pub(crate) fn revoke(&self, name: Option<&str>) {
+        let configuration = "[ca]\ndefault_ca = a\n[a]\ndatabase = index\ncrlnumber = number\ndefault_md = sha256\ndefault_crl_days = 2\n";
+        for (file, text) in [("index", ""), ("number", "01\n"), ("revoking", configuration)] {
+            if !self.0.file(file).exists() {
+                fs::write(self.0.file(file), text).unwrap();
+            }
+        }
+        let authority = ["ca", "-config", "revoking", "-keyfile", "ca.key", "-cert", "ca.pem"];
+        if let Some(name) = name {
+            self.openssl(&[&authority[..], &["-revoke", &format!("{name}.pem")]].concat());
+        }
+        self.openssl(&[&authority[..], &["-gencrl", "-out", "crl.pem"]].concat());
+    }
+
     fn openssl(&self, arguments: &[&str]) {
         let said = Command::new("openssl").args(arguments).current_dir(&self.0.0).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));

@@ -141,7 +141,8 @@ fn bad_tokens_by_the_thousand_fetch_once_and_leave_nothing_behind() {
             guard.refresh().succeeded(fetch, signer.keys(), NOW + 30);
         }
     }
-    assert_eq!((fetches, guard.cache().count(), guard.cache().bytes()), (1, 0, 0));
+    let cache = guard.cache();
+    assert_eq!((fetches, cache.count(), cache.bytes()), (1, 0, 0));
 }
 
 #[test]

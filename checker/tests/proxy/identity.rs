@@ -1,0 +1,359 @@
+//! Who asks, through the proxy: keys that are fetched and rotate, an issuer that is down, certificates that are revoked, and what is tried to pass
+//! for somebody else.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use stopbank_checker::tokens::{Algorithm, Expected, Key, KeySet, Profile, verify};
+
+use crate::{
+    issuer::{Issuer, claims, ok, token},
+    servers::{CHECKER, Certificates, Proxy, Recorder, Setup, good, text, upstream, wait_until},
+    sign::Signer,
+};
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("keys are fetched, rotate, and are used while the issuer is down", rotation),
+    ("a storm of unknown keys makes one fetch in a cool-down", storm),
+    ("an issuer is asked about opaque tokens over TLS", introspection),
+    ("nobody passes for another by headers", smuggling),
+    ("what the server behind is told is signed, and the credential stays here", told),
+    ("revoked tokens and keys are refused within seconds, without a reload", revocation),
+    ("a client certificate says who asks, until it is revoked", certificates),
+];
+
+/// Files that a policy names, beside it.
+fn setup(policy: String, port: u16, files: &[(&str, &[u8])]) -> Setup {
+    let mut setup = Setup::new(upstream("a", port, ""));
+    for (name, bytes) in files {
+        let file = setup.directory.file(name);
+        fs::write(&file, bytes).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    setup.policy = Some(policy);
+    setup
+}
+
+fn by_url(issuer: &Issuer, files: &Certificates, more: &str) -> String {
+    format!(
+        "undeclared = \"allow\"\nidentity = [\"main\"]\n[[issuer]]\nname = \"main\"\nissuer = \"https://issuer.example\"\naudiences = [\"https://api.example\"]\n\
+         keys = {{ url = \"{}\", ca = \"{}\", refresh = \"10s\", cool_down = \"3s\", retry = \"1s\"{more} }}\n",
+        issuer.url("/keys"),
+        files.path("ca.pem")
+    )
+}
+
+/// The status of an answer, and the head.
+fn get(proxy: &Proxy, headers: &str) -> (u16, String) {
+    let answer =
+        proxy.answers(format!("GET /7 HTTP/1.1\r\nHost: a\r\n{headers}Connection: close\r\n\r\n").as_bytes());
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    (status, answer)
+}
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+fn rotation() {
+    let files = Certificates::new();
+    let (issuer, recorder) = (Issuer::start(&files), Recorder::start(|_| good("ok")));
+    let (old, new) = (Signer::new(Algorithm::Es256, "k-1"), Signer::new(Algorithm::Es256, "k-2"));
+    // It is down when the proxy starts.
+    let proxy = setup(by_url(&issuer, &files, ""), recorder.port, &[]).start();
+    let by_old = token(&old, &json!({}));
+    assert_eq!(get(&proxy, &bearer(&by_old)).0, 503);
+    issuer.publishes(&[&old]);
+    wait_until("the first keys", || get(&proxy, &bearer(&by_old)).0 == 200);
+    // A new key is known to the first one who comes with it, who waits for the fetch.
+    std::thread::sleep(Duration::from_secs(3));
+    issuer.publishes(&[&old, &new]);
+    let by_new = token(&new, &json!({}));
+    assert_eq!(get(&proxy, &bearer(&by_new)).0, 200);
+    // Down for longer than the keys are fresh, and back without the old one.
+    issuer.answers(|_| None);
+    let until = Instant::now() + Duration::from_secs(12);
+    while Instant::now() < until {
+        assert_eq!((get(&proxy, &bearer(&by_new)).0, get(&proxy, &bearer(&by_old)).0), (200, 200));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert!(proxy.said().contains("issuer `main`: cannot ask https://localhost:"), "{}", proxy.said());
+    issuer.publishes(&[&new]);
+    wait_until("the end of the old key", || get(&proxy, &bearer(&by_old)).0 == 401);
+    assert_eq!(get(&proxy, &bearer(&by_new)).0, 200);
+    let metrics = proxy.admin("/metrics");
+    for line in [
+        "identities_total{prover=\"main\",outcome=\"good\"}",
+        "outcome=\"keys-fetched\"}",
+        "outcome=\"keys-not-fetched\"}",
+        "tokens_remembered{issuer=\"main\"}",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}
+
+fn storm() {
+    let files = Certificates::new();
+    let (issuer, recorder) = (Issuer::start(&files), Recorder::start(|_| good("ok")));
+    let known = Signer::new(Algorithm::Es256, "k-1");
+    issuer.publishes(&[&known]);
+    let proxy = setup(
+        by_url(&issuer, &files, "").replace("refresh = \"10s\"", "refresh = \"10m\""),
+        recorder.port,
+        &[],
+    )
+    .start();
+    wait_until("the keys", || get(&proxy, &bearer(&token(&known, &json!({})))).0 == 200);
+    let (began, before) = (Instant::now(), issuer.count());
+    let rest = token(&known, &json!({}));
+    let (_, rest) = rest.split_once('.').unwrap();
+    let mut stream = BufReader::new(proxy.connect());
+    let mut refused = 0;
+    while began.elapsed() < Duration::from_secs(7) {
+        let header =
+            json!({ "alg": "ES256", "typ": "at+jwt", "kid": format!("storm-{refused}") }).to_string();
+        let bad = format!("{}.{rest}", crate::sign::encode(header));
+        write!(stream.get_mut(), "GET /7 HTTP/1.1\r\nHost: a\r\n{}\r\n", bearer(&bad)).unwrap();
+        let (mut line, mut length) = (String::new(), 0);
+        stream.read_line(&mut line).unwrap();
+        assert!(line.starts_with("HTTP/1.1 401 "), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+            length = line.strip_prefix("content-length: ").map_or(length, |one| one.trim().parse().unwrap());
+        }
+        std::io::Read::read_exact(&mut stream, &mut vec![0; length]).unwrap();
+        refused += 1;
+    }
+    let fetches = issuer.count() - before;
+    // One for each cool-down of three seconds that has begun.
+    assert!((1..=3).contains(&fetches) && refused > 20, "{fetches} fetches for {refused} tokens");
+    assert_eq!(get(&proxy, &bearer(&token(&known, &json!({})))).0, 200);
+}
+
+fn introspection() {
+    let files = Certificates::new();
+    let (issuer, recorder) = (Issuer::start(&files), Recorder::start(|_| good("ok")));
+    issuer.answers(|request| {
+        let active = request.ends_with("token=opaque-1")
+            && request.contains("\r\nauthorization: Basic Y2hlY2tlcjpzZWNyZXQtc2VjcmV0\r\n");
+        let answer = if active { claims(&json!({ "active": true })) } else { json!({ "active": false }) };
+        Some(ok(&answer.to_string()))
+    });
+    let policy = format!(
+        "undeclared = \"allow\"\nidentity = [\"main\"]\n[[issuer]]\nname = \"main\"\nissuer = \"https://issuer.example\"\naudiences = [\"https://api.example\"]\n\
+         introspection = {{ url = \"{}\", ca = \"{}\", client = \"checker\", secret = \"asked\" }}\n",
+        issuer.url("/introspect"),
+        files.path("ca.pem")
+    );
+    let proxy = setup(policy, recorder.port, &[("asked", b"secret-secret")]).start();
+    for _ in 0..3 {
+        assert_eq!(get(&proxy, &bearer("opaque-1")).0, 200);
+        assert_eq!(get(&proxy, &bearer("opaque-2")).0, 401);
+    }
+    assert_eq!(issuer.count(), 2, "each token once");
+    assert!(!fs::read_to_string(proxy.directory.file("audit")).unwrap().contains("opaque"));
+}
+
+/// One issuer whose key is in a file, and API keys.
+fn by_file(signer: &Signer, more: &str, port: u16) -> Setup {
+    let policy = format!(
+        "undeclared = \"allow\"\nidentity = [\"main\", \"key\"]\n{more}\n[keys]\nfile = \"keys.toml\"\n\
+         [[issuer]]\nname = \"main\"\nissuer = \"https://issuer.example\"\naudiences = [\"https://api.example\"]\nkeys = {{ file = \"jwks.json\" }}\nrevoked = \"revoked.toml\"\n"
+    );
+    let keys = json!({ "keys": [signer.jwk()] }).to_string();
+    let setup = setup(
+        policy,
+        port,
+        &[("jwks.json", keys.as_bytes()), ("revoked.toml", b""), ("header", &[b'h'; 32])],
+    );
+    // The list is made as a user makes it.
+    let made = Command::new(CHECKER)
+        .args(["keys", "add", "--name", "billing", "--file"])
+        .arg(setup.directory.file("keys.toml"))
+        .output();
+    fs::write(setup.directory.file("key"), made.unwrap().stdout).unwrap();
+    setup
+}
+
+fn key(proxy: &Proxy) -> String {
+    fs::read_to_string(proxy.directory.file("key")).unwrap().trim().to_owned()
+}
+
+fn smuggling() {
+    let recorder = Recorder::start(|_| good("ok"));
+    let signer = Signer::new(Algorithm::Es256, "k-1");
+    let proxy = by_file(&signer, "identity_header = true", recorder.port).start();
+    let (one, key) = (token(&signer, &json!({})), key(&proxy));
+    let none = {
+        let (_, rest) = one.split_once('.').unwrap();
+        let payload = rest.split('.').next().unwrap();
+        format!("{}.{payload}.", crate::sign::encode(r#"{"alg":"nOnE","typ":"at+jwt"}"#))
+    };
+    for (headers, status) in [
+        (String::new(), 401),
+        ("X-Stopbank-Identity: {\"sub\":\"admin\"}\r\n".to_owned(), 401),
+        (format!("{}X_Stopbank_Identity: admin\r\n", bearer(&one)), 400),
+        (format!("{}X-Stopbank-Identity : admin\r\n", bearer(&one)), 400),
+        (format!("{}X-Other: a\r\n X-Stopbank-Identity: admin\r\n", bearer(&one)), 400),
+        (format!("{}Connection: X-Stopbank-Identity\r\n", bearer(&one)), 400),
+        (format!("{}{}", bearer(&one), bearer(&one)), 400),
+        (format!("{}AUTHORIZATION: Basic YWRtaW46YWRtaW4=\r\n", bearer(&one)), 400),
+        (format!("{}X-Api-Key: {key}\r\n", bearer(&one)), 400),
+        (format!("Authorization: Bearer {one}, Basic YWRtaW46YWRtaW4=\r\n"), 400),
+        (format!("Authorization: Bearer {one} {one}\r\n"), 400),
+        (format!("Authorization: Bearer\t{one}\r\n"), 400),
+        (format!("Authorization: Bearer\u{a0}{one}\r\n"), 400),
+        (format!("Authorization: \"Bearer {one}\"\r\n"), 401),
+        (format!("Authorization: Bearer={one}\r\n"), 400),
+        (format!("Authorization: {one}\r\n"), 400),
+        (bearer(&none), 401),
+        (bearer(&format!("{one}=")), 401),
+        (bearer(&one.to_uppercase()), 401),
+        (bearer(&format!("{one}.{one}")), 401),
+        (format!("Proxy-Authorization: Bearer {one}\r\n"), 401),
+        (format!("Cookie: access_token={one}\r\n"), 401),
+        (format!("X-Api-Key: {}\r\n", key.to_uppercase()), 401),
+        (format!("X-Api-Key: {key},{key}\r\n"), 401),
+    ] {
+        let (found, answer) = get(&proxy, &headers);
+        assert_eq!(found, status, "{headers}\n{answer}");
+        if status == 401 {
+            assert!(
+                answer.contains("\r\nwww-authenticate: Bearer realm=\"api\"")
+                    && answer.contains("\r\nwww-authenticate: ApiKey "),
+                "{answer}"
+            );
+        }
+    }
+    assert!(recorder.another().is_none(), "nothing of it goes on");
+    for headers in
+        [bearer(&one), format!("aUTHORIZATION:  bEARER   {one} \r\n"), format!("X-API-KEY: {key}\r\n")]
+    {
+        let sent =
+            format!("{headers}x-STOPBANK-identity: {{\"sub\":\"admin\"}}\r\nX-Stopbank-Identity: admin\r\n");
+        assert_eq!(get(&proxy, &sent).0, 200, "{headers}");
+        let seen = String::from_utf8(recorder.request().unwrap()).unwrap();
+        assert!(
+            !seen.contains("admin") && !seen.to_lowercase().contains("uthorization") && !seen.contains(&key),
+            "{seen}"
+        );
+        let told: Vec<&str> =
+            seen.lines().filter_map(|line| line.strip_prefix("x-stopbank-identity: ")).collect();
+        let told: Value = serde_json::from_str(told[0]).unwrap();
+        assert!(matches!(told["sub"].as_str(), Some("alice" | "billing")), "{told}");
+    }
+    let audit = fs::read_to_string(proxy.directory.file("audit")).unwrap();
+    assert!(
+        !audit.contains(&one) && !audit.contains(&key) && !audit.contains("YWRtaW4"),
+        "a credential in the log"
+    );
+}
+
+fn told() {
+    let recorder = Recorder::start(|_| good("ok"));
+    let signer = Signer::new(Algorithm::Es256, "k-1");
+    let proxy = by_file(
+        &signer,
+        "identity_header = { name = \"x-who\", secret = \"header\" }\nforward_credential = true",
+        recorder.port,
+    )
+    .start();
+    let one = token(&signer, &json!({ "sub": "aliçe\n漢" }));
+    assert_eq!(get(&proxy, &format!("{}X-Who: x\r\nX-Stopbank-Identity: x\r\n", bearer(&one))).0, 200);
+    let seen = String::from_utf8(recorder.request().unwrap()).unwrap();
+    assert!(seen.contains(&bearer(&one)) && !seen.to_lowercase().contains("x-stopbank-identity"), "{seen}");
+    let told: Vec<&str> = seen.lines().filter_map(|line| line.strip_prefix("x-who: ")).collect();
+    // As a server behind verifies it, here with the library's own verifier.
+    let keys = KeySet::of(vec![Key::secret(None, Algorithm::Hs256, &[b'h'; 32]).unwrap()]);
+    let expected = Expected {
+        issuer: "stopbank".to_owned(),
+        audiences: vec!["api".to_owned()],
+        profile: Profile::Jwt,
+        leeway: 5,
+        longest_life: Some(60),
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let verified = verify(told[0], &keys, &expected, now).unwrap();
+    assert_eq!(verified.subject.as_deref(), Some("aliçe\n漢"));
+    assert_eq!(
+        (verified.claims["issuer"].as_str(), verified.claims["scope"].as_str()),
+        (Some("main"), Some("read write"))
+    );
+    assert_eq!(told.len(), 1);
+}
+
+fn revocation() {
+    let recorder = Recorder::start(|_| good("ok"));
+    let signer = Signer::new(Algorithm::Es256, "k-1");
+    let mut setup = by_file(&signer, "", recorder.port);
+    setup.rest.push_str("[refusals]\nreason = true\n");
+    let proxy = setup.start();
+    let (one, key) = (token(&signer, &json!({ "jti": "t-1" })), format!("X-Api-Key: {}\r\n", key(&proxy)));
+    assert_eq!((get(&proxy, &bearer(&one)).0, get(&proxy, &key).0), (200, 200));
+    let began = Instant::now();
+    fs::write(proxy.directory.file("revoked.toml"), "tokens = [\"t-1\"]\n").unwrap();
+    let removed = Command::new(CHECKER)
+        .args(["keys", "rm", "billing", "--file"])
+        .arg(proxy.directory.file("keys.toml"))
+        .output()
+        .unwrap();
+    assert!(removed.status.success());
+    wait_until("both to be revoked", || get(&proxy, &bearer(&one)).0 == 401 && get(&proxy, &key).0 == 401);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let (_, answer) = get(&proxy, &bearer(&one));
+    assert!(
+        answer.contains("error=\"invalid_token\"") && answer.contains("\"reason\":\"token-refused\""),
+        "{answer}"
+    );
+    let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap().to_owned();
+    let explain = || {
+        let audit = proxy.directory.file("audit");
+        Command::new(CHECKER).args(["explain", &id, "--audit"]).arg(audit).output().unwrap()
+    };
+    wait_until("the line in the log", || explain().status.success());
+    let said = text(&explain());
+    assert!(said.contains("\"rule\":\"revoked\"") && said.contains("\"place\":\"token main\""), "{said}");
+    // A list that cannot be used changes nothing.
+    fs::write(proxy.directory.file("revoked.toml"), "tokens = [").unwrap();
+    wait_until("the complaint", || proxy.said().contains("revoked.toml: "));
+    assert_eq!(get(&proxy, &bearer(&one)).0, 401);
+}
+
+fn certificates() {
+    let files = Certificates::new();
+    files.revoke(None);
+    let recorder = Recorder::start(|_| good("ok"));
+    let mut setup = setup(
+        "undeclared = \"allow\"\nidentity = [\"certificate\"]\n[certificates]\nnames = [\"dns\"]\n"
+            .to_owned(),
+        recorder.port,
+        &[],
+    );
+    setup.listen = format!(
+        "tls = {{ certificate = \"{}\", key = \"{}\", client_ca = \"{}\", client_crl = [\"{}\"], client_certificate_optional = true }}",
+        files.path("server.pem"),
+        files.path("server.key"),
+        files.path("ca.pem"),
+        files.path("crl.pem")
+    );
+    let proxy = setup.start();
+    let authority = files.path("ca.pem");
+    let (certificate, key) = (files.path("client.pem"), files.path("client.key"));
+    let asked = |with: &[&str]| {
+        let arguments = [&["--cacert", &authority, "-o", "/dev/null", "-w", "%{http_code}"], with].concat();
+        String::from_utf8(proxy.curl(&arguments, "/7").stdout).unwrap()
+    };
+    let shown: &[&str] = &["--cert", &certificate, "--key", &key];
+    assert_eq!((asked(&[]).as_str(), asked(shown).as_str()), ("403", "200"));
+    files.revoke(Some("client"));
+    proxy.process.signal("HUP");
+    wait_until("the certificate to be refused", || asked(shown) == "000");
+    assert_eq!(asked(&[]), "403");
+}
