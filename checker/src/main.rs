@@ -18,7 +18,8 @@ use stopbank_checker::{Reason, policy};
 #[derive(Parser)]
 #[command(name = "stopbank-checker", version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "\
-Exit codes: 0 done, every request is allowed; 1 a request is refused, or something failed; 2 usage; 78 the policy has errors.
+Exit codes: 0 done, every request is allowed; 1 a request is refused, or something failed; 2 usage; 78 the policy or the
+proxy's configuration has errors.
 
 A POLICY is a file, or one of those that come with the checker: generic (any host, path and method, every check) and
 api (only what it declares, strictly).
@@ -42,6 +43,7 @@ enum Command {
     Patterns(command::patterns::PatternsCommand),
     Proxy(proxy::ProxyCommand),
     Explain(proxy::ExplainCommand),
+    Reload(proxy::ReloadCommand),
     /// Look at a specification of an API
     #[command(subcommand)]
     Schema(command::schema::SchemaCommand),
@@ -53,6 +55,8 @@ enum Command {
     Keys(command::keys::KeysCommand),
     /// Every reason for which a request is refused: name, status and what it means
     Reasons,
+    Completions(command::completions::CompletionsCommand),
+    Man(command::man::ManCommand),
 }
 
 fn main() -> ExitCode {
@@ -64,8 +68,11 @@ fn main() -> ExitCode {
         Command::Routes(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Proxy(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Explain(command) => command.run(),
+        Command::Reload(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Patterns(command) => command.run(),
         Command::Reasons => reasons().map(|()| ExitCode::SUCCESS),
+        Command::Completions(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Man(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Keys(command) => command.run(),
@@ -74,13 +81,13 @@ fn main() -> ExitCode {
         Ok(code) => code,
         // A reader that has gone (`| head`) is no reason to complain.
         Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
-        Err(error) if error.is::<policy::Errors>() => {
-            let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::from(78)
-        }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "stopbank-checker: {error:#}");
-            ExitCode::FAILURE
+            let _ = match error.downcast_ref::<policy::Errors>() {
+                Some(errors) => writeln!(io::stderr(), "{errors}"),
+                None => writeln!(io::stderr(), "stopbank-checker: {error:#}"),
+            };
+            let wrong = error.is::<policy::Errors>() || error.is::<proxy::Misconfigured>();
+            ExitCode::from(if wrong { 78 } else { 1 })
         }
     }
 }

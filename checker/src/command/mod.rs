@@ -1,8 +1,10 @@
 //! The subcommands, one a file, and how a policy is found.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod keys;
+pub(crate) mod man;
 pub(crate) mod patterns;
 pub(crate) mod routes;
 pub(crate) mod schema;

@@ -28,7 +28,10 @@ const NOT_FOUND: u8 = 3;
 #[command(after_help = "\
 Examples:
   stopbank-checker proxy --policy generic --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8081
-  stopbank-checker proxy --config /etc/stopbank-checker/proxy.toml")]
+  stopbank-checker proxy --config /etc/stopbank-checker/proxy.toml --check
+  stopbank-checker proxy --config /etc/stopbank-checker/proxy.toml
+
+Exit codes: 0 it was told to end, or what was checked is good; 1 something failed; 78 the configuration, the policy or a file that it names is wrong.")]
 pub(crate) struct ProxyCommand {
     /// Configuration: listeners, TLS, upstreams, limits; what is given beside it takes the place of what it says
     #[arg(long, value_name = "FILE")]
@@ -60,6 +63,9 @@ pub(crate) struct ProxyCommand {
     /// Threads that serve; 0 is one for each CPU
     #[arg(long, value_name = "NUMBER")]
     threads: Option<usize>,
+    /// Read configuration, policy, certificates and keys, say whether they are good, and end
+    #[arg(long)]
+    check: bool,
 }
 
 impl ProxyCommand {
@@ -105,9 +111,9 @@ impl ProxyCommand {
         Ok(config)
     }
 
-    /// Runs until it is told to end.
+    /// Runs until it is told to end, or checks.
     pub(crate) fn run(&self) -> Result<()> {
-        run::run(self)
+        if self.check { run::check(self) } else { run::run(self) }
     }
 }
 

@@ -26,7 +26,7 @@ use super::problem::Refusal;
 use crate::{command, files::Disk};
 
 /// The policy where none is named.
-const DEFAULT: &str = "generic";
+pub(super) const DEFAULT: &str = "generic";
 /// Bodies up to so many bytes are judged where they are; larger ones in a thread beside, so that others do not wait for them.
 const INLINE: usize = 64 << 10;
 /// Characters of a subject's or a credential's name that the log has.

@@ -20,6 +20,7 @@ mod kept;
 mod metrics;
 mod passing;
 mod problem;
+mod reload;
 mod run;
 mod streaming;
 mod tls;
@@ -29,6 +30,17 @@ use std::io::Write as _;
 
 pub(crate) use command::{ExplainCommand, ProxyCommand};
 pub(crate) use judge::identity;
+pub(crate) use reload::ReloadCommand;
+
+/// What stands around an error of the configuration or of a file that it names: another attempt would end alike.
+#[derive(Debug)]
+pub(crate) struct Misconfigured;
+
+impl std::fmt::Display for Misconfigured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the configuration cannot be used")
+    }
+}
 
 /// Tells the operator, by the journal or on the terminal.
 pub(crate) fn say(text: &str) {

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
-use stopbank_checker::state::Seed;
+use stopbank_checker::{printable, state::Seed};
 use tokio::{
     net::TcpListener,
     runtime::Builder,
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use super::{
+    Misconfigured,
     accept::{self, Socket},
     admin,
     audit::Audit,
@@ -31,8 +32,9 @@ use super::{
     exchange::{Live, Shared, Worker},
     fetch::{self, Fetcher},
     health,
-    judge::{Judge, now},
+    judge::{self, Judge, now},
     metrics::Metrics,
+    reload::Told,
     say, tls,
     upstream::{Pool, Upstream},
 };
@@ -46,12 +48,9 @@ const DESCRIPTORS: u64 = 64;
 
 /// Runs until it is told to end.
 pub(super) fn run(command: &ProxyCommand) -> Result<()> {
-    let config = command.config()?;
+    let seed = seed()?;
+    let (config, live) = read(command, &seed)?;
     let metrics = Arc::new(Metrics::new()?);
-    let mut random = [0; 32];
-    SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("the system has no random bytes"))?;
-    let seed = Seed::new(&random);
-    let live = build(config.clone(), &seed, None)?;
     raise_descriptors(&config);
     let (audit, writer) = match &config.audit.file {
         Some(file) => {
@@ -74,6 +73,33 @@ pub(super) fn run(command: &ProxyCommand) -> Result<()> {
         let _ = writer.join();
     }
     ended
+}
+
+/// Reads all that a start reads, and opens nothing.
+pub(super) fn check(command: &ProxyCommand) -> Result<()> {
+    let (config, _) = read(command, &seed()?)?;
+    let policy = config.policy.as_deref().unwrap_or(judge::DEFAULT);
+    say(&format!(
+        "good: {} listeners, {} upstreams, policy {}",
+        config.listen.len(),
+        config.upstream.len(),
+        printable(policy, 200)
+    ));
+    Ok(())
+}
+
+/// What nobody else can guess, for as long as this process lives.
+fn seed() -> Result<Seed> {
+    let mut random = [0; 32];
+    SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("the system has no random bytes"))?;
+    Ok(Seed::new(&random))
+}
+
+/// The configuration, and what is in force with it.
+fn read(command: &ProxyCommand, seed: &Seed) -> Result<(Config, Live)> {
+    let config = command.config().context(Misconfigured)?;
+    let live = build(config.clone(), seed, None).context(Misconfigured)?;
+    Ok((config, live))
 }
 
 /// What is in force with a configuration.
@@ -142,7 +168,9 @@ async fn control(command: &ProxyCommand, config: &Config, shared: &Arc<Shared>) 
     // Each thread has them; the last one that lets go of them closes them.
     drop(sockets);
     say(&format!("listening on {}", addresses.join(", ")));
-    let status = format!("Serving on {}", addresses.join(", "));
+    let serving = format!("Serving on {}", addresses.join(", "));
+    let mut status = serving.clone();
+    let mut reloads = Told::begin();
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let within = sd_notify::watchdog_enabled().filter(|within| !within.is_zero());
     let mut sign = interval(within.map_or(Duration::from_secs(1), |within| (within / 3).max(2 * BEAT)));
@@ -156,14 +184,13 @@ async fn control(command: &ProxyCommand, config: &Config, shared: &Arc<Shared>) 
                 if let Ok(now) = NotifyState::monotonic_usec_now() {
                     notify(&[NotifyState::Reloading, now]);
                 }
-                let read = reload(command, shared);
-                note_reload(shared, read.is_ok());
-                match read {
-                    Ok(()) => {
-                        watching = health::watch(&shared.live().upstreams, &shared.metrics);
-                        say("configuration, policy and certificates are read again");
-                    }
-                    Err(error) => say(&format!("{error:#}; what was in force stays in force")),
+                let good = reload_and_say(command, shared);
+                reloads.tell(good);
+                if good {
+                    watching = health::watch(&shared.live().upstreams, &shared.metrics);
+                    status.clone_from(&serving);
+                } else {
+                    status = format!("{serving}; what was to be read again is wrong, see the journal");
                 }
                 if let Some(audit) = &shared.audit {
                     audit.reopen();
@@ -296,6 +323,17 @@ fn reload(command: &ProxyCommand, shared: &Shared) -> Result<()> {
         fetcher.forget();
     }
     Ok(())
+}
+
+/// Reloads, and says what became of it. Whether it was good.
+fn reload_and_say(command: &ProxyCommand, shared: &Shared) -> bool {
+    let read = reload(command, shared);
+    note_reload(shared, read.is_ok());
+    match &read {
+        Ok(()) => say("configuration, policy and certificates are read again"),
+        Err(error) => say(&format!("{error:#}; what was in force stays in force")),
+    }
+    read.is_ok()
 }
 
 fn note_reload(shared: &Shared, good: bool) {
