@@ -47,12 +47,12 @@ Start here:
   cargo xtask kernels            the packet tests on Linux 6.1 and 6.12, in virtual machines
   cargo xtask run -- --help      the agent from this tree
   cargo xtask fuzz --seconds 20  every fuzz target for 20 seconds
-  cargo xtask package            a .deb and an .rpm
+  cargo xtask package            a .deb and an .rpm each of agent and checker
 
 Where things end up:
   target/ebpf/bpfel-unknown-none/bpf/   the BPF objects, which the agent embeds
   target/release/                       stopbank, demo, bench
-  target/package/                       the .deb and the .rpm that `package` makes
+  target/package/                       what `package` makes
   target/tools/                         bpf-linker, cargo-deny, cargo-deb, …; toolchain.json: what setup picked
   ~/.cache/stopbank/tools/              the same tools, kept for the next clone
   ~/.cache/stopbank/kernels/            kernels that `kernels` boots
@@ -120,7 +120,7 @@ enum Task {
     /// there are taken. KVM is used where it works, otherwise the processor is emulated, at some minutes a kernel. Needs no root.
     Kernels(kernels::Options),
 
-    /// Makes a .deb and an .rpm of the agent, and has lintian look the .deb over
+    /// Makes a .deb and an .rpm each of the agent and of the checker, and has lintian look the .debs over
     ///
     /// They end up in target/package, and their paths on stdout. Needs no root, but to install lintian and rpm where they are missing.
     Package(package::Options),

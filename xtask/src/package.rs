@@ -1,7 +1,7 @@
-//! `cargo xtask package`: a .deb and an .rpm of the release build.
+//! `cargo xtask package`: a .deb and an .rpm each of the agent and of the checker, of the release build.
 //!
-//! What is in them stands in `agent/Cargo.toml` (`package.metadata.deb`, `package.metadata.generate-rpm`), and below packaging/:
-//! the unit, its user, the places that it needs, and what is done when a package comes and goes. What has to be made for them
+//! What is in them stands in `agent/Cargo.toml` and `checker/Cargo.toml` (`package.metadata.deb`, `package.metadata.generate-rpm`), and below
+//! packaging/: units, the agent's user, the places that it needs, and what is done when a package comes and goes. What has to be made for them
 //! (completions, man pages, the changelog in Debian's format) is staged in target/package/stage.
 
 use std::fs;
@@ -30,10 +30,21 @@ pub(crate) const JUDGES: [Package; 2] = [
 /// Who packages it, as Debian's tools want it.
 const MAINTAINER: &str = "The stopbank authors <maintainers@stopbank.example>";
 
-/// Shells that get completions: what `stopbank completions` calls them, and the file's name.
-const SHELLS: [(&str, &str); 3] = [("bash", "stopbank"), ("zsh", "_stopbank"), ("fish", "stopbank.fish")];
+/// What is packaged.
+struct Program {
+    /// Of the crate, the program and the packages.
+    name: &'static str,
+    /// The crate's folder.
+    folder: &'static str,
+}
 
-/// What a .deb is compressed for.
+const PROGRAMS: [Program; 2] =
+    [Program { name: "stopbank", folder: "agent" }, Program { name: "stopbank-checker", folder: "checker" }];
+
+/// Shells that get completions: what `completions` calls them, and what stands around the program's name in the file's.
+const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
+
+/// What a package is compressed for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Speed {
     Fast,
@@ -54,26 +65,33 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     packages::wish(&JUDGES)?;
     build::run(Profile::Release)?;
     let directory = directory();
-    stage()?;
-    let deb = deb(options.version.as_deref(), &directory, Speed::Small)?;
-    let rpm = rpm(options.version.as_deref(), &directory)?;
-    look_over(&deb, &rpm)?;
-    println!("{}\n{}", deb.display(), rpm.display());
+    let version = options.version.as_deref();
+    for program in &PROGRAMS {
+        program.stage()?;
+        let deb = program.deb(version, &directory, Speed::Small)?;
+        let rpm = program.rpm(version, &directory, Speed::Small)?;
+        look_over(&deb, &rpm)?;
+        println!("{}\n{}", deb.display(), rpm.display());
+    }
     Ok(())
 }
 
-/// What the tests install and upgrade to, of a release build that is there: target/package/tests holds `old.deb`, `new.deb` and
-/// `stopbank.rpm`.
+/// What the tests install and upgrade to, of a release build that is there: for each program, target/package/tests/NAME holds `old.deb`,
+/// `new.deb` and `new.rpm`.
 pub(crate) fn for_tests() -> Result<()> {
     packages::require(&PACKAGES)?;
     let directory = directory().join("tests");
     let _old = fs::remove_dir_all(&directory);
-    stage()?;
     let version = env!("CARGO_PKG_VERSION");
-    for (name, revision) in [("old.deb", 1), ("new.deb", 2)] {
-        deb(Some(&format!("{version}-{revision}")), &directory.join(name), Speed::Fast)?;
+    for program in &PROGRAMS {
+        let directory = directory.join(program.name);
+        program.stage()?;
+        for (name, revision) in [("old.deb", 1), ("new.deb", 2)] {
+            program.deb(Some(&format!("{version}-{revision}")), &directory.join(name), Speed::Fast)?;
+        }
+        program.rpm(None, &directory.join("new.rpm"), Speed::Fast)?;
     }
-    rpm(None, &directory.join("stopbank.rpm")).map(drop)
+    Ok(())
 }
 
 /// Where packages end up.
@@ -81,24 +99,72 @@ fn directory() -> PathBuf {
     workspace::root().join("target/package")
 }
 
-/// Makes what the build does not leave ready.
-fn stage() -> Result<()> {
-    let stage = directory().join("stage");
-    let _old = fs::remove_dir_all(&stage);
-    let agent = workspace::binaries("release")?.join("stopbank");
-    for part in ["completions", "man", "bin"] {
-        let part = stage.join(part);
-        fs::create_dir_all(&part).with_context(|| format!("making {}", part.display()))?;
+impl Program {
+    /// Makes what the build does not leave ready.
+    fn stage(&self) -> Result<()> {
+        let stage = directory().join("stage").join(self.name);
+        let _old = fs::remove_dir_all(&stage);
+        let built = workspace::binaries("release")?.join(self.name);
+        for part in ["completions", "man", "bin"] {
+            let part = stage.join(part);
+            fs::create_dir_all(&part).with_context(|| format!("making {}", part.display()))?;
+        }
+        for (shell, before, behind) in SHELLS {
+            let text = command::output(command(&built).args(["completions", shell]))?;
+            write(&stage.join("completions").join(format!("{before}{}{behind}", self.name)), &text)?;
+        }
+        command::output(command(&built).args(["man", "--dir"]).arg(stage.join("man")))?;
+        write(&stage.join("changelog"), &changelog(self.name, env!("CARGO_PKG_VERSION"), &date()?))?;
+        // cargo-deb strips what it packs, cargo-generate-rpm does not.
+        let stripped = stage.join("bin").join(self.name);
+        command::run(command("strip").arg("-o").arg(&stripped).arg(&built))
     }
-    for (shell, file) in SHELLS {
-        let text = command::output(command(&agent).args(["completions", shell]))?;
-        write(&stage.join("completions").join(file), &text)?;
+
+    /// Makes the .deb, at `to` or in the directory `to`; says where.
+    fn deb(&self, version: Option<&str>, to: &Path, speed: Speed) -> Result<PathBuf> {
+        let mut make = command(tools::deb()?);
+        // The build is done: whoever runs this as root compiles nothing.
+        make.args(["--no-build", "--quiet", "--package", self.name, "--maintainer", MAINTAINER, "--output"])
+            .arg(to);
+        if speed == Speed::Fast {
+            make.arg("--fast");
+        }
+        if let Some(version) = version {
+            make.args(["--deb-version", version]);
+        }
+        let said = command::output(&mut make).context("making the .deb")?;
+        Ok(said.lines().last().map_or_else(|| to.to_owned(), PathBuf::from))
     }
-    command::output(command(&agent).args(["man", "--dir"]).arg(stage.join("man")))?;
-    write(&stage.join("changelog"), &changelog(env!("CARGO_PKG_VERSION"), &date()?))?;
-    // cargo-deb strips what it packs, cargo-generate-rpm does not.
-    let stripped = stage.join("bin/stopbank");
-    command::run(command("strip").arg("-o").arg(&stripped).arg(&agent))
+
+    /// Makes the .rpm, at `to` or in the directory `to`; says where.
+    fn rpm(&self, version: Option<&str>, to: &Path, speed: Speed) -> Result<PathBuf> {
+        let mut make = command(tools::rpm()?);
+        make.args(["generate-rpm", "--package", self.folder, "--output"]).arg(to);
+        if speed == Speed::Fast {
+            make.args(["--payload-compress", "none"]);
+        }
+        if let Some(version) = version {
+            // One that is Debian's is no version to rpm, which keeps the release apart.
+            let (version, release) = version.rsplit_once('-').unwrap_or((version, "1"));
+            make.arg("--set-metadata").arg(format!("version = \"{version}\"\nrelease = \"{release}\""));
+        }
+        command::output(&mut make).context("making the .rpm")?;
+        if !to.is_dir() {
+            return Ok(to.to_owned());
+        }
+        // Behind the name stands the version: the agent's name is the beginning of the checker's.
+        let begins = |name: &str| {
+            let version = name.strip_prefix(self.name).and_then(|rest| rest.strip_prefix('-'));
+            version.is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
+        };
+        let newest = fs::read_dir(to)?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "rpm"))
+            .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(begins))
+            .max_by_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
+        newest.with_context(|| format!("no .rpm was made in {}", to.display()))
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -115,49 +181,12 @@ fn date() -> Result<String> {
 }
 
 /// The changelog of the package (deb-changelog(5)); what has changed in the program is in CHANGELOG.md.
-fn changelog(version: &str, date: &str) -> String {
+fn changelog(name: &str, version: &str, date: &str) -> String {
     format!(
-        "stopbank ({version}-1) unstable; urgency=medium\n\n  \
+        "{name} ({version}-1) unstable; urgency=medium\n\n  \
          * Packaged from the sources of {version}; CHANGELOG.md says what has changed.\n\n \
          -- {MAINTAINER}  {date}\n"
     )
-}
-
-/// Makes the .deb, at `to` or in the directory `to`; says where.
-fn deb(version: Option<&str>, to: &Path, speed: Speed) -> Result<PathBuf> {
-    let mut make = command(tools::deb()?);
-    // The build is done: whoever runs this as root compiles nothing.
-    make.args(["--no-build", "--quiet", "--package", "stopbank", "--maintainer", MAINTAINER, "--output"])
-        .arg(to);
-    if speed == Speed::Fast {
-        make.arg("--fast");
-    }
-    if let Some(version) = version {
-        make.args(["--deb-version", version]);
-    }
-    let said = command::output(&mut make).context("making the .deb")?;
-    Ok(said.lines().last().map_or_else(|| to.to_owned(), PathBuf::from))
-}
-
-/// Makes the .rpm, at `to` or in the directory `to`; says where.
-fn rpm(version: Option<&str>, to: &Path) -> Result<PathBuf> {
-    let mut make = command(tools::rpm()?);
-    make.args(["generate-rpm", "--package", "agent", "--output"]).arg(to);
-    if let Some(version) = version {
-        // One that is Debian's is no version to rpm, which keeps the release apart.
-        let (version, release) = version.rsplit_once('-').unwrap_or((version, "1"));
-        make.arg("--set-metadata").arg(format!("version = \"{version}\"\nrelease = \"{release}\""));
-    }
-    command::output(&mut make).context("making the .rpm")?;
-    if !to.is_dir() {
-        return Ok(to.to_owned());
-    }
-    let newest = fs::read_dir(to)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rpm"))
-        .max_by_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
-    newest.with_context(|| format!("no .rpm was made in {}", to.display()))
 }
 
 /// Has lintian and rpm look at what was made.
@@ -183,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_changelog_is_of_debians_shape() {
-        let text = changelog("0.1.0", "Fri, 27 Nov 2026 21:50:00 +0000");
+        let text = changelog("stopbank", "0.1.0", "Fri, 27 Nov 2026 21:50:00 +0000");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "stopbank (0.1.0-1) unstable; urgency=medium");
         assert!(lines[2].starts_with("  * "), "{text}");

@@ -4,9 +4,8 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::PathBuf,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use aya::maps::{Array, MapData};
@@ -20,7 +19,7 @@ use stopbank_tests::{
 use crate::{
     attack::{Attack, BURST, PORT, RATE},
     container::Container,
-    no_packages, no_program, packages,
+    no_host, packages, root, wait_until,
 };
 
 /// The interface that somebody else's program is on, and where others have pinned.
@@ -29,38 +28,13 @@ const OTHER: &str = "other0";
 const LATER: &str = "later0";
 const OTHERS: [&str; 2] = ["/sys/fs/bpf/others", "/sys/fs/bpf/others/map"];
 const PINS: &str = "/sys/fs/bpf/stopbank";
-/// How long what systemd does by itself may take on a machine that others keep busy.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![skip::trial(
         "packages: a host under a flood is protected while its package is installed, restarted, killed, upgraded, and until it is removed",
-        obstacle,
+        no_host,
         life,
     )]
-}
-
-fn obstacle() -> Option<String> {
-    skip::no_kernel()
-        .or_else(|| no_program("systemd-nspawn", "systemd-container"))
-        .or_else(|| no_program("nsenter", "util-linux"))
-        .or_else(no_packages)
-        .or_else(|| {
-            let root = root();
-            (!root.is_dir()).then(|| {
-                format!("no Debian to boot at {}: `cargo xtask test packages` makes it", root.display())
-            })
-        })
-}
-
-/// The root that `cargo xtask test` keeps for containers.
-fn root() -> PathBuf {
-    if let Some(root) = std::env::var_os("STOPBANK_ROOTFS") {
-        return root.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|cache| cache.is_absolute());
-    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).unwrap_or_default();
-    cache.join("stopbank/rootfs/bookworm-1")
 }
 
 fn life() {
@@ -118,15 +92,6 @@ per_source = {{ packets = {{ rate = \"{RATE}/s\", burst = {BURST} }} }}
     )
 }
 
-/// Something that has to become true by itself.
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 struct Host<'t> {
     container: Container,
     topology: &'t Topology,
@@ -154,7 +119,7 @@ impl Host<'_> {
 
     /// Installed, it neither runs nor is it enabled: it does not guess what to protect.
     fn install(&self) {
-        self.succeed(&["dpkg", "--install", "/packages/old.deb"]);
+        self.succeed(&["dpkg", "--install", "/packages/stopbank/old.deb"]);
         assert_eq!(
             (self.unit("ActiveState"), self.unit("UnitFileState")),
             ("inactive".into(), "disabled".into())
@@ -344,7 +309,7 @@ impl Host<'_> {
     fn upgrade(&self, attack: &Attack<'_>) {
         let before = self.unit("MainPID");
         let configured = self.succeed(&["cat", "/etc/stopbank/stopbank.toml"]);
-        attack.during("upgrade", || drop(self.succeed(&["dpkg", "--install", "/packages/new.deb"])));
+        attack.during("upgrade", || drop(self.succeed(&["dpkg", "--install", "/packages/stopbank/new.deb"])));
         assert_ne!(self.unit("MainPID"), before, "the new agent runs");
         assert_eq!(self.unit("ActiveState"), "active");
         let version = self.succeed(&["dpkg-query", "--show", "--showformat=${Version}", "stopbank"]);
