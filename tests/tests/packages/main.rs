@@ -9,6 +9,7 @@ mod checker;
 mod container;
 mod contents;
 mod life;
+mod rpm;
 
 use std::{
     env,
@@ -34,6 +35,7 @@ fn main() {
     let mut trials = contents::trials();
     trials.extend(life::trials());
     trials.extend(checker::trials());
+    trials.extend(rpm::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
