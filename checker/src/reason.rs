@@ -196,6 +196,7 @@ reasons! {
     CrossSiteNoOrigin, "cross-site-no-origin", 403, "Its origin is `null`, or written as no browser does.";
     CrossSiteUnsigned, "cross-site-unsigned", 403, "It changes something with a credential that browsers send by themselves, and no sign of which page asks.";
     CrossSiteRepeated, "cross-site-repeated", 403, "A header that says which page asks stands twice.";
+    CrossSiteToken, "cross-site-token", 403, "A request of a session that changes something, without the token that only our own pages can read, or with one that is not the session's.";
     CorsOrigin, "cors-origin", 403, "A preflight of an origin that is not allowed.";
     CorsMethod, "cors-method", 403, "A preflight for a method that is not allowed to pages of other origins.";
     CorsHeader, "cors-header", 403, "A preflight for a header that is not allowed to pages of other origins.";

@@ -15,6 +15,8 @@ use std::{fs::File, io::Read as _, path::Path};
 use anyhow::{Context as _, Result, bail};
 use stopbank_checker::{Policy, policy, printable};
 
+use crate::secrets;
+
 /// Longest part of a file's name that messages repeat, in characters.
 const ECHO: usize = 4096;
 
@@ -63,8 +65,19 @@ pub(crate) fn load(policy: &Path) -> Result<Policy> {
 pub(crate) fn load_with_text(policy: &Path) -> Result<(Policy, String, String)> {
     let (file, text) = text(policy)?;
     let folder = policy.parent().unwrap_or(Path::new(""));
-    let read = Policy::read(&file, &text, &mut |name| beside(&folder.join(name)))?;
+    let read = Policy::read(&file, &text, &mut |name| match name.strip_prefix(policy::SECRET) {
+        Some(secret) => secret_beside(folder, secret),
+        None => beside(&folder.join(name)),
+    })?;
     Ok((read, file, text))
+}
+
+/// A secret that a policy names: a file, or a credential of the service manager's.
+fn secret_beside(folder: &Path, name: &str) -> Result<String, String> {
+    let path = Path::new(name);
+    let path = if secrets::is_credential(path) { path.to_owned() } else { folder.join(path) };
+    let secret = secrets::read(&path).map_err(|error| format!("{error:#}"))?;
+    str::from_utf8(secret.expose()).map(str::to_owned).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 /// The text of a file that a policy names.

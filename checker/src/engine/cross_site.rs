@@ -1,14 +1,16 @@
 //! Requests that another site made a browser send, and CORS.
 
-use super::{Judge, Judged};
+use std::{sync::Arc, time::Duration};
+
+use super::{Judge, Judged, rates::sessions};
 use crate::{
-    Action, Check, Evidence, Headers, Place, Policy, Request, Verdict,
+    Action, Check, Evidence, Headers, Place, Policy, Reason, Request, Verdict,
     cross_site::{
         Asked, Forged, Origin, changes,
         cors::{Answer, asked_method},
         is_ambient,
     },
-    policy::{Mode, Rules},
+    policy::{FormToken, Mode, Rules},
     target::Target,
 };
 
@@ -45,7 +47,7 @@ impl Judge<'_> {
         if !self.runs(Check::CrossSite)? {
             return Ok(());
         }
-        let sites = &self.rules.sites;
+        let sites = Arc::clone(&self.rules.sites);
         let ambient = !self.context.certificates.is_empty() || is_ambient(request);
         if !ambient && !sites.anonymous {
             return Ok(());
@@ -53,10 +55,34 @@ impl Judge<'_> {
         let of_host = if sites.own.is_empty() { self.own(request) } else { Vec::new() };
         let own = if sites.own.is_empty() { &of_host } else { &sites.own };
         let asked = Asked { own, ambient, changes: changes(request, &target.query) };
-        sites
-            .rule
-            .judge(request, &asked)
-            .or_else(|forged| self.found(Check::CrossSite, forged.reason(), evidence(request, forged)))
+        if let Err(forged) = sites.rule.judge(request, &asked) {
+            self.found(Check::CrossSite, forged.reason(), evidence(request, forged))?;
+        }
+        sites.token.as_deref().map_or(Ok(()), |token| self.form_token(request, token, asked.changes))
+    }
+
+    /// Whether a request of a session that changes something has the session's token; and a new one, where the session has none or an old one.
+    fn form_token(&mut self, request: &Request<'_>, token: &FormToken, changes: bool) -> Judged {
+        let own = sessions(request, &token.session);
+        let Some(session) = own.first() else { return Ok(()) };
+        let (Some(state), Some(time)) = (self.context.state, self.context.time) else {
+            return if changes { self.failed(Check::CrossSite, Reason::CrossSiteToken) } else { Ok(()) };
+        };
+        let cookies = sessions(request, &token.cookie);
+        let cookie = cookies.first().map(Vec::as_slice).unwrap_or_default();
+        let beside = request.values(&token.header).next().unwrap_or_default();
+        let age = Duration::from_secs(token.max_age.into());
+        let verify = |beside: &[u8], age| token.signer.verify(cookie, beside, session, time.wall, age);
+        // Which of two counts, only the server behind knows.
+        let alone = own.len() == 1 && cookies.len() <= 1 && request.values(&token.header).count() <= 1;
+        let good = alone && verify(beside, age).is_ok();
+        if alone && verify(cookie, age / 2).is_err() {
+            let issued = token.signer.issue(session, state.random(), time.wall);
+            let secure = if self.context.secure { "; Secure" } else { "" };
+            let value = format!("{}={issued}; Path=/; SameSite=Lax{secure}", token.cookie);
+            self.headers.push(("set-cookie".to_owned(), value));
+        }
+        if changes && !good { self.found(Check::CrossSite, Reason::CrossSiteToken, None) } else { Ok(()) }
     }
 
     /// The origins that a request is for, by its `Host`. Where it came in the clear a page over TLS may ask as well: whoever is in front may have ended

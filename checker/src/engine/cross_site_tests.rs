@@ -1,7 +1,13 @@
 //! Requests that other sites make browsers send, and preflights, as a policy has them judged.
 
+use std::time::Duration;
+
 use super::{Context, check_bytes};
-use crate::{Action, Policy, Verdict};
+use crate::{
+    Action, Policy, State, Verdict,
+    rates::Time,
+    state::{NoFiles, Seed},
+};
 
 const POLICY: &str = "\
 [cross-site]
@@ -269,4 +275,64 @@ fn a_route_may_be_without_what_stands_at_the_top() {
     assert_eq!((ask("/b", "POST"), ask("/b", "PATCH")), ("cors-method", "answer"));
     assert_eq!(ask("/a", "POST"), "allow");
     assert_eq!(policy(&policy(text).render()).render(), policy(text).render());
+}
+
+const TOKEN: &str = "undeclared = \"allow\"\n[cross-site]\ntoken = { secret = \"csrf.key\", session = \"sid\", max_age = 3600 }\n";
+
+#[test]
+fn a_session_gets_a_token_and_changes_nothing_without_it() {
+    let policy = Policy::read("policy", TOKEN, &mut |name| {
+        assert_eq!(name, "secret:csrf.key");
+        Ok("0123456789abcdef0123456789abcdef\n".to_owned())
+    });
+    let policy = policy.unwrap_or_else(|errors| panic!("{errors}"));
+    let state = State::new(&policy, &Seed::new(&[1; 32]), None, &mut NoFiles, 0).unwrap();
+    let ask = |method: &str, second: u64, headers: &str| {
+        let wall = Duration::from_secs(1_700_000_000 + second);
+        let time = Some(Time { monotonic: wall, wall });
+        let context = Context { time, state: Some(&state), ..tls() };
+        let own = "Origin: https://api.example.org\r\n";
+        judged_by(&policy, &context, &format!("{method} /"), &format!("{own}{headers}"))
+    };
+    let issued = |verdict: &Verdict| {
+        let cookie = verdict.headers.iter().find(|header| header.0 == "set-cookie").map(|header| &*header.1);
+        let token = cookie.and_then(|cookie| cookie.strip_prefix("__Host-csrf="));
+        token.and_then(|token| token.strip_suffix("; Path=/; SameSite=Lax; Secure")).map(str::to_owned)
+    };
+    // Who has no session has nothing that could be used.
+    assert_eq!(said(&ask("POST", 0, "")), "allow");
+    assert_eq!(issued(&ask("GET", 0, "Cookie: a=b\r\n")), None);
+    let page = ask("GET", 0, "Cookie: sid=one\r\n");
+    assert_eq!(said(&page), "allow");
+    let token = issued(&page).unwrap();
+    let with = |session: &str, cookie: &str, beside: &str| {
+        format!("Cookie: sid={session}; __Host-csrf={cookie}\r\nX-CSRF-Token: {beside}\r\n")
+    };
+    let good = ask("POST", 10, &with("one", &token, &token));
+    assert_eq!((said(&good), issued(&good)), ("allow", None));
+    let other = issued(&ask("GET", 0, "Cookie: sid=two\r\n")).unwrap();
+    assert_ne!(token, other);
+    for headers in [
+        "Cookie: sid=one\r\n".to_owned(),
+        format!("Cookie: sid=one; __Host-csrf={token}\r\n"),
+        format!("Cookie: sid=one\r\nX-CSRF-Token: {token}\r\n"),
+        with("one", &token, &other),
+        // A neighbour's token, put into the cookie by a subdomain.
+        with("one", &other, &other),
+        with("two", &token, &token),
+        with("one", "made-up", "made-up"),
+        format!("{}X-CSRF-Token: {token}\r\n", with("one", &token, &token)),
+    ] {
+        assert_eq!(said(&ask("POST", 10, &headers)), "cross-site-token", "{headers}");
+    }
+    // An old one is replaced before it counts no more, and by the refusal itself.
+    let middle = ask("POST", 2_000, &with("one", &token, &token));
+    assert!(said(&middle) == "allow" && issued(&middle).is_some());
+    let late = ask("POST", 3_601, &with("one", &token, &token));
+    assert_eq!(said(&late), "cross-site-token");
+    let fresh = issued(&late).unwrap();
+    assert_eq!(said(&ask("POST", 3_602, &with("one", &fresh, &fresh))), "allow");
+    // Without a clock nothing that changes something passes.
+    let headers = format!("Origin: https://api.example.org\r\n{}", with("one", &token, &token));
+    assert_eq!(said(&judged_by(&policy, &tls(), "POST /", &headers)), "cross-site-token");
 }

@@ -22,7 +22,7 @@ mod websocket;
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 pub use brakes::{BrakePolicy, Named, Whence};
-pub use cross_site::Sites;
+pub use cross_site::{FormToken, SECRET, Sites};
 pub use error::{Diagnostic, Errors};
 pub(crate) use identity::IDENTITY_HEADER;
 pub use identity::{
@@ -53,7 +53,7 @@ pub const SHIPPED: [(&str, &str); 2] = [
     ("api", include_str!("../../policies/api.toml")),
 ];
 
-/// Gives the text of a file that a policy names, or says why it cannot.
+/// Gives the text of a file that a policy names, or says why it cannot. Behind [`SECRET`] stands the name of a secret.
 pub type Load<'l> = dyn FnMut(&str) -> Result<String, String> + 'l;
 
 /// What a check does.

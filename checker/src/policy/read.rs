@@ -176,7 +176,7 @@ fn root(
         patterns: catalogue.as_ref(),
         broken: catalogue.is_none() && table.get("pattern").is_some(),
     };
-    rules(&table, None, has, &mut default, diagnostics);
+    rules(&table, None, has, &mut default, load, diagnostics);
     let (mut routes, mut router, mut lines) = (Vec::new(), Router::default(), Vec::new());
     if let Some(value) = table.get("route") {
         let blocks = diagnostics.array("route", value, "routes are blocks that begin with [[route]]");
@@ -188,7 +188,7 @@ fn root(
             );
         }
         for block in blocks.iter().take(MOST_ROUTES) {
-            let Some((span, route)) = route(block, &default, has, diagnostics) else { continue };
+            let Some((span, route)) = route(block, &default, has, load, diagnostics) else { continue };
             let number = routes.len();
             if let Err(other) = router.add(&route.host, &route.parts, route.methods.clone(), number) {
                 let line = lines.get(other).copied().unwrap_or_default();
@@ -278,12 +278,13 @@ fn route(
     block: &Value<'_>,
     default: &Rules,
     has: Has<'_>,
+    load: &mut Load<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<(std::ops::Range<usize>, Route)> {
     const PATH_HELP: &str = "path = \"/accounts/{id}/files/{rest*}\"";
     let table = Table::of("[[route]]", block, &ROUTE_KEYS, diagnostics)?;
     let mut rules_of = default.clone();
-    rules(&table, Some(default), has, &mut rules_of, diagnostics);
+    rules(&table, Some(default), has, &mut rules_of, load, diagnostics);
     let host = match table.get("host") {
         None => "*".to_owned(),
         Some(value) => {
@@ -358,6 +359,7 @@ fn rules(
     default: Option<&Rules>,
     has: Has<'_>,
     rules: &mut Rules,
+    load: &mut Load<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     let fail = table.get("fail").and_then(|value| diagnostics.choice("fail", value, &FAILS));
@@ -378,7 +380,7 @@ fn rules(
     if let Some(value) = table.get("cross-site") {
         // As a specification does, so that nobody writes it and is not protected.
         rules.of_mut(Check::CrossSite).mode = Mode::Enforce;
-        cross_site::read(value, &mut rules.sites, diagnostics);
+        cross_site::read(value, &mut rules.sites, load, diagnostics);
     }
     if let Some(value) = table.get("cors") {
         cross_site::read_cors(value, &mut rules.cors, diagnostics);

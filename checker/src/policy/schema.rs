@@ -212,10 +212,22 @@ fn origins() -> Value {
 
 fn sites() -> Value {
     let properties = cross_site::KEYS.map(|key| {
-        let value = if matches!(key, "own" | "origins") { origins() } else { json!({ "type": "boolean" }) };
+        let value = match key {
+            "own" | "origins" => origins(),
+            "token" => json!({ "anyOf": [{ "const": false }, form_token()] }),
+            _ => json!({ "type": "boolean" }),
+        };
         (key.to_owned(), value)
     });
     described("Which other sites' pages may send requests", object(Map::from_iter(properties), &[]))
+}
+
+fn form_token() -> Value {
+    let properties = cross_site::TOKEN_KEYS.map(|key| {
+        let value = if key == "max_age" { "integer" } else { "string" };
+        (key.to_owned(), json!({ "type": value }))
+    });
+    object(Map::from_iter(properties), &["secret", "session"])
 }
 
 fn cors() -> Value {

@@ -1,6 +1,11 @@
 //! What rates and brakes know of identities.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use ring::hmac;
 
 use super::Seed;
 use crate::{
@@ -14,6 +19,9 @@ use crate::{
 pub(super) struct Counting {
     pub(super) rates: Rates,
     pub(super) brakes: Vec<(Arc<BrakePolicy>, Arc<Brake>)>,
+    /// What random numbers are drawn from, and how many were.
+    random: hmac::Key,
+    drawn: Arc<AtomicU64>,
 }
 
 impl Counting {
@@ -34,7 +42,19 @@ impl Counting {
             let key = || key(&format!("brake {}", policy.name));
             (Arc::clone(policy), brake.unwrap_or_else(|| Arc::new(Brake::new(policy.rule.clone(), key()))))
         };
-        Self { rates, brakes: policy.brakes().iter().map(brake).collect() }
+        Self {
+            rates,
+            brakes: policy.brakes().iter().map(brake).collect(),
+            random: hmac::Key::new(hmac::HMAC_SHA256, &seed.key("random")),
+            drawn: before.map(|before| Arc::clone(&before.drawn)).unwrap_or_default(),
+        }
+    }
+
+    /// 16 bytes that nobody foresees, and that come once.
+    fn random(&self) -> [u8; 16] {
+        let number = self.drawn.fetch_add(1, Ordering::Relaxed);
+        let drawn = hmac::sign(&self.random, &number.to_le_bytes());
+        drawn.as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// Notes what has become of an attempt: `status` is that of the upstream's answer, `None` where there was none.
@@ -62,6 +82,11 @@ impl super::State {
     /// Its rates.
     pub(crate) const fn rates(&self) -> &Rates {
         &self.counting.rates
+    }
+
+    /// 16 bytes that nobody foresees, and that come once.
+    pub(crate) fn random(&self) -> [u8; 16] {
+        self.counting.random()
     }
 
     /// One of its brakes.
