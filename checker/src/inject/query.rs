@@ -158,7 +158,9 @@ fn code(lower: &[u8], best: &mut Best) {
 
 /// LDAP and XPath: what leaves a filter or a predicate.
 pub(super) fn judge_filters(text: &Text<'_>, best: &mut Best) {
-    if text.kind == Kind::Header || !text.scan.byte(bytes::PAREN | bytes::BRACKET) {
+    let path = text.scan.byte(bytes::SLASH) && text.scan.byte(bytes::STAR | bytes::QUOTE | bytes::PIPE);
+    let condition = text.scan.byte(bytes::QUOTE) && text.scan.byte(bytes::EQUALS);
+    if text.kind == Kind::Header || !path && !condition && !text.scan.byte(bytes::PAREN | bytes::BRACKET) {
         return;
     }
     let lower = text.lower;
