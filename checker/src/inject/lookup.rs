@@ -10,7 +10,7 @@ fn add(best: &mut Best, rule: &'static str, score: u16) {
 }
 
 /// `${` in `text`, in lower case.
-pub(super) fn judge(text: &[u8], best: &mut Best) {
+pub(super) fn judge(text: &[u8], raw: &[u8], best: &mut Best) {
     let mut behind = 0;
     for at in places(text, b"${") {
         // What is within another was resolved with it.
@@ -29,6 +29,8 @@ pub(super) fn judge(text: &[u8], best: &mut Best) {
         // What is left is the `$` of the look-up behind it.
         resolved.hidden |= resolved.text.last() == Some(&b'$') && text[behind..].starts_with(b"{");
         let alone = text.len() <= 64;
+        // Log4j's name of the machine, by its one upper letter: `${hostname}` is everyone's.
+        resolved.asks |= raw[at..].starts_with(b"${hostName}");
         if resolved.runs {
             add(best, "lookup-runs", 85);
         } else if resolved.asks && alone {
@@ -129,12 +131,15 @@ fn asks(name: &[u8]) -> bool {
     let secret = [&b"secret"[..], b"password", b"passwd", b"token", b"aws_access", b"private"];
     match name.iter().position(|byte| *byte == b':').map(|at| (&name[..at], &name[at + 1..])) {
         Some((b"env", name)) => secret.iter().any(|word| contains(name, word)) || name.starts_with(b"java_"),
-        Some((b"sys", name)) => [&b"java."[..], b"os.", b"user."].iter().any(|known| name.starts_with(known)),
+        Some((b"sys", name)) => {
+            let asked = [&b"java."[..], b"os.", b"user."];
+            asked.iter().any(|known| name.starts_with(known)) && !name.starts_with(b"java.io.")
+        }
         Some((b"java", name)) => matches!(name, b"version" | b"runtime" | b"vm" | b"os" | b"locale" | b"hw"),
         Some((b"docker" | b"k8s", name)) => name.len() > 2 && name.iter().all(u8::is_ascii_alphanumeric),
         Some((b"ctx" | b"main" | b"web" | b"spring" | b"bundle" | b"log4j", name)) => !name.is_empty(),
         Some((b"properties" | b"xml", name)) => contains(name, b"::") || contains(name, b":/"),
-        _ => name == b"hostname",
+        _ => false,
     }
 }
 
@@ -158,7 +163,7 @@ mod tests {
 
     fn score(text: &str) -> u16 {
         let mut best = Best::default();
-        judge(text.to_lowercase().as_bytes(), &mut best);
+        judge(text.to_lowercase().as_bytes(), text.as_bytes(), &mut best);
         best.0.map_or(0, |hit| hit.score)
     }
 
@@ -221,6 +226,7 @@ mod tests {
             "${VERSION:-${DEFAULT_VERSION:-1.2.3}}",
             "${file:./settings.yml}",
             "${workspaceFolder}/x",
+            "${hostname}:8080",
             "${date:yyyy-MM-dd}",
         ] {
             assert!(score(benign) < 60, "{benign}: {}", score(benign));

@@ -37,6 +37,9 @@ mod sql_tail;
 mod sql_token;
 mod sql_word;
 mod template;
+mod template_expression;
+mod template_name;
+mod template_token;
 mod xpath;
 
 use std::sync::LazyLock;

@@ -2,14 +2,18 @@
 //!
 //! `{{name}}` alone is no attack: documents, messages and front ends are full of it.
 
-use super::{Best, Class, Text, contains, lookup, places, scan::bytes, scan::words};
+use super::{
+    Best, Class, Text, contains, lookup, places,
+    scan::{bytes, words},
+    template_expression::Expression,
+};
 
 fn add(best: &mut Best, rule: &'static str, score: u16) {
     best.add(Class::Template, rule, score);
 }
 
 /// What begins an expression, and what ends it.
-const BRACKETS: [(&[u8], &[u8]); 11] = [
+const BRACKETS: [(&[u8], &[u8]); 14] = [
     (b"{{", b"}}"),
     (b"${", b"}"),
     (b"#{", b"}"),
@@ -21,76 +25,9 @@ const BRACKETS: [(&[u8], &[u8]); 11] = [
     (b"[[", b"]]"),
     (b"{$", b"}"),
     (b"%{", b"}"),
-];
-
-/// What reaches from a value to the interpreter behind it.
-const REACHES: [&[u8]; 66] = [
-    b"__class__",
-    b"__mro__",
-    b"__subclasses__",
-    b"__globals__",
-    b"__builtins__",
-    b"__import__",
-    b"__init__",
-    b"self._templatereference",
-    b".constructor",
-    b"[\"constructor\"]",
-    b"['constructor']",
-    b"constructor(",
-    b"getclass()",
-    b"class.forname",
-    b"java.lang",
-    b"getruntime",
-    b"processbuilder",
-    b"t(java",
-    b"new java",
-    b"freemarker",
-    b"?new()",
-    b"config.items",
-    b"lipsum.",
-    b"cycler.",
-    b"joiner.",
-    b"request.application",
-    b"|attr(",
-    b"| attr(",
-    b"popen(",
-    b"system(",
-    b"exec(",
-    b"passthru(",
-    b"phpinfo(",
-    b"shell_exec",
-    b"child_process",
-    b"process.main",
-    b"process.binding",
-    b"/etc/passwd",
-    b"file.open(",
-    b"scriptengine",
-    b"io.popen",
-    b"'__cl'",
-    b".__dict__",
-    b".mro()",
-    b".subclasses()",
-    b"registerundefinedfiltercallback",
-    b"|filter('",
-    b"|map('system",
-    b"|map('exec",
-    b"|map('passthru",
-    b"|sort('system",
-    b"app.request.server",
-    b"app.request.query.filter",
-    b"|file_excerpt",
-    b"getstreamvariable",
-    b"smarty_internal",
-    b"$smarty.template_object",
-    b"@ognl.",
-    b"ognlcontext",
-    b"#_memberaccess",
-    b".execute().text",
-    b"open3.popen",
-    b"system.diagnostics",
-    b"wscript.shell",
-    b"settings.secret_key",
-    b"config['secret",
+    (b"~{", b"}"),
+    (b"[=", b"]"),
+    (b"<#", b">"),
 ];
 
 /// Bytes of an expression.
@@ -98,11 +35,14 @@ const LONGEST: usize = 2048;
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let lower = text.lower;
-    let sum = lower.len() <= 24 && text.scan.byte(bytes::BRACE) && text.scan.byte(bytes::STAR);
+    let sum = lower.len() <= 256
+        && text.scan.byte(bytes::BRACE)
+        && text.scan.byte(bytes::STAR | bytes::PAREN)
+        && lower.trim_ascii().starts_with(b"{");
     if !text.scan.word(words::TEMPLATE) && !sum {
         return;
     }
-    lookup::judge(lower, best);
+    lookup::judge(lower, text.raw, best);
     if best.certain() {
         return;
     }
@@ -141,49 +81,71 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         add(best, "template-reach", 90);
     }
     whole(lower, best);
+    let razor =
+        [&b"@system.diagnostics"[..], b"@system.io.", b"@system.reflection", b"@using system.diagnostics"];
+    if razor.iter().any(|start| contains(lower, start))
+        || contains(lower, b"#evaluate($")
+        || contains(lower, b"#evaluate(\"")
+    {
+        add(best, "template-reach", 85);
+    }
     if contains(lower, b"{php}") || contains(lower, b"{system(") || contains(lower, b"{passthru(") {
         add(best, "template-code", 80);
     }
 }
 
 fn expression(inside: &[u8], open: &[u8], closed: bool, best: &mut Best) {
-    let inner = inside.trim_ascii().trim_ascii_start();
+    let inner = inside.trim_ascii();
     let inner = inner
         .strip_prefix(b"=")
+        .or_else(|| inner.strip_prefix(b"-"))
         .or_else(|| inner.strip_prefix(b"{"))
+        .or_else(|| {
+            inner
+                .strip_prefix(b"#")
+                .filter(|rest| open == b"{{" && rest.first().is_some_and(u8::is_ascii_digit))
+        })
         .or_else(|| inner.strip_prefix(b"@"))
         .unwrap_or(inner)
         .trim_ascii();
-    if (closed || open == b"{{" || open == b"${") && REACHES.iter().any(|reach| contains(inner, reach)) {
-        // Pages have handlers and functions in `${…}` of their own; "exec(" of a regular expression is one.
-        let once = memchr::memmem::find_iter(inner, b"constructor").count() == 1
-            && !contains(inner, b"constructor(");
-        let weak = open == b"${" && once
-            || (open == b"${" || open == b"@(" || open == b"[[")
-                && (contains(inner, b"exec(") || contains(inner, b".constructor"))
-                && inner.len() > 40;
-        add(best, "template-reach", if weak { 45 } else { 90 });
+    // Perl's @{[ … ]} needs no end to be known.
+    let perl = open == b"@{" && inner.starts_with(b"[");
+    if (closed || perl || open == b"{{" || open == b"${")
+        && let Some((rule, score)) = Expression::read(inner, open).judge()
+        && (closed || rule == "template-reach")
+    {
+        add(best, rule, score);
     }
-    if closed && computes(inner) {
-        add(best, "template-computes", 85);
+    // <#assign x = 7*7>
+    if closed
+        && open == b"<#"
+        && let Some(equals) = memchr::memchr(b'=', inner)
+        && let Some((rule, score)) = Expression::read(&inner[equals + 1..], open).judge()
+    {
+        add(best, rule, score);
     }
     if closed && open != b"@(" && open != b"[[" && prints(inner) {
         add(best, "template-call", 75);
     }
-    if open == b"<%" && (inner.contains(&b'`') || contains(inner, b"runtime") || contains(inner, b"dir.")) {
-        add(best, "template-code", 75);
-    }
-    if (open == b"#{" || open == b"@{")
-        && (inner.starts_with(b"`")
-            || inner.starts_with(b"%x")
-            || inner.starts_with(b"[system")
-            || inner.starts_with(b"[`")
-            || inner.starts_with(b"[exec")
-            || inner.starts_with(b"[qx")
-            || inner.starts_with(b"require"))
+    // Ruby's: `id`, %x(id), [`id`]
+    let runs = [&b"`"[..], b"%x", b"[`", b"[qx", b"[system", b"[exec"];
+    let ruby = open == b"<%" || open == b"#{" || open == b"@{";
+    if ruby
+        && closed
+        && runs.iter().any(|start| inner.starts_with(start))
+        && inner.len() > 3
+        && !quoted(inside)
     {
         add(best, "template-code", 75);
     }
+}
+
+/// Whether a backtick directly behind the bracket only ends what Markdown quotes: "`<%` begins a tag".
+fn quoted(inside: &[u8]) -> bool {
+    inside.starts_with(b"`") && memchr::memchr_iter(b'`', inside).count() % 2 == 1
+        || inside.get(1) == Some(&b'`')
+            && matches!(inside.first(), Some(b'=' | b'-' | b'_' | b'#'))
+            && memchr::memchr_iter(b'`', inside).count() % 2 == 1
 }
 
 /// Values that are nothing but one expression, of those that show what a template knows.
@@ -229,11 +191,24 @@ fn whole(lower: &[u8], best: &mut Best) {
     if matches!(inside(b"{%", b"%}"), Some(b"debug")) || contains(lower, b"{% get_admin_log") {
         add(best, "template-shows", 70);
     }
-    // One sum in single brackets: Smarty's.
-    if inside(b"{", b"}").is_some_and(|sum| {
-        sum.contains(&b'*') && sum.iter().all(|byte| byte.is_ascii_digit() || *byte == b'*')
-    }) {
-        add(best, "template-computes", 70);
+    // In single brackets: Smarty's.
+    let condition = value.strip_prefix(b"{if ").and_then(|rest| rest.split(|byte| *byte == b'}').next());
+    if let Some(inner) = condition.or_else(|| inside(b"{", b"}"))
+        && inner.len() <= 256
+        && !inner.iter().any(|byte| matches!(byte, b'\n' | b'{'))
+        && let Some((rule, score)) = Expression::read(inner, b"{").judge()
+    {
+        add(best, rule, score.min(80));
+    }
+    // #set($x = 7*7)
+    for at in places(lower, b"#set(").take(8) {
+        let inner = &lower[at + 5..lower.len().min(at + 133)];
+        let inner = &inner[..memchr::memchr2(b')', b'\n', inner).unwrap_or(inner.len())];
+        if let Some(equals) = memchr::memchr(b'=', inner)
+            && let Some((rule, score)) = Expression::read(&inner[equals + 1..], b"#set(").judge()
+        {
+            add(best, rule, score);
+        }
     }
     // {fetch file="/etc/passwd"}
     if inside(b"{fetch file=", b"}").is_some() {
@@ -249,21 +224,6 @@ fn whole(lower: &[u8], best: &mut Best) {
     if contains(lower, b"{{<%[%'\"}}") {
         add(best, "template-probe", 90);
     }
-}
-
-/// Literals and an operator, and nothing else: what is computed shows that something computes.
-fn computes(inner: &[u8]) -> bool {
-    let has = |is: fn(&u8) -> bool| inner.iter().any(is);
-    let operator = inner.iter().skip(1).any(|byte| matches!(byte, b'*' | b'+' | b'-' | b'/' | b'%' | b'^'));
-    let first =
-        inner.first().is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'\'' | b'"' | b'('));
-    (3..=40).contains(&inner.len())
-        && first
-        && operator
-        && has(u8::is_ascii_digit)
-        && inner.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'+' | b'-' | b'/' | b'%' | b'^' | b' ' | b'\'' | b'"' | b'(' | b')' | b'.'))
-        // A date or a version is no sum.
-        && inner.iter().filter(|byte| matches!(byte, b'-' | b'.' | b'/')).count() <= 1
 }
 
 /// Calls that only show that they were made, or wait.
