@@ -134,6 +134,7 @@ fn escapes(text: &[u8], scan: Scan, decoded: &mut Vec<u8>) -> bool {
     }
     // Where spaces are written as they are, a plus is a plus.
     let plus = (text.contains(&b'%') || !marked) && !text.contains(&b' ');
+    let spaces = plus && memchr::memchr_iter(b'+', text).take(2).count() == 2;
     decoded.reserve(text.len());
     let (mut at, mut changed) = (0, false);
     while let Some(&byte) = text.get(at) {
@@ -148,7 +149,7 @@ fn escapes(text: &[u8], scan: Scan, decoded: &mut Vec<u8>) -> bool {
         };
         match step {
             Some((code, length, raw)) => {
-                changed |= byte != b'+' || !marked;
+                changed |= byte != b'+' || !marked || spaces;
                 at += length;
                 push(code, raw, decoded);
             }

@@ -59,7 +59,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let first_end = line_end(lower).map_or(lower.len(), |(at, _)| at);
     let first = &lower[..first_end];
     // A message as a whole, or a log of one, has a header in its first line.
-    let message = HEADERS.iter().any(|name| first.starts_with(name))
+    let message = begins_header(first)
         || first.starts_with(b"http/")
         || contains(first, b" http/1")
         || colon_name(first)
@@ -67,10 +67,12 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let mut at = 0;
     let mut lines = 0;
     while let Some((end, length)) = line_end(&lower[at..]) {
+        // The parts of a message in several parts begin with a line of their own (RFC 2046, section 5.1.1).
+        let part = lower[at..at + end].starts_with(b"--") && end > 4;
         at += end + length;
         lines += 1;
         let line = &lower[at..];
-        let header = HEADERS.iter().any(|name| line.starts_with(name));
+        let header = begins_header(line);
         // Names that lists of settings have as well.
         let common = [&b"to:"[..], b"from:", b"host:", b"subject:", b"link:", b"location:"]
             .iter()
@@ -95,7 +97,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
                 && (line.starts_with(b"get ") || line.starts_with(b"post "))
                 && contains(&line[..line.len().min(200)], b" http/1"));
         if (header || command || response) && (lines <= 3 || text.layer > 0) {
-            let strong = text.layer > 0 && lower.len() < 2048 || !message && lower.len() < 512;
+            let strong = text.layer > 0 && lower.len() < 2048 || !message && !part && lower.len() < 512;
             best.add(
                 Class::Header,
                 if command { "header-mail-command" } else { "header-line" },
@@ -106,6 +108,18 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
             return;
         }
     }
+}
+
+/// Whether a line is one of the headers: its name, the colon, and no second one (`host::name` is a name of a program's).
+fn begins_header(line: &[u8]) -> bool {
+    HEADERS.iter().any(|name| match line.strip_prefix(*name) {
+        Some(rest) if name.ends_with(b":") => !rest.starts_with(b":"),
+        Some(rest) => {
+            let end = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
+            rest[end..].starts_with(b":")
+        }
+        None => false,
+    })
 }
 
 /// Where the first line ends, and how long its end is; written out as `\r\n` as well.

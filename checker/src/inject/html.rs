@@ -146,7 +146,8 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         // A type argument: parse::<Script>()
         let generic = start > 0
             && (super::is_word(text.lower[start - 1]) || text.lower[start - 1] == b':')
-            && matches!(body, [b'>', b'(' | b',' | b'>' | b' ' | b';' | b')', ..]);
+            && matches!(body, [b'>', b'(' | b',' | b'>' | b' ' | b';' | b')', ..])
+            && !contains(body, b"</script");
         // Words of a sentence behind it, and nothing that a script would have.
         let body = &body[..body.len().min(160)];
         let code = body.len() <= 2
@@ -245,8 +246,10 @@ fn value(text: &[u8]) -> (&[u8], usize) {
             (&text[1..=length], (length + 2).min(text.len()))
         }
         _ => {
-            let length =
-                text.iter().take_while(|byte| !matches!(**byte, b' ' | b'\t' | b'\n' | b'\r' | b'>')).count();
+            let length = text
+                .iter()
+                .take_while(|byte| !matches!(**byte, b' ' | b'\t' | b'\n' | 0xb | 0xc | b'\r' | b'>'))
+                .count();
             (&text[..length], length)
         }
     }

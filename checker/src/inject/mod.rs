@@ -392,4 +392,6 @@ fn trim_start(text: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
+mod neighbours;
+#[cfg(test)]
 mod tests;

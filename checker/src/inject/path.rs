@@ -38,13 +38,19 @@ const TARGETS: [&[u8]; 27] = [
 ];
 
 /// Files that only a server's own programs read.
-const SECRETS: [&[u8]; 22] = [
+const SECRETS: [&[u8]; 28] = [
     b"/etc/passwd",
     b"/etc/shadow",
     b"/etc/group",
     b"/etc/master.passwd",
     b"/etc/security/",
-    b"/proc/self/",
+    b"/proc/self/environ",
+    b"/proc/self/cmdline",
+    b"/proc/self/fd/",
+    b"/proc/self/maps",
+    b"/proc/self/stat",
+    b"/proc/self/cwd",
+    b"/proc/self/root",
     b"/boot.ini",
     b"/win.ini",
     b"/web-inf/web.xml",
@@ -98,7 +104,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         (_, false) => 35,
         (_, true) => 10,
     };
-    if ordinary(text.lower, &ways) && ways.longest < 6 {
+    let most = if is_source(text.lower) { 10 } else { 6 };
+    if ordinary(text.lower, &ways) && ways.longest < most {
         score = score.min(45);
     }
     if !spaced || ways.longest > 1 {
@@ -144,6 +151,15 @@ fn ordinary(text: &[u8], ways: &Ways) -> bool {
     !ways.odd && !ways.rooted && all && count > 0
 }
 
+/// Whether a path ends in a file of source code, which a module names however deep it stands itself.
+fn is_source(text: &[u8]) -> bool {
+    let extension = text.rsplit(|byte| matches!(byte, b'.' | b'/')).next().unwrap_or_default();
+    matches!(
+        extension,
+        b"js" | b"mjs" | b"cjs" | b"ts" | b"tsx" | b"jsx" | b"css" | b"scss" | b"less" | b"vue" | b"svelte"
+    )
+}
+
 /// A value that is a path as a whole.
 fn whole(text: &Text<'_>, path: &[u8], spaced: bool, best: &mut Best) {
     if spaced && !contains(path, b"program files") && !contains(path, b"documents and") {
@@ -182,32 +198,7 @@ fn whole(text: &Text<'_>, path: &[u8], spaced: bool, best: &mut Best) {
     if path.starts_with(b"file:/") && (secret || TARGETS.iter().any(|target| contains(path, target))) {
         add(best, "path-file-url", 80);
     }
-    let kept = [
-        &b"/etc/"[..],
-        b"/proc/",
-        b"/var/log/",
-        b"/var/mail/",
-        b"/var/spool/",
-        b"/var/run/",
-        b"/var/lib/",
-        b"/root/",
-        b"c:/windows/",
-        b"c:/winnt/",
-        b"c:/xampp/",
-        b"/xampp/",
-        b"c:/users/administrator",
-        b"/opt/lampp/",
-        b"/usr/local/apache",
-        b"/usr/local/etc/",
-        b"/usr/local/php",
-        b"c:/inetpub/",
-        b"c:/php",
-        b"c:/apache",
-        b"/apache",
-        b"/etc/httpd",
-        b"c:/system32",
-    ];
-    if kept.iter().any(|folder| start.starts_with(folder)) && path.len() < 200 {
+    if is_kept(start) && path.len() < 200 {
         add(best, "path-kept", 60);
     }
     // Globs that avoid the name: /etc/pas?wd, /???/??t
@@ -217,6 +208,146 @@ fn whole(text: &Text<'_>, path: &[u8], spaced: bool, best: &mut Best) {
     {
         add(best, "path-glob", 60);
     }
+}
+
+/// Folders of servers that systems keep in one place: below them there is nothing that a page or a program of another's asks for.
+const FOLDERS: [&[u8]; 15] = [
+    b"/var/mail/",
+    b"c:/windows/",
+    b"c:/winnt/",
+    b"c:/xampp/",
+    b"/xampp/",
+    b"c:/users/administrator",
+    b"/opt/lampp/",
+    b"/usr/local/apache",
+    b"/usr/local/php",
+    b"c:/inetpub/",
+    b"c:/php",
+    b"c:/apache",
+    b"/apache",
+    b"c:/system32",
+    b"/root/.",
+];
+/// What of `/etc` says who may come in, which system this is, and how its servers are set up.
+const SETTINGS: [&[u8]; 46] = [
+    b"apache",
+    b"httpd",
+    b"nginx",
+    b"lighttpd",
+    b"php",
+    b"mysql",
+    b"my.cnf",
+    b"ssh",
+    b"samba",
+    b"vsftpd",
+    b"proftp",
+    b"pure-ftpd",
+    b"ftpd",
+    b"ftpaccess",
+    b"ftpchroot",
+    b"wu-ftpd",
+    b"chrootusers",
+    b"muddleftpd",
+    b"passwd",
+    b"shadow",
+    b"gshadow",
+    b"group",
+    b"hosts.",
+    b"issue",
+    b"motd",
+    b"fstab",
+    b"crontab",
+    b"cron.",
+    b"sudoers",
+    b"redhat-release",
+    b"debian_version",
+    b"inetd.conf",
+    b"exports",
+    b"mtab",
+    b"network/",
+    b"networks",
+    b"sysconfig/network",
+    b"logrotate",
+    b"snmp",
+    b"openldap",
+    b"ldap",
+    b"postgresql",
+    b"tomcat",
+    b"squid",
+    b"security/",
+    b"webmin",
+];
+
+/// Logs that systems and their servers write.
+const LOGS: [&[u8]; 19] = [
+    b"access",
+    b"auth",
+    b"boot",
+    b"btmp",
+    b"cron",
+    b"daemon",
+    b"dmesg",
+    b"error",
+    b"exim",
+    b"faillog",
+    b"ftp",
+    b"kern",
+    b"lastlog",
+    b"mail",
+    b"messages",
+    b"secure",
+    b"syslog",
+    b"wtmp",
+    b"xferlog",
+];
+
+/// Whether a path is one of those that are the same on every system, and worth reading to who should not.
+fn is_kept(path: &[u8]) -> bool {
+    if FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+        return true;
+    }
+    let below = |folder: &[u8]| path.strip_prefix(folder);
+    let etc = below(b"/etc/").or_else(|| below(b"/usr/local/etc/"));
+    if let Some(name) = etc {
+        return SETTINGS.iter().any(|known| name.starts_with(known));
+    }
+    if let Some(name) = below(b"/proc/") {
+        let process = name.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        return process > 0
+            || [
+                &b"version"[..],
+                b"cmdline",
+                b"net/",
+                b"mounts",
+                b"cpuinfo",
+                b"sched_debug",
+                b"devices",
+                b"config",
+            ]
+            .iter()
+            .any(|known| name == *known || name.starts_with(known) && known.ends_with(b"/"));
+    }
+    if let Some(name) = below(b"/var/log/") {
+        return SETTINGS.iter().any(|known| name.starts_with(known))
+            || LOGS.iter().any(|known| name.starts_with(known));
+    }
+    ["/var/spool/", "/var/run/", "/var/lib/"].iter().filter_map(|folder| below(folder.as_bytes())).any(
+        |name| {
+            [
+                &b"cron"[..],
+                b"mail",
+                b"utmp",
+                b"secrets/",
+                b"mlocate",
+                b"php",
+                b"mysql",
+                b"pgsql",
+                b"postgresql",
+            ]
+            .iter()
+            .any(|known| name.starts_with(known))
+        },
+    )
 }
 
 /// A file that every system has, behind separators that no one reads as such, and something before it that is no name.
@@ -283,7 +414,15 @@ impl Ways {
             let dots = segment.iter().rev().take_while(|byte| **byte == b'.').count();
             let junk =
                 segment.iter().all(|byte| matches!(byte, b'.' | b';' | b' ' | b'%' | 0 | b'+' | b'?' | b'*'));
-            if junk && segment.iter().filter(|byte| **byte == b'.').count() >= 2
+            // One ellipsis stands for what is left out.
+            let ellipsis = matches!(segment, b"..." | b"....")
+                && start > 1
+                && ways.up == 0
+                && !contains(&path[end..], b".../");
+            if ellipsis {
+                run = 0;
+                here = 0;
+            } else if junk && segment.iter().filter(|byte| **byte == b'.').count() >= 2
                 || dots >= 2 && start == 0
                 || dots == 2 && !junk && !segment.ends_with(b"...")
             {

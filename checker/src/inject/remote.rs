@@ -51,14 +51,18 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
             }
         }
     }
-    if start.starts_with(b"file:/") && !contains(start, b" ") {
+    // Behind the scheme alone, and behind a placeholder, nothing is asked for.
+    let named = |rest: &[u8]| rest.first().is_some_and(|byte| !matches!(byte, b'$' | b'{' | b'<' | b'%'));
+    if start.strip_prefix(b"file:/").is_some_and(|rest| named(rest.strip_prefix(b"/").unwrap_or(rest)))
+        && !contains(start, b" ")
+    {
         add(
             best,
             "ssrf-file",
             if start.starts_with(b"file:///") && !contains(start, b"etc/") { 45 } else { 62 },
         );
     }
-    if start.starts_with(b"data:text/plain;base64") || start.starts_with(b"data://") {
+    if start.starts_with(b"data:text/plain;base64") || start.strip_prefix(b"data://").is_some_and(named) {
         add(best, "ssrf-data", 65);
     }
     if text.kind == Kind::Header {

@@ -38,10 +38,15 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         add(best, "xss-assembled", 70);
         return;
     }
+    let lower = text.lower;
+    if text.scan.byte(bytes::QUOTE) && text.scan.byte(bytes::PAREN) && lower.len() <= 256 && steps_out(lower)
+    {
+        add(best, "xss-left-string", 70);
+        return;
+    }
     if !text.scan.word(words::SCRIPT) {
         return;
     }
-    let lower = text.lower;
     url(lower, best);
     if lower.len() > LONGEST || best.certain() {
         return;
@@ -102,6 +107,29 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         );
     }
     assembled(lower, best);
+}
+
+/// A value that ends a script's string at once, calls something, and cuts off the rest or enters the string again: `';f(1)//`, `"-f()-"`.
+fn steps_out(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    let start = text.strip_prefix(b"\\").unwrap_or(text);
+    let Some((&quote, rest)) = start.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"')) else {
+        return false;
+    };
+    let closing = rest.iter().take(4).take_while(|byte| matches!(byte, b')' | b']' | b'}')).count();
+    let Some((&operator, call)) = rest[closing..].split_first() else { return false };
+    let call = super::trim_start(call);
+    let name = call.iter().take_while(|byte| is_word(**byte) || matches!(byte, b'.' | b'$')).count();
+    if name == 0 || !called(&call[name..]) || !call[0].is_ascii_alphabetic() {
+        return false;
+    }
+    let cut = call.ends_with(b"//") || call.ends_with(b"<!--");
+    let again = call.len() > 2 && call.last() == Some(&quote) && call[call.len() - 2] == operator;
+    match operator {
+        b';' => cut && !call.contains(&quote) || again,
+        b'-' | b'*' | b'^' | b'%' => cut || again,
+        _ => false,
+    }
 }
 
 /// Nothing but the signs that any script can be written in: `[][(![]+[])[+[]]]`.
@@ -250,7 +278,8 @@ fn url(text: &[u8], best: &mut Best) {
     let image =
         value.starts_with(b"data:image/svg") && !contains(value, b"script") && !contains(value, b"onload");
     let title = value.starts_with(b"javascript:") && after.starts_with(b" ") && !contains(after, b"(")
-        || after.is_empty();
+        || after.len() < 2
+        || value.starts_with(b"data:") && after.starts_with(b" ");
     if code && !image && !title {
         add(best, "xss-url", if value.starts_with(b"data:") { 60 } else { 85 });
     }
@@ -264,6 +293,7 @@ fn called(after: &[u8]) -> bool {
         .take_while(|byte| **byte <= b' ' || matches!(**byte, b')' | b'\'' | b'"' | b']'))
         .count();
     matches!(after.get(gap), Some(b'('))
+        || after.starts_with(b"?.(")
         || matches!(after, [b'`', byte, ..] if byte.is_ascii_digit() || *byte == b'$')
         || after.starts_with(b".call")
         || after.starts_with(b".apply")

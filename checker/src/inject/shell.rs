@@ -42,7 +42,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     if angled && lower.len() <= 256 && text.kind != Kind::Header {
         // <(…) and >(…)
         let files = places(lower, b"<(").chain(places(lower, b">("));
-        if files.take(8).any(|at| command(&lower[at + 2..]) >= 75) {
+        let generic = |at: usize| at > 0 && (is_word(lower[at - 1]) || lower[at - 1] == b':');
+        if files.take(8).any(|at| !generic(at) && command(&lower[at + 2..]) >= 75) {
             add(best, "command-substituted", 70);
         }
     }
@@ -104,7 +105,7 @@ fn exported(text: &[u8]) -> bool {
 /// A separator and a command behind it.
 fn separated(text: &[u8], decoded: bool, best: &mut Best) {
     // A line that begins with a program is a command line: what it joins is its own.
-    let own = is_command_line(text);
+    let own = is_command_line(text) || has_options(text);
     let lines = text.iter().filter(|byte| **byte == b'\n').count();
     // A line end that is written out, before a command.
     let start = text.iter().position(|byte| !matches!(byte, b'"' | b'\'' | b' ')).unwrap_or(text.len());
@@ -121,12 +122,7 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
             b'\n' | b'\r' if lines <= 2 => 1,
             _ => continue,
         };
-        // The parameters of a closure: (|id| id.name)
-        if byte == b'|' && matches!(text[..at].trim_ascii_end().last(), Some(b'(' | b',' | b'=')) {
-            continue;
-        }
-        // The semicolon of an entity, and the ampersand of one.
-        if text[at + 1..].starts_with(b"lt;") || text[at + 1..].starts_with(b"base64,") {
+        if is_operator(text, at) {
             continue;
         }
         let score = command(&text[at + step..]);
@@ -163,6 +159,22 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
         if best.certain() {
             return;
         }
+    }
+}
+
+/// Whether a sign belongs to code or an entity: the parameters of a closure (`(|id| id.name)`), a reference (`f(&cmd, x)`), a data URL's encoding.
+fn is_operator(text: &[u8], at: usize) -> bool {
+    let before = text[..at].trim_ascii_end().last();
+    let behind = &text[at + 1..];
+    match text[at] {
+        b'|' => matches!(before, Some(b'(' | b',' | b'=')),
+        b'&' => matches!(before, Some(b'(' | b',' | b':')) || behind.starts_with(b"lt;"),
+        b';' => {
+            let encoding = behind.strip_prefix(b"base64");
+            encoding.is_some_and(|rest| rest.is_empty() || rest.starts_with(b","))
+                || behind.starts_with(b"lt;")
+        }
+        _ => false,
     }
 }
 
@@ -251,6 +263,17 @@ fn is_command_line(text: &[u8]) -> bool {
     (tool || program(name) != Program::No) && rest.first() == Some(&b' ')
 }
 
+/// Whether a value begins with a word and options for it, before the first separator: a script of a manifest (`esbuild a.js --bundle && …`).
+fn has_options(text: &[u8]) -> bool {
+    let text = super::trim_start(text);
+    let end = text.iter().position(|byte| matches!(byte, b';' | b'|' | b'&' | b'\n')).unwrap_or(text.len());
+    let mut words = text[..end].split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    words.next().is_some_and(|name| {
+        name.first().is_some_and(u8::is_ascii_alphabetic)
+            && name.iter().all(|byte| is_word(*byte) || matches!(byte, b'-' | b'.'))
+    }) && words.any(|word| word.starts_with(b"--") && word.get(2).is_some_and(u8::is_ascii_alphabetic))
+}
+
 /// `$(…)`, `<(…)` and backticks with a command within.
 fn substituted(text: &[u8], best: &mut Best) {
     let short = text.len() <= 512 && text.iter().filter(|byte| **byte == b'\n').count() <= 1;
@@ -294,7 +317,12 @@ fn substituted(text: &[u8], best: &mut Best) {
         .chain(inside.get(close + 1..).unwrap_or_default())
         .filter(|byte| byte.is_ascii_alphabetic())
         .count();
-    if around <= 8 && short {
+    // "Run `ls -la`" quotes; what is a part of a value stands directly behind it.
+    let lead = &text[..open];
+    let quoted = lead.ends_with(b" ")
+        && lead.iter().any(u8::is_ascii_alphabetic)
+        && !lead.iter().any(|byte| matches!(byte, b';' | b'|' | b'&'));
+    if around <= 8 && short && !quoted {
         let score = command(&inside[..close]);
         add(best, "command-substituted", if score >= 75 { score } else { 0 });
     }

@@ -83,7 +83,10 @@ fn whole(start: &[u8], best: &mut Best) {
     if command(start) == 0 {
         return;
     }
-    if ASKS.iter().any(|what| contains(start, what)) {
+    // The path of a shell alone is a setting.
+    let path = start.strip_prefix(b"/usr").unwrap_or(start).trim_ascii_end();
+    let shell = matches!(path, b"/bin/sh" | b"/bin/bash");
+    if !shell && ASKS.iter().any(|what| contains(start, what)) {
         add(best, "command-whole", 75);
     }
     let begins = |words: &[&[u8]]| words.iter().any(|word| start.starts_with(word));

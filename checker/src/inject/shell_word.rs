@@ -172,23 +172,56 @@ fn one(text: &[u8], name: &[u8], rest: &[u8]) -> u16 {
     if glob || shell_glob::stands_for(path) || (absolute && known != Program::No) {
         return 90;
     }
-    if known == Program::No {
+    // `"id": …` is a key with its value.
+    if known == Program::No || rest.starts_with(b":") {
         return 0;
     }
     // A `^` at the beginning is a pattern's; within a word it is cmd.exe's escape.
     let written =
         text[..text.len() - rest.len()].strip_prefix(b"^").unwrap_or(&text[..text.len() - rest.len()]);
     let obscured = written.iter().any(|byte| matches!(byte, b'\'' | b'"' | b'\\' | b'$' | b'^' | b'`'));
+    if runs_own_file(name, rest) {
+        return 45;
+    }
     let ended = ended(rest);
     let argument = argument(rest, matches!(name, b"sleep" | b"ping" | b"timeout" | b"kill" | b"chmod"));
     match known {
         Program::Name | Program::Bare if argument || obscured => 90,
         Program::Bare if ended => 80,
         Program::Word if argument => 75,
-        Program::Word if ended && obscured => 65,
+        // `\d\d` are digits of a pattern.
+        Program::Word if ended && obscured && name != b"dd" => 65,
         Program::Word | Program::Name if ended => 55,
         _ => 0,
     }
+}
+
+/// Whether an interpreter is given a script of the folder that it is called in: `node scripts/build.js`, `sh ./x.sh`. That is what manifests
+/// say; whoever only reaches the command line has no such file.
+fn runs_own_file(name: &[u8], rest: &[u8]) -> bool {
+    let known = matches!(
+        name,
+        b"node"
+            | b"python"
+            | b"python2"
+            | b"python3"
+            | b"php"
+            | b"ruby"
+            | b"perl"
+            | b"sh"
+            | b"bash"
+            | b"dash"
+    );
+    let Some(rest) = rest.strip_prefix(b" ").filter(|_| known) else { return false };
+    let end = rest.iter().position(|byte| !is_word(*byte) && !matches!(byte, b'/' | b'.' | b'-'));
+    let file = &rest[..end.unwrap_or(rest.len())];
+    let extension = file.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    file.first().is_some_and(|byte| is_word(*byte) || *byte == b'.')
+        && !contains(file, b"..")
+        && matches!(extension, b"js" | b"mjs" | b"cjs" | b"ts" | b"py" | b"php" | b"rb" | b"pl" | b"sh")
+        && rest
+            .get(file.len())
+            .is_none_or(|byte| matches!(byte, b' ' | b'\n' | b'`' | b'"' | b')' | b';' | b'&'))
 }
 
 /// Whether nothing of a sentence follows a program: the end, or what ends a command.
@@ -253,6 +286,8 @@ fn argument(rest: &[u8], numbers: bool) -> bool {
         Some(b'(') => rest.starts_with(b"('") || rest.starts_with(b"(\"") || rest.starts_with(b"(`"),
         Some(b'.') => word.len() == 1 || word.starts_with(b"..") || word.starts_with(b"./"),
         Some(b'0'..=b'9') if numbers => true,
+        // An assignment, or a comparison.
+        Some(b'=') => false,
         Some(_) => {
             contains(word, b"://")
                 || contains(word, b":\\")

@@ -102,7 +102,15 @@ fn bare(tokens: Tokens<'_>, best: &mut Best) {
                 Kind::Right
                     | Kind::Semicolon
                     | Kind::Comma
-                    | Kind::Word(Word::Having | Word::Order | Word::Group | Word::Limit | Word::Procedure)
+                    | Kind::Word(
+                        Word::Having
+                            | Word::Order
+                            | Word::Group
+                            | Word::Limit
+                            | Word::Procedure
+                            | Word::As
+                            | Word::Where
+                    )
             )
         )
     {
@@ -123,12 +131,29 @@ fn bare(tokens: Tokens<'_>, best: &mut Best) {
 fn alone(tokens: Tokens<'_>, best: &mut Best) {
     let inner = tokens.skip_left(0);
     let compared = |at| {
-        tokens.is(at, Kind::Number)
+        let operand = |at| matches!(tokens.kind(at), Some(Kind::Number | Kind::Variable));
+        operand(at)
             && !tokens.bytes(at).ends_with(b".")
-            && tokens.bytes(at + 1) == b"="
-            && tokens.is(at + 2, Kind::Number)
+            && tokens.is_compare(at + 1)
+            && tokens.bytes(at + 1) != b"in"
+            && operand(at + 2)
     };
-    if (inner > 0 && compared(inner))
+    let equal = |at: usize| compared(at) && tokens.bytes(at + 1) == b"=";
+    // (1<>2)*2
+    let scaled = |at: usize| {
+        compared(at)
+            && tokens.is(at + 3, Kind::Right)
+            && tokens.is(at + 4, Kind::Arithmetic)
+            && tokens.is(at + 5, Kind::Number)
+    };
+    // case sin(1) when 2 then 2 end
+    if tokens.word(inner, Word::Case)
+        && (tokens.is_sql_call(inner + 1) || tokens.is(inner + 1, Kind::Number))
+        && tokens.operand(inner + 1).is_some_and(|behind| tokens.word(behind, Word::When))
+    {
+        add(best, "sql-expression", 70);
+    }
+    if (inner > 0 && (equal(inner) || scaled(inner)))
         || (tokens.word(inner, Word::Case)
             && tokens.word(inner + 1, Word::When)
             && compared(tokens.skip_left(inner + 2)))
@@ -146,7 +171,7 @@ fn alone(tokens: Tokens<'_>, best: &mut Best) {
     let called = (0..tokens.all.len().min(8))
         .any(|at| tokens.word(at, Word::Inner) && tokens.is_call(at) && !tokens.is(at + 2, Kind::Right));
     if called
-        && tokens.is_call(0)
+        && tokens.is_call(inner)
         && tokens.text.len() < 256
         && tokens.operand(0).is_some_and(|behind| tokens.ends(behind))
     {
@@ -163,7 +188,8 @@ fn alone(tokens: Tokens<'_>, best: &mut Best) {
         && tokens.operand(0).is_some_and(|behind| {
             tokens.is(behind, Kind::Comment)
                 && behind + 1 == tokens.all.len()
-                && tokens.bytes(behind).trim_ascii_end() == b"--"
+                && sql_token::is_empty_comment(tokens.bytes(behind))
+                && (!tokens.bytes(behind).starts_with(b"#") || contains(tokens.text, b"binary"))
         })
         && tokens.all[inner..]
             .iter()
@@ -184,7 +210,16 @@ fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     anywhere(tokens, false, best);
     // Programs and documents of many lines have quotes of their own: there it takes more.
     let lines = memchr::memchr_iter(b'\n', tokens.text).take(4).count();
-    let lead = if lines > 3 || tokens.text.len() > 1024 { Lead::Word } else { Lead::Quote };
+    let before = tokens.bytes(0);
+    let spaces = before.iter().filter(|byte| **byte == b' ').count();
+    let sentence = spaces >= 4
+        && before.iter().all(|byte| byte.is_ascii_alphanumeric() || b" .,:'\"-()_`".contains(byte));
+    // Line ends in place of spaces make no document.
+    let number = before.len() > 1 && before[..before.len() - 1].iter().all(u8::is_ascii_digit);
+    let document =
+        lines > 3 && !number && tokens.text.len() > 8 * memchr::memchr_iter(b'\n', tokens.text).count();
+    let long = document || tokens.text.len() > 1024 || sentence;
+    let lead = if long { Lead::Word } else { Lead::Quote };
     if !best.certain() {
         tail(tokens, tokens.skip_right(1), lead, best);
     }
@@ -193,7 +228,10 @@ fn quoted(tokens: Tokens<'_>, best: &mut Best) {
         sql_shape::quoted(tokens, best);
     }
     // In MySQL, a string may follow one that was closed: 'a''or 1=1.
-    if !best.certain() && matches!(tokens.kind(1), Some(Kind::String)) && tokens.is_or(2) {
+    if !best.certain()
+        && matches!(tokens.kind(1), Some(Kind::String))
+        && (tokens.is_or(2) || lead == Lead::Quote && tokens.is(2, Kind::Word(Word::Compare)))
+    {
         tail(tokens, 2, Lead::Quote, best);
     }
 }

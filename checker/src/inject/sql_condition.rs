@@ -78,6 +78,14 @@ impl<'t> Tokens<'t> {
         ) && self.is(at + 1, Kind::Left)
     }
 
+    /// Whether a name is a member of something: `a.load_file`, `a::load_file`. A server's own functions have a schema before them at most,
+    /// and only those of a kind that comes with one.
+    pub(super) fn is_member(self, at: usize) -> bool {
+        let joined = at > 0 && (self.is(at - 1, Kind::Dot) || self.bytes(at - 1) == b"::");
+        let schemed = [&b"pg_"[..], b"xp_", b"sp_", b"dbms_", b"utl_"];
+        joined && !schemed.iter().any(|start| self.bytes(at).starts_with(start))
+    }
+
     /// A call of a function that SQL has, or of one of the server's own.
     pub(super) fn is_sql_call(self, at: usize) -> bool {
         matches!(self.kind(at), Some(Kind::Word(Word::Inner | Word::Function | Word::If)))
@@ -220,6 +228,15 @@ impl<'t> Tokens<'t> {
             && let Some(behind) = self.all.get(inside - 1).map(|token| token.behind as usize)
             && self.is_compare(behind)
             && self.is_subquery(behind + 1)
+        {
+            return Strength::Strong;
+        }
+        // f(1=1, …): a comparison of numbers as an argument.
+        if self.is_call(at)
+            && self.is(at + 2, Kind::Number)
+            && self.is(at + 3, Kind::Compare)
+            && self.is(at + 4, Kind::Number)
+            && self.is(at + 5, Kind::Comma)
         {
             return Strength::Strong;
         }

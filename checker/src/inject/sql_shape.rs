@@ -5,7 +5,7 @@ use super::{
     sql::add,
     sql_condition::Tokens,
     sql_statement::{scattered, wants_more},
-    sql_token::{Kind, Word},
+    sql_token::{Kind, Word, is_empty_comment},
 };
 
 /// Longer values have other things in them.
@@ -48,20 +48,10 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
     // 1 - ord('a')
     if first == Some(Kind::Number)
         && tokens.is(1, Kind::Arithmetic)
-        && matches!(tokens.bytes(2), b"ord" | b"ascii" | b"char" | b"chr" | b"hex" | b"unhex")
-        && tokens.is_call(2)
+        && tokens.is_sql_call(2)
         && tokens.is(4, Kind::String)
     {
         add(best, "sql-expression", 65);
-    }
-    // iif(1=2, …)
-    if matches!(tokens.bytes(0), b"if" | b"iif")
-        && tokens.is_call(0)
-        && tokens.is(2, Kind::Number)
-        && tokens.bytes(3) == b"="
-        && tokens.is(5, Kind::Comma)
-    {
-        add(best, "sql-expression", 70);
     }
     // 'a' > 'b' = 7
     if first == Some(Kind::String)
@@ -212,6 +202,13 @@ fn compares(tokens: Tokens<'_>, last: usize) -> bool {
 /// have them around signs and words.
 fn between_quotes(tokens: Tokens<'_>, best: &mut Best) {
     let text = tokens.text.trim_ascii();
+    let bare: Vec<u8>;
+    let text = if text.len() <= 64 && super::contains(text, b"/*") {
+        bare = without_comments(text);
+        bare.trim_ascii()
+    } else {
+        text
+    };
     if text.len() > 32 {
         return;
     }
@@ -276,6 +273,20 @@ fn between_quotes(tokens: Tokens<'_>, best: &mut Best) {
     }
 }
 
+/// With a space in place of each comment.
+fn without_comments(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = super::find(rest, b"/*") {
+        plain.extend_from_slice(&rest[..start]);
+        plain.push(b' ');
+        let end = super::find(&rest[start + 2..], b"*/").map_or(rest.len(), |end| start + end + 4);
+        rest = &rest[end..];
+    }
+    plain.extend_from_slice(rest);
+    plain
+}
+
 /// A number, a variable or a sum, and a comment that cuts off the rest: `1--`, `@version/*`, `1 * 1 --`.
 fn cut_off(tokens: Tokens<'_>, best: &mut Best) {
     let Some(last) = tokens.all.len().checked_sub(1) else { return };
@@ -283,7 +294,7 @@ fn cut_off(tokens: Tokens<'_>, best: &mut Best) {
     if !tokens.is(last, Kind::Comment) || tokens.text.len() > SHORT {
         return;
     }
-    let empty = matches!(comment, b"--" | b"/*");
+    let empty = is_empty_comment(comment) && !comment.starts_with(b"#");
     let sum = (0..last).all(|at| {
         let literal =
             matches!(tokens.kind(at), Some(Kind::Number | Kind::Variable | Kind::Left | Kind::Right));
@@ -293,7 +304,9 @@ fn cut_off(tokens: Tokens<'_>, best: &mut Best) {
             literal || tokens.is(at, Kind::Arithmetic)
         }
     });
-    if empty && last > 0 && sum && last < 8 {
+    // "@scope/*" is a pattern of packages.
+    let scope = comment == b"/*" && tokens.is(0, Kind::Variable) && !tokens.bytes(0).starts_with(b"@@");
+    if empty && last > 0 && sum && last < 8 && !scope {
         add(best, "sql-comment", 65);
     }
     // limit 0,1--
@@ -345,6 +358,14 @@ fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
                 {
                     add(best, "sql-tautology", 70);
                 }
+            }
+            // … from (select concat(…
+            Some(Kind::Word(Word::From))
+                if tokens.is_subquery(at + 1)
+                    && tokens.bytes(tokens.skip_left(at + 1) + 1).starts_with(b"concat")
+                    && tokens.is_call(tokens.skip_left(at + 1) + 1) =>
+            {
+                add(best, "sql-inner", 70);
             }
             // union(select a)
             Some(Kind::Word(Word::Union))
@@ -426,6 +447,16 @@ pub(super) fn statement(tokens: Tokens<'_>, best: &mut Best) {
         || tokens.bytes(0) == b"declare" && tokens.is(1, Kind::Variable) && tokens.ends(2)
     {
         add(best, "sql-comment", 65);
+    }
+    // iif(1=2, …)
+    if tokens.word(0, Word::If)
+        && tokens.is_call(0)
+        && tokens.is(2, Kind::Number)
+        && tokens.is_compare(3)
+        && tokens.is(5, Kind::Comma)
+        && tokens.text.len() <= SHORT
+    {
+        add(best, "sql-expression", 70);
     }
     if !tokens.word(0, Word::Select) || tokens.text.len() > SHORT {
         return;

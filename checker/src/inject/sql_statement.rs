@@ -20,12 +20,22 @@ pub(super) fn anywhere(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
                 {
                     next += 1;
                 }
+                let string = matches!(tokens.kind(next + 1), Some(Kind::String | Kind::Open));
                 let query = tokens.word(next, Word::Select)
-                    && (tokens.is_selection(next + 1) || tokens.is_column(next + 1, true));
+                    && (tokens.is_selection(next + 1)
+                        || tokens.is_column(next + 1, true)
+                        || string && tokens.is_or(next + 2));
                 if query && !(selected && statement) {
                     add(best, "sql-union", 100);
                 } else if query && selected && numbers(tokens, next + 1) {
                     add(best, "sql-union", 80);
+                } else if at > 0
+                    && !statement
+                    && tokens.word(at + 1, Word::All)
+                    && tokens.is(at + 2, Kind::Comment)
+                    && at + 3 == tokens.all.len()
+                {
+                    add(best, "sql-union", 70);
                 } else if tokens.word(next, Word::Select) && next + 1 >= tokens.all.len() && at > 0 {
                     add(best, "sql-union", 65);
                 }
@@ -125,7 +135,12 @@ pub(super) fn stacked(tokens: Tokens<'_>, at: usize) -> bool {
             b"shutdown" => {
                 tokens.ends(at + 1) || tokens.is(at + 1, Kind::Semicolon) || tokens.bytes(at + 1) == b"with"
             }
-            b"begin" => tokens.word(at + 1, Word::Inner),
+            b"begin" => {
+                tokens.word(at + 1, Word::Inner)
+                    || tokens.is(at + 2, Kind::Dot)
+                        && tokens.bytes(at + 3) == b"sleep"
+                        && tokens.is_call(at + 3)
+            }
             b"grant" | b"revoke" => {
                 (name(at + 1) || tokens.word(at + 1, Word::All)) && tokens.bytes(at + 2) == b"on"
             }
@@ -161,7 +176,11 @@ fn command(tokens: Tokens<'_>, at: usize) -> bool {
         b"declare" => {
             tokens.is(at + 1, Kind::Variable)
                 && tokens.bytes(at + 1).len() > 1
-                && matches!(tokens.bytes(at + 2), b"varchar" | b"nvarchar" | b"char" | b"int")
+                && (matches!(tokens.bytes(at + 2), b"varchar" | b"nvarchar" | b"char" | b"int")
+                    || matches!(tokens.kind(at + 2), Some(Kind::Word(_)))
+                        && tokens.is(at + 3, Kind::Left)
+                        && tokens.is(at + 4, Kind::Number)
+                        && tokens.is(at + 5, Kind::Right))
         }
         _ => false,
     }
@@ -201,7 +220,7 @@ fn wants_more_within(tokens: Tokens<'_>, from: usize, to: usize) -> bool {
             && tokens.is(at + 2, Kind::Number)
             && !(at > 0 && tokens.is(at - 1, Kind::Dot)))
             || (tokens.word(at, Word::Inner)
-                && (tokens.is_call(at)
+                && (tokens.is_call(at) && !tokens.is_member(at)
                     || tokens.is(at + 1, Kind::Dot)
                     || at > 0 && tokens.word(at - 1, Word::From)))
             || (tokens.word(at, Word::Case)
@@ -219,7 +238,7 @@ pub(super) fn scattered(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
             && tokens.is(at + 1, Kind::Number)
             && tokens.is(at + 2, Kind::Compare)
             && (tokens.is(at + 3, Kind::Number) || tokens.bytes(at + 3).starts_with(b"@@"))
-            && tokens.bytes(at + 2).len() == 1
+            && (tokens.bytes(at + 2).len() == 1 || tokens.bytes(at + 3).starts_with(b"@@"))
             && tokens.is_end_of_condition(at + 4)
         {
             add(best, "sql-tautology", 65);
@@ -235,14 +254,28 @@ pub(super) fn scattered(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
         // make_set(1=1, …): a comparison of numbers as the first argument, as only SQL has it.
         if tokens.is_sql_call(at)
             && tokens.is(at + 2, Kind::Number)
+            && !tokens.bytes(at + 2).ends_with(b".")
             && tokens.bytes(at + 3) == b"="
             && tokens.is(at + 4, Kind::Number)
         {
             add(best, "sql-call", 75);
         }
-        let sleeps = tokens.bytes(at) == b"pg_sleep"
-            || tokens.bytes(at) == b"benchmark" && tokens.is(at + 3, Kind::Comma);
-        if sleeps && tokens.is_call(at) && tokens.is(at + 2, Kind::Number) {
+        // any(select 1)
+        if !statement
+            && tokens.is_call(at)
+            && tokens.word(at + 2, Word::Select)
+            && matches!(tokens.kind(at + 3), Some(Kind::Number | Kind::Variable))
+        {
+            add(best, "sql-subquery", 70);
+        }
+        let benchmark = tokens.bytes(at) == b"benchmark"
+            && tokens.is_call(at)
+            && tokens.operand(at + 2).is_some_and(|behind| tokens.is(behind, Kind::Comma));
+        let sleeps = tokens.bytes(at) == b"pg_sleep" && tokens.is_call(at)
+            || benchmark && tokens.is(at + 2, Kind::Left);
+        if sleeps && tokens.is(tokens.skip_left(at + 2), Kind::Number)
+            || benchmark && tokens.is(at + 2, Kind::Number)
+        {
             add(best, "sql-wait", 70);
         }
         if tokens.word(at, Word::Inner) && tokens.is_call(at) && tokens.is_subquery(at + 2) {

@@ -5,7 +5,7 @@ use super::{
     sql::add,
     sql_condition::{Strength, Tokens},
     sql_statement::stacked,
-    sql_token::{Kind, Word},
+    sql_token::{Kind, Word, is_empty_comment},
 };
 
 /// What a tail follows.
@@ -52,7 +52,8 @@ pub(super) fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             _ => {}
         },
         Some(Kind::Word(Word::Order | Word::Group)) if tokens.word(at + 1, Word::By) => {
-            let behind = tokens.operand(at + 2);
+            // An 'order by' of a sentence about it has the rest of that behind it.
+            let behind = tokens.operand(at + 2).filter(|_| !prose_string(tokens, at + 2));
             let simple = behind.is_some_and(|behind| {
                 tokens.ends(behind) || tokens.is(behind, Kind::Comma) || tokens.word(behind, Word::Having)
             });
@@ -106,7 +107,13 @@ pub(super) fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         Some(Kind::Semicolon) if quote && tokens.is(at + 1, Kind::Comment) && tokens.ends(at + 1) => {
             add(best, "sql-comment", 90);
         }
-        Some(Kind::Semicolon) if quote && at + 1 == tokens.all.len() && tokens.is(at - 1, Kind::Right) => {
+        // x'); and not the end of a line of code.
+        Some(Kind::Semicolon)
+            if quote
+                && at + 1 == tokens.all.len()
+                && tokens.is(at - 1, Kind::Right)
+                && !tokens.bytes(0).contains(&b' ') =>
+        {
             add(best, "sql-closed", 60);
         }
         Some(Kind::Left) if tokens.is_subquery(at) && lead != Lead::Word => add(best, "sql-subquery", 80),
@@ -131,7 +138,7 @@ fn joined(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         (Strength::Strong, Lead::Word) => 75,
         (Strength::Some, Lead::Quote) => 90,
         (Strength::Some, Lead::Number) if tokens.is_sql_call(tokens.skip_left(at + 1)) => 80,
-        (Strength::Some, Lead::Number) if !symbol => 60,
+        (Strength::Some, Lead::Number) if !symbol || !tokens.is(end, Kind::Compare) => 60,
         (Strength::Weak, Lead::Quote)
             if tokens.is(next, Kind::Arithmetic)
                 && tokens.is(next + 1, Kind::Open)
@@ -162,6 +169,18 @@ fn joined(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         (Strength::Weak, Lead::Number | Lead::None) if commented && !tokens.is(at + 1, Kind::Open) => 80,
         (Strength::No, Lead::Quote) if symbol && tokens.is_call(at + 1) => 70,
         (Strength::No, Lead::Quote) if commented => 80,
+        // ' or a regexp b --
+        (Strength::No, Lead::Quote)
+            if tokens.is_compare(next)
+                && tokens.operand(next + 1 + usize::from(tokens.word(next, Word::Not))).is_some_and(
+                    |behind| {
+                        let behind = tokens.skip_right(behind);
+                        tokens.is(behind, Kind::Comment) && tokens.bytes(0).len() <= LONGEST_LEAD
+                    },
+                ) =>
+        {
+            80
+        }
         _ => 0,
     };
     add(best, "sql-condition", score);
@@ -202,25 +221,25 @@ fn comment(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         return;
     }
     let comment = tokens.bytes(at);
-    let plain = comment.trim_ascii_end();
-    let plain = plain
-        .strip_suffix(b"+")
-        .or_else(|| plain.strip_suffix(b" -"))
-        .or_else(|| plain.strip_suffix(b"\0"))
-        .or_else(|| plain.strip_suffix(b"sp_password"))
-        .unwrap_or(plain);
-    let rest = (!matches!(plain, b"--" | b"#" | b"/*")).then_some(0);
+    let rest = (!is_empty_comment(comment)).then_some(0);
     let before = tokens.bytes(0);
     let closed = at > 1;
     // "1-- and '1-- are found in lists of sizes; a name, or a parenthesis, and then a comment is not.
+    let prose = before.contains(&b'\n') || before.iter().filter(|byte| **byte == b' ').count() > 8;
     let named = before.len() > 1
+        && !prose
         && !before.ends_with(b"=\"")
         && !before[..before.len() - 1].iter().all(|byte| !super::is_word(*byte));
     match rest {
+        None if comment.starts_with(b";") => add(best, "sql-comment", 90),
         None if closed => add(best, "sql-comment", 90),
         None if before.len() == 1 => add(best, "sql-comment", 80),
         None if named && !follows_spaces(tokens, at) => add(best, "sql-comment", 80),
         None if !comment.starts_with(b"#") => add(best, "sql-comment", 50),
+        // ' -- &a=b
+        Some(_) if before.len() == 1 && comment.starts_with(b"-- ") && tokens.text.len() <= LONGEST_LEAD => {
+            add(best, "sql-comment", 65);
+        }
         _ => {}
     }
 }
@@ -292,7 +311,12 @@ fn arithmetic(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         right += 1;
     }
     let inner = tokens.skip_left(right);
-    if tokens.is_subquery(right)
+    let quantified = tokens.is_call(inner)
+        && tokens.word(inner + 2, Word::Select)
+        && tokens.is_selection(inner + 3)
+        && lead != Lead::Word;
+    if quantified
+        || tokens.is_subquery(right)
         || (tokens.word(inner, Word::Inner) && tokens.is_call(inner))
         || (tokens.bytes(inner) == b"sleep" && tokens.is_call(inner))
     {
@@ -323,6 +347,8 @@ fn arithmetic(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
     let literal = tokens.is_literal(right);
     if tokens.is(next, Kind::Comment)
         && literal
+        && !matches!(tokens.bytes(at), b"!" | b"~")
+        && !(tokens.is(right, Kind::String) && prose_string(tokens, right))
         && !tokens.is(right, Kind::Open)
         && before.len() <= LONGEST_LEAD
     {
@@ -355,7 +381,7 @@ fn inserted(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             || tokens.word(inner, Word::Case)
             || tokens.word(inner, Word::If)
                 && tokens.is(inner + 2, Kind::Number)
-                && tokens.is(inner + 3, Kind::Compare)
+                && tokens.is_compare(inner + 3)
             || tokens.bytes(inner) == b"exp" && tokens.bytes(inner + 2) == b"~"
             || tokens.bytes(inner).starts_with(b"@@");
         match tokens.operand(at + 1) {

@@ -66,7 +66,42 @@ pub(super) fn read(text: &[u8], context: Context, tokens: &mut Vec<Token>) {
         }
         at += length.max(1);
     }
+    ended(text, tokens);
     pair(tokens);
+}
+
+/// Makes one of a semicolon and what cuts off the rest behind it, a comment or a NUL.
+fn ended(text: &[u8], tokens: &mut Vec<Token>) {
+    let count = tokens.len();
+    let Some(last) = tokens.last().copied() else { return };
+    let end = text.trim_ascii_end();
+    let nul = last.kind == Kind::Semicolon && (end.ends_with(b";\0") || end.ends_with(b";%00"));
+    if nul && let Some(last) = tokens.last_mut() {
+        last.kind = Kind::Comment;
+        last.end = text.len() as u32;
+    }
+    if count < 2 || last.kind != Kind::Comment || tokens[count - 2].kind != Kind::Semicolon {
+        return;
+    }
+    if is_empty_comment(&text[last.start as usize..]) {
+        tokens.pop();
+        if let Some(comment) = tokens.last_mut() {
+            comment.kind = Kind::Comment;
+            comment.end = text.len() as u32;
+        }
+    }
+}
+
+/// Whether a comment says nothing: it only cuts off what follows the value.
+pub(super) fn is_empty_comment(comment: &[u8]) -> bool {
+    let comment = comment.strip_prefix(b";").map_or(comment, super::trim_start).trim_ascii_end();
+    let comment = comment
+        .strip_suffix(b"\0")
+        .or_else(|| comment.strip_suffix(b"+"))
+        .or_else(|| comment.strip_suffix(b" -"))
+        .or_else(|| comment.strip_suffix(b"sp_password"))
+        .unwrap_or(comment);
+    matches!(comment.trim_ascii_end(), b"" | b"--" | b"#" | b"/*" | b"%00")
 }
 
 const fn token(kind: Kind, start: usize, end: usize) -> Token {
@@ -117,6 +152,8 @@ fn one(text: &[u8]) -> (Option<Kind>, usize) {
         0xa0 => (None, 1),
         b'a'..=b'z' | b'_' | 0x80.. => word(text),
         b'@' => (Some(Kind::Variable), variable(text)),
+        // Two signs of a number, to MySQL.
+        b'-' if second == b'-' && text.get(2).is_some_and(u8::is_ascii_digit) => (Some(Kind::Arithmetic), 2),
         b'-' if second == b'-' => comment(text, 2),
         b'#' => comment(text, 1),
         b'/' if second == b'*' => block(text),
