@@ -89,7 +89,8 @@ pub fn forwarded(request: &Request<'_>, trusts: bool) {
     let source = Source { peer: "192.0.2.1".parse().expect("an address"), tls: true, trusted: &trusted };
     let mut written = Vec::new();
     let length = Some(request.body.len());
-    let onward = Onward { id: "1", length, websocket: wishes.websocket, readable: trusts };
+    let onward =
+        Onward { id: "1", length, websocket: wishes.websocket, readable: trusts, removed: &[], identity: None };
     forward::write_request(&mut written, request, &source, &onward);
     written.extend_from_slice(&request.body);
     let wide = http1::Limits { target: 1 << 20, headers: 1000, header: 1 << 20, head: 1 << 20, body: 1 << 30 };
