@@ -120,6 +120,8 @@ impl AuthRequest {
         match self.statuses {
             // Those above are errors of the server, and are to look like it.
             Statuses::Nginx if status < 500 && status != 401 => 403,
+            // An answer of the policy's own, to a preflight, is no leave to go on.
+            Statuses::All if status < 400 => 403,
             _ => status,
         }
     }
@@ -180,6 +182,15 @@ mod tests {
         assert_eq!(statuses(&asked), [403, 401, 403, 403, 500, 503]);
         asked.statuses = Statuses::All;
         assert_eq!(statuses(&asked), [400, 401, 403, 429, 500, 503]);
+    }
+
+    #[test]
+    fn what_the_policy_answers_itself_is_no_leave() {
+        let mut asked = asked();
+        for statuses in [Statuses::Nginx, Statuses::All] {
+            asked.statuses = statuses;
+            assert_eq!(asked.status(204), 403);
+        }
     }
 
     #[test]
