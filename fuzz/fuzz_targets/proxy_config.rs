@@ -3,6 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../checker/src/proxy/auth_request.rs"]
+#[allow(dead_code)]
+mod auth_request;
 #[path = "../../checker/src/proxy/config.rs"]
 #[allow(dead_code)]
 mod config;
