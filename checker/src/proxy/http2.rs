@@ -36,6 +36,7 @@ use tokio::{
 use super::{
     bounds::Share,
     exchange::{Arrived, Exchange, Live, Peer, Worker},
+    lingering::Lingering,
     passing::Passing,
     problem::{self, Refusal},
     streaming::{Frames, Stopped},
@@ -92,7 +93,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         let (worker, peer, counted) = (Rc::clone(&worker), Rc::clone(&peer), Counted::new(&counted));
         async move { Ok::<_, Infallible>(stream(&worker, &peer, request, counted).await) }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Lingering::new(io)), service));
     let idle = live.config.limits.idle_timeout;
     let mut closing = false;
     loop {

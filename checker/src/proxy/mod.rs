@@ -17,6 +17,7 @@ mod http1;
 mod http2;
 mod judge;
 mod kept;
+mod lingering;
 mod metrics;
 mod passing;
 mod problem;

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("certificates are read again, and a bad one changes nothing", certificates),
     ("the configuration is read again as a whole or not at all", configuration),
     ("a request under way comes to its end, and then the proxy does", drain),
+    ("a client of HTTP/2 that reads slowly has all of its answer when the proxy ends", slow_reader),
     ("the end does not wait for longer than its deadline", deadline),
     ("what is wrong is said before anything is opened", wrong),
 ];
@@ -96,6 +97,27 @@ fn drain() {
     assert_eq!(idle.read(&mut [0]).unwrap(), 0);
     assert_eq!(proxy.process.ends(), Some(0), "{}", proxy.said());
     assert!(std::net::TcpStream::connect(("127.0.0.1", proxy.port)).is_err());
+}
+
+/// It sends updates of its windows long after the proxy has written the last byte: to a socket that is closed by then, it would lose the rest.
+fn slow_reader() {
+    const LENGTH: usize = 100 << 20;
+    let answer = "x".repeat(LENGTH);
+    let recorder = Recorder::start(move |_| good(&answer));
+    let files = Certificates::new();
+    let mut setup = Setup::new(upstream("a", recorder.port, ""));
+    let (certificate, key) = (files.path("server.pem"), files.path("server.key"));
+    setup.listen = format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}");
+    let mut proxy = setup.start();
+    let url = format!("https://127.0.0.1:{}/", proxy.port);
+    let mut curl = Command::new("curl");
+    curl.args(["-sSk", "-m", "30", "--http2", "--limit-rate", "25M", "-o", "/dev/null"]);
+    curl.args(["-w", "%{http_version} %{http_code} %{size_download}", &url]).stdout(Stdio::piped());
+    let reader = curl.stderr(Stdio::piped()).spawn().unwrap();
+    thread::sleep(Duration::from_millis(500));
+    proxy.process.signal("TERM");
+    assert_eq!(text(&reader.wait_with_output().unwrap()), format!("2 200 {LENGTH}"));
+    assert_eq!(proxy.process.ends(), Some(0), "{}", proxy.said());
 }
 
 fn deadline() {
