@@ -128,15 +128,7 @@ fn proxies(arguments: &Arguments, first: usize, last: usize) -> Result<Vec<Row>>
         rows.extend(saturated);
         say(&table::steady(kind));
         let pace = Pace::Rate(most * arguments.share);
-        rows.extend(rounds(
-            arguments,
-            kind,
-            &table::steady(kind),
-            &subjects,
-            &[OURS, PLAIN, NONE],
-            pace,
-            during,
-        )?);
+        rows.extend(rounds(arguments, kind, &table::steady(kind), &subjects, &[OURS, PLAIN], pace, during)?);
     }
     Ok(rows)
 }
