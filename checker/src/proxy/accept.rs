@@ -17,8 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     bounds::{Admitted, Full},
     config::Config,
-    exchange::{Peer, Worker},
     http1, http2,
+    shared::{Peer, Worker},
 };
 
 /// Connections that wait to be accepted.

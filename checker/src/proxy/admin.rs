@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{exchange::Shared, judge::now};
+use super::{judge::now, shared::Shared};
 
 /// Connections at once.
 const CONNECTIONS: usize = 32;

@@ -3,9 +3,9 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     rc::Rc,
-    sync::{Arc, OnceLock, PoisonError, RwLock, atomic::AtomicU64},
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -17,118 +17,21 @@ use stopbank_checker::{
     policy::{Fail, Mode, Reading, Rules},
     response::{Ending, Response},
     sensitive::Kind,
-    state::Seed,
     target,
 };
-use tokio::{sync::watch, time::timeout_at};
-use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
+use tokio::time::timeout_at;
 
 use super::{
-    audit::{self, Audit, Record},
-    auth_request::AuthRequest,
-    bounds::{Buffered, Connections},
-    config::Config,
-    fetch::{self, Fetcher},
-    judge::{self, Client, Judge},
+    audit::{self, Record},
+    fetch,
+    judge::{self, Client},
     kept::{Keeping, Kept},
-    metrics::Metrics,
     passing::{Found, Mask, Passing},
-    problem::{self, Ids, Refusal},
+    problem::{self, Refusal},
+    shared::{Live, Peer, Shared, Worker},
     streaming::{self, Coming, Failed, Stopped},
-    upstream::{self, Body, Outgoing, Pool, Upstream},
+    upstream::{self, Body, Outgoing, Upstream},
 };
-
-/// What a reload replaces.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub(crate) config: Config,
-    pub(crate) judge: Arc<Judge>,
-    /// For each listener.
-    pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
-    pub(crate) upstreams: Vec<Arc<Upstream>>,
-}
-
-impl Live {
-    /// How a listener is asked, if it is.
-    pub(crate) fn asked(&self, listener: usize) -> Option<&AuthRequest> {
-        self.config.listen.get(listener)?.auth_request.as_ref()
-    }
-}
-
-/// What all threads have in common.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    live: RwLock<Arc<Live>>,
-    /// Of this process.
-    pub(crate) seed: Seed,
-    /// Counts what was fetched: who waits for it is told.
-    pub(crate) fetched: watch::Sender<u64>,
-    /// Who fetches, as soon as there is a reactor for it.
-    pub(crate) fetcher: OnceLock<Fetcher>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) audit: Option<Audit>,
-    pub(crate) connections: Arc<Connections>,
-    /// Requests under way over HTTP/2, of which one connection may have many.
-    pub(crate) streams: Arc<Connections>,
-    pub(crate) buffered: Buffered,
-    pub(crate) ids: Ids,
-    /// For each thread a number that grows while it is alive.
-    pub(crate) beats: Vec<AtomicU64>,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        live: Live,
-        seed: Seed,
-        metrics: Arc<Metrics>,
-        audit: Option<Audit>,
-        threads: usize,
-    ) -> Self {
-        Self {
-            live: RwLock::new(Arc::new(live)),
-            seed,
-            fetched: watch::Sender::new(0),
-            fetcher: OnceLock::new(),
-            metrics,
-            audit,
-            connections: Arc::default(),
-            streams: Arc::default(),
-            buffered: Buffered::default(),
-            ids: Ids::default(),
-            beats: (0..threads).map(|_| AtomicU64::new(0)).collect(),
-        }
-    }
-
-    /// What is in force.
-    pub(crate) fn live(&self) -> Arc<Live> {
-        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn replace(&self, live: Live) {
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
-    }
-}
-
-/// One thread.
-pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) pool: Rc<Pool>,
-    /// Whether the proxy is on its way out.
-    pub(crate) draining: watch::Receiver<bool>,
-    /// Connections of clients.
-    pub(crate) open: Cell<usize>,
-}
-
-/// Who has connected.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    pub(crate) tls: bool,
-    /// Which listener it has connected to.
-    pub(crate) listener: usize,
-    /// The certificates that it has shown, verified, its own first.
-    pub(crate) chain: Option<Rc<[CertificateDer<'static>]>>,
-}
 
 /// One request.
 pub(crate) struct Exchange {

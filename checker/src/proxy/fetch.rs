@@ -27,9 +27,10 @@ use tokio_rustls::{
 
 use super::{
     config::{ClientTls, Url},
-    exchange::{Live, Shared},
     judge::now,
-    say, tls,
+    say,
+    shared::{Live, Shared},
+    tls,
 };
 
 /// How long a request waits for what is fetched.

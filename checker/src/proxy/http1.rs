@@ -22,9 +22,10 @@ use tokio::{
 use self::answer::{Framed, Shape, write_head};
 use super::{
     bounds::{Share, Turn},
-    exchange::{Arrived, Exchange, Live, Peer, Worker},
+    exchange::{Arrived, Exchange},
     passing::Passing,
     problem::{self, Refusal},
+    shared::{Live, Peer, Worker},
     streaming::{Pieces, Stopped},
 };
 

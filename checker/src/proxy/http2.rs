@@ -35,10 +35,11 @@ use tokio::{
 
 use super::{
     bounds::Share,
-    exchange::{Arrived, Exchange, Live, Peer, Worker},
+    exchange::{Arrived, Exchange},
     lingering::Lingering,
     passing::Passing,
     problem::{self, Refusal},
+    shared::{Live, Peer, Worker},
     streaming::{Frames, Stopped},
 };
 

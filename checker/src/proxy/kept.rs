@@ -8,7 +8,7 @@ use stopbank_checker::{
     response::{Ending, Response},
 };
 
-use super::exchange::Shared;
+use super::shared::Shared;
 
 /// Most bytes of a body; of a longer one status and type alone are judged. It is judged where others are served, who wait for it.
 const MOST: usize = 64 << 10;

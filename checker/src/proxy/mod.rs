@@ -23,6 +23,7 @@ mod passing;
 mod problem;
 mod reload;
 mod run;
+mod shared;
 mod streaming;
 mod tls;
 mod upstream;

@@ -29,13 +29,14 @@ use super::{
     audit::Audit,
     command::ProxyCommand,
     config::{Config, Listen},
-    exchange::{Live, Shared, Worker},
     fetch::{self, Fetcher},
     health,
     judge::{self, Judge, now},
     metrics::Metrics,
     reload::Told,
-    say, tls,
+    say,
+    shared::{Live, Shared, Worker},
+    tls,
     upstream::{Pool, Upstream},
 };
 
