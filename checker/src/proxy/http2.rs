@@ -46,7 +46,7 @@ use super::{
 /// Bytes that a stream may send before it is read.
 const WINDOW: u32 = 64 << 10;
 /// The same for a connection.
-const CONNECTION_WINDOW: u32 = 1 << 20;
+pub(super) const CONNECTION_WINDOW: u32 = 1 << 20;
 /// What is read and thrown away of a body behind its answer, so that the client reads that before the stream is reset (RFC 9113, section 8.1).
 const LINGER: (usize, Duration) = (256 << 10, Duration::from_secs(1));
 
