@@ -17,7 +17,7 @@ pub struct Times {
     pub stale: u64,
     /// Least time between two fetches for names of keys that are unknown.
     pub cool_down: u64,
-    /// Time to the next try behind one that failed. It doubles with each, up to `fresh`.
+    /// Time to the next try behind one that failed. It doubles with each, up to `fresh`, or to `cool_down` where no keys are left.
     pub retry: u64,
     /// A fetch that has said nothing for so long is given up.
     pub timeout: u64,
@@ -69,8 +69,12 @@ impl Refresh {
 
     /// The keys, unless there are none, or they are too old to be trusted.
     pub fn keys(&self, now: u64) -> Option<&Arc<KeySet>> {
-        let last = self.fetched.saturating_add(self.times.fresh).saturating_add(self.times.stale);
-        self.keys.as_ref().filter(|_| now < last)
+        self.keys.as_ref().filter(|_| now < self.end())
+    }
+
+    /// When the keys that are there are too old.
+    const fn end(&self) -> u64 {
+        self.fetched.saturating_add(self.times.fresh).saturating_add(self.times.stale)
     }
 
     /// A fetch, if it is time for one. To be asked whenever keys are needed, and every few seconds.
@@ -150,7 +154,9 @@ impl Refresh {
         let factor = 1_u64.checked_shl(self.failures.min(32)).unwrap_or(u64::MAX);
         let wait = self.times.retry.max(1).saturating_mul(factor).min(self.times.fresh.max(1));
         self.failures = self.failures.saturating_add(1);
-        self.next = now.saturating_add(wait);
+        // Without keys everybody is refused: an issuer that is back must not wait for a try that was put off while there were some.
+        let end = self.keys.as_ref().map_or(0, |_| self.end());
+        self.next = now.saturating_add(wait).min(end.max(now.saturating_add(self.times.cool_down.max(1))));
     }
 
     /// A clock that was put back must not put the next fetch off by as much, nor make keys young again for long.

@@ -53,6 +53,24 @@ fn keys_outlive_ten_minutes_without_their_provider_and_then_end() {
 }
 
 #[test]
+fn who_is_back_after_a_long_time_is_asked_within_a_cool_down() {
+    // Down since the start, and down for longer than old keys count.
+    for (mut refresh, ended) in [(Refresh::new(TIMES), 1_000), (with_keys(1_000), 1_900)] {
+        let mut tries = Vec::new();
+        for now in 1_001..5_000 {
+            if let Some(fetch) = refresh.due(now) {
+                refresh.failed(fetch, now);
+                tries.push(now);
+            }
+        }
+        let late: Vec<u64> = tries.into_iter().filter(|one| *one >= ended).collect();
+        assert!(late[0] <= ended + 1, "{late:?}");
+        assert!(late.windows(2).all(|two| two[1] - two[0] <= TIMES.cool_down), "{late:?}");
+        assert!(late.len() <= 4_000 / 30 + 5, "and no oftener for that: {late:?}");
+    }
+}
+
+#[test]
 fn a_fetch_that_says_nothing_is_given_up_and_its_late_answer_not_heard() {
     let mut refresh = with_keys(1_000);
     let first = refresh.due(1_300).unwrap();
