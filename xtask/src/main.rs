@@ -11,6 +11,7 @@ mod kernels;
 mod llvm;
 mod package;
 mod packages;
+mod provider;
 mod rootfs;
 mod run;
 mod score;

@@ -45,13 +45,18 @@ pub(crate) fn wanted(filter: Option<&str>) -> impl Iterator<Item = &'static Suit
     [&XML, &OPENAPI].into_iter().filter(wants)
 }
 
-const NPM: packages::Package = packages::Package { program: "npm", name: "npm", service: None };
+pub(crate) const NPM: packages::Package = packages::Package { program: "npm", name: "npm", service: None };
+
+/// Where what tests read is kept for the next clone.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let tools = workspace::cache().unwrap_or_else(|| workspace::root().join("target/cache/tools"));
+    Ok(tools.parent().context("the cache has a parent")?.join("suites"))
+}
 
 /// The folder of a suite, downloaded by npm if it is not in the cache.
 pub(crate) fn folder(suite: &Suite) -> Result<PathBuf> {
     let Suite { name, version, sha512, .. } = suite;
-    let tools = workspace::cache().unwrap_or_else(|| workspace::root().join("target/cache/tools"));
-    let suites = tools.parent().context("the cache has a parent")?.join("suites");
+    let suites = cache()?;
     let unpacked = suites.join(format!("{name}-{version}"));
     if !unpacked.is_dir() {
         packages::require(&[NPM])?;

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::build::{self, Profile};
 use crate::command::{self, cargo, say};
 use crate::totals::{Summary, Totals};
-use crate::{package, packages, rootfs, suites};
+use crate::{package, packages, provider, rootfs, suites};
 
 /// What the user asks of a run.
 #[derive(Args)]
@@ -46,6 +46,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 tests.env(suite.variable, folder);
             }
             Err(error) => say(&format!("a suite for the checker's tests is missing: {error:#}")),
+        }
+    }
+    if provider::wanted(options.filter.as_deref()) {
+        match provider::folder() {
+            Ok(folder) => {
+                tests.env(provider::VARIABLE, folder);
+            }
+            Err(error) => say(&format!("no OpenID provider for the checker's tests: {error:#}")),
         }
     }
 
