@@ -7,6 +7,7 @@ mod access;
 mod answer;
 mod brakes;
 mod cross_site;
+mod enumeration;
 mod head;
 mod identity;
 mod limits;
@@ -271,7 +272,7 @@ impl Judge<'_> {
             values::of_target(target, &mut |place, text| self.value(place, text))?;
             values::of_headers(request, &cookies, &mut |place, text| self.value(place, text))?;
         }
-        Ok(())
+        self.enumeration_of_target(target)
     }
 
     fn body(&mut self, request: &Request<'_>) -> Judged {
@@ -489,6 +490,8 @@ fn too_long() -> Box<Finding> {
 
 #[cfg(test)]
 mod cross_site_tests;
+#[cfg(test)]
+mod enumeration_tests;
 #[cfg(test)]
 mod patterns_tests;
 #[cfg(test)]

@@ -187,7 +187,7 @@ reasons! {
     Pattern, "pattern", 403, "A value holds what a pattern of the policy looks for.";
     RateSpike, "rate-spike", 429, "Requests follow one another faster than a rate of the policy allows.";
     RateQuota, "rate-quota", 429, "A quota of the policy is used up.";
-    RateUnknown, "rate-unknown", 503, "A rate or brake of the policy cannot be judged: whoever asks keeps no count, or has no clock.";
+    RateUnknown, "rate-unknown", 503, "A rate, brake or enumeration of the policy cannot be judged: whoever asks keeps no count, or has no clock.";
     BrakeDelay, "brake-delay", 429, "Attempts at this account have failed: the next one has to wait.";
     BrakeAccount, "brake-account", 400, "A login names its account twice: which one counts, only the server behind knows.";
     CrossSite, "cross-site", 403, "Another site made the browser send it, and none that may.";
@@ -216,6 +216,8 @@ reasons! {
     AudienceOther, "audience-other", 401, "The token is for others than this route.";
     ClaimOther, "claim-other", 403, "A claim has none of the values that the route demands.";
     AuthenticationWeak, "authentication-weak", 401, "The route demands a stronger or more recent authentication of the user (RFC 9470).";
+    ObjectCount, "object-count", 429, "Whoever asks has asked for as many different objects in a while as it may.";
+    ObjectWalk, "object-walk", 429, "Whoever asks goes through objects, from each to the next.";
     ObjectOther, "object-other", 403, "An id in the path, the query or the body is not the identity's own, is missing, or stands twice.";
 }
 

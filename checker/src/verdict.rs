@@ -75,7 +75,7 @@ checks! {
     Target, "target", Always, "The target: a path that can be read in one way only.";
     Route, "route", Route, "Whether the policy declares the path and the method.";
     Identity, "identity", Head, "Who asks: tokens, API keys and client certificates, on routes that demand one.";
-    Authorisation, "authorisation", Head, "Whether who asks may: scopes, audiences, claims, and ids that must be the identity's own.";
+    Authorisation, "authorisation", Head, "Whether who asks may: scopes, audiences, claims, ids that must be the identity's own, and how many it may ask for.";
     Query, "query", Head, "Parameters of the query: how many, and whether one stands twice.";
     Cookies, "cookies", Head, "Cookies: their syntax, how many, how long.";
     Rates, "rates", Head, "How often one may ask: rates and quotas of the policy.";

@@ -43,7 +43,7 @@ impl ConfigCommand {
                 let (policy, file, _) = super::load_with_text(policy)?;
                 let memory = match policy.memory() {
                     0 => String::new(),
-                    bytes => format!(", {} KiB of memory for rates and brakes", bytes.div_ceil(1 << 10)),
+                    bytes => format!(", {} KiB of memory for what is counted", bytes.div_ceil(1 << 10)),
                 };
                 writeln!(out, "{file}: good, {} routes{memory}", policy.routes().len())?;
             }

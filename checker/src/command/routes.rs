@@ -79,14 +79,19 @@ fn switched(policy: &Policy) -> impl Iterator<Item = Check> {
     Check::ALL.iter().copied().filter(move |check| has_mode(check) && policy.provides_for(*check))
 }
 
-/// What the checks of a route do: those that do not enforce by name.
+/// What the checks of a route do: those that do not enforce by name, and what counts its requests.
 fn summary(policy: &Policy, rules: Option<&Rules>) -> String {
     let Some(rules) = rules else { return "refused".to_owned() };
     let weaker: Vec<String> = switched(policy)
         .filter(|check| rules.of(*check).mode != Mode::Enforce)
         .map(|check| format!("{} {}", check.name(), rules.of(check).mode.name()))
         .collect();
-    if weaker.is_empty() { "all enforced".to_owned() } else { weaker.join(", ") }
+    let checks = if weaker.is_empty() { "all enforced".to_owned() } else { weaker.join(", ") };
+    let counted = rules.counted().map(|(kind, name, mode)| match mode {
+        Mode::Enforce => format!("{kind} {name}"),
+        Mode::Observe | Mode::Off => format!("{kind} {name} {}", mode.name()),
+    });
+    [checks].into_iter().chain(counted).collect::<Vec<_>>().join("; ")
 }
 
 fn table(policy: &Policy, rows: &[Row<'_>]) -> Result<()> {
@@ -116,8 +121,16 @@ fn json(policy: &Policy, rows: &[Row<'_>]) -> Result<()> {
                     .map(|check| (check.name().to_owned(), json!(rules.of(check).mode.name())))
                     .collect()
             });
+            let counted: Vec<_> = row
+                .rules
+                .iter()
+                .flat_map(|rules| rules.counted())
+                .map(|(kind, name, mode)| json!({ "kind": kind, "name": name, "mode": mode.name() }))
+                .collect();
             let Row { host, path, methods, rules: _, operation } = row;
-            json!({ "host": host, "path": path, "methods": methods, "operation": operation, "checks": checks })
+            json!({
+                "host": host, "path": path, "methods": methods, "operation": operation, "checks": checks, "counted": counted
+            })
         })
         .collect();
     writeln!(io::stdout().lock(), "{:#}", json!(rows))?;

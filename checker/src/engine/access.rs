@@ -134,6 +134,11 @@ impl Judge<'_> {
 
     /// Judges ids in a body, which is decoded, and whether it holds a second credential.
     pub(super) fn objects(&mut self, content: Content, body: &[u8]) -> Judged {
+        self.bound_in_body(content, body)?;
+        self.enumeration_of_body(content, body)
+    }
+
+    fn bound_in_body(&mut self, content: Content, body: &[u8]) -> Judged {
         let access = Arc::clone(&self.rules.access);
         if access.identity.is_empty() {
             return Ok(());
@@ -152,7 +157,7 @@ impl Judge<'_> {
             _ => None,
         });
         for (bind, pointer) in in_body {
-            let found = if content == Content::Json { value_at(body, pointer) } else { None };
+            let found = if content == Content::Json { value_at(body, pointer).ok().flatten() } else { None };
             self.object(bind, found.as_deref(), &identity)?;
         }
         Ok(())
@@ -193,8 +198,12 @@ fn has_one_of(claim: Option<&Value>, wanted: &[String]) -> bool {
     wanted.iter().any(|wanted| has(claim, wanted))
 }
 
-/// The string or number that a pointer leads to (RFC 6901).
-fn value_at(body: &[u8], pointer: &str) -> Option<String> {
+/// The string or number that a pointer leads to (RFC 6901), if it leads to one.
+///
+/// # Errors
+///
+/// What keeps the body from being read.
+pub(super) fn value_at(body: &[u8], pointer: &str) -> Result<Option<String>, Reason> {
     let wanted: Vec<String> =
         pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
     let is_it = |steps: &[Step<'_>]| {
@@ -216,7 +225,6 @@ fn value_at(body: &[u8], pointer: &str) -> Option<String> {
             };
         }
         Ok(())
-    })
-    .ok()?;
-    found
+    })?;
+    Ok(found)
 }

@@ -1,6 +1,6 @@
 //! Guessing slowed: who is tried, from where, and what became of it.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use ring::digest::{SHA256, digest};
@@ -58,7 +58,7 @@ impl Judge<'_> {
         }
         let held = std::sync::Arc::clone(&self.rules.brakes);
         for held in held.iter() {
-            self.brake(held.place, &held.brake, request, content, body)?;
+            self.brake(held.place, &held.rule, request, content, body)?;
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Judge<'_> {
         }
     }
 
-    fn effect_of(&mut self, enforced: bool, finding: Finding) -> Judged {
+    pub(super) fn effect_of(&mut self, enforced: bool, finding: Finding) -> Judged {
         if enforced {
             return Err(Box::new(finding));
         }
@@ -133,19 +133,21 @@ impl Judge<'_> {
 
     fn origin(&self, origin: &Whence, request: &Request<'_>) -> Option<Vec<u8>> {
         match origin {
-            Whence::Address => self.context.client.map(|address| {
-                let address = address.to_canonical();
-                let bits = if address.is_ipv4() { 32 } else { 64 };
-                let network = ipnet::IpNet::new(address, bits)
-                    .map_or_else(|_| address.into(), |network| network.trunc());
-                network.to_string().into_bytes()
-            }),
+            Whence::Address => self.context.client.map(|address| network(address).into_bytes()),
             Whence::Certificate => {
                 self.context.certificates.first().map(|der| certificate_thumbprint(der).to_vec())
             }
             Whence::Cookie(name) => sessions(request, name).pop(),
         }
     }
+}
+
+/// An address, or of IPv6 the network that one client has at least.
+pub(super) fn network(address: IpAddr) -> String {
+    let address = address.to_canonical();
+    let bits = if address.is_ipv4() { 32 } else { 64 };
+    let network = ipnet::IpNet::new(address, bits);
+    network.map_or_else(|_| address.into(), |network| network.trunc()).to_string()
 }
 
 /// `Alice`, ` alice` and what looks the same are one account: few servers tell them apart, and none needs it here.

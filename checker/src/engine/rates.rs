@@ -16,7 +16,7 @@ use crate::{
 
 /// What one rule is asked about a request.
 struct Question {
-    held: Held,
+    held: Held<RateRule>,
     /// Whose allowance it is.
     whose: Vec<u8>,
     /// The same as logs may have it; empty where the rule gives it another name.
@@ -25,7 +25,7 @@ struct Question {
 
 impl Question {
     fn ask<'q>(&'q self, class: Option<&'q str>, method: &str) -> Ask<'q> {
-        let weight = self.held.rate.rule.weight(method);
+        let weight = self.held.rule.rule.weight(method);
         Ask { rule: self.held.place, identity: &self.whose, class, weight }
     }
 }
@@ -46,8 +46,8 @@ impl Judge<'_> {
         }
         let questions = self.questions(request, |by| matches!(by, By::Address | By::Route));
         let (of_route, of_address): (Vec<_>, Vec<_>) =
-            questions.into_iter().partition(|question| question.held.rate.rule.by == By::Route);
-        let enforced = of_route.into_iter().filter(|one| self.effect(&one.held.rate) == Mode::Enforce);
+            questions.into_iter().partition(|question| question.held.rule.rule.by == By::Route);
+        let enforced = of_route.into_iter().filter(|one| self.effect(&one.held.rule) == Mode::Enforce);
         self.ask_all(&enforced.collect::<Vec<_>>(), request, Stage::Before, false)?;
         self.ask_all(&of_address, request, Stage::Before, true)
     }
@@ -76,8 +76,8 @@ impl Judge<'_> {
     fn questions(&self, request: &Request<'_>, concerned: impl Fn(&By) -> bool) -> Vec<Question> {
         let mut questions = Vec::new();
         for held in self.rules.rates.iter() {
-            let rule = &held.rate.rule;
-            if !concerned(&rule.by) || self.effect(&held.rate) == Mode::Off {
+            let rule = &held.rule.rule;
+            if !concerned(&rule.by) || self.effect(&held.rule) == Mode::Off {
                 continue;
             }
             questions.extend(self.whose(held, request).into_iter().map(|(whose, shown)| Question {
@@ -90,11 +90,11 @@ impl Judge<'_> {
     }
 
     /// Whose allowance it is, and how logs show that; nobody's where the request has nothing of the kind.
-    fn whose(&self, held: &Held, request: &Request<'_>) -> Vec<(Vec<u8>, String)> {
+    fn whose(&self, held: &Held<RateRule>, request: &Request<'_>) -> Vec<(Vec<u8>, String)> {
         let identity = self.identity.as_deref();
         let of_kind = |kind| identity.filter(|identity: &&Identity| identity.kind == kind);
         let hidden = |whose: Vec<u8>| (whose, String::new());
-        let rule = &held.rate.rule;
+        let rule = &held.rule.rule;
         let one = match &rule.by {
             By::Address => self.context.client.map(|address| {
                 let network = rule.network(address).to_string();
@@ -152,7 +152,7 @@ impl Judge<'_> {
             if charge && !self.context.looks_only { rates.judge(asks, time) } else { rates.ask(asks, time) }
         };
         let (enforced, observed): (Vec<&Question>, Vec<&Question>) =
-            questions.iter().partition(|question| self.effect(&question.held.rate) == Mode::Enforce);
+            questions.iter().partition(|question| self.effect(&question.held.rule) == Mode::Enforce);
         let rulings = judge(&enforced.iter().map(|question| question.ask(class, method)).collect::<Vec<_>>());
         let noted: Vec<Finding> = if rulings.iter().all(|ruling| ruling.admitted) {
             let exceeded = |question: &&Question| {
@@ -170,7 +170,7 @@ impl Judge<'_> {
         // What a route has left is said when it is used up, not when it is looked at.
         if refused.is_some() || charge || stage == Stage::After {
             let told =
-                enforced.iter().map(|question| Arc::clone(&question.held.rate)).zip(rulings.iter().copied());
+                enforced.iter().map(|question| Arc::clone(&question.held.rule)).zip(rulings.iter().copied());
             self.rulings.extend(told);
         }
         let Some(refused) = refused else { return Ok(()) };
@@ -192,7 +192,7 @@ impl Judge<'_> {
 }
 
 fn finding(question: &Question, pseudonym: &str) -> Finding {
-    let rule = &question.held.rate.rule;
+    let rule = &question.held.rule.rule;
     let reason = if rule.spike.is_some() { Reason::RateSpike } else { Reason::RateQuota };
     let place = match &rule.by {
         By::Claim(name) | By::Session(name) => {
@@ -210,7 +210,7 @@ fn finding(question: &Question, pseudonym: &str) -> Finding {
 }
 
 /// The same name of two issuers is two people.
-fn of_issuer(identity: &Identity, name: &str) -> Vec<u8> {
+pub(super) fn of_issuer(identity: &Identity, name: &str) -> Vec<u8> {
     [&(identity.issuer.len() as u64).to_le_bytes(), identity.issuer.as_bytes(), name.as_bytes()].concat()
 }
 

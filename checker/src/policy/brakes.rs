@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     Mode,
     document::{Diagnostics, Table, Value},
+    held::Placed,
     read::MODES,
     render::{string, strings},
 };
@@ -81,21 +82,28 @@ pub struct BrakePolicy {
     pub rule: BrakeRule,
 }
 
-/// Reads all of them.
-pub(super) fn read(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<BrakePolicy> {
-    let blocks = diagnostics.array("brake", value, "brakes are blocks that begin with [[brake]]");
-    if blocks.len() > MOST {
-        diagnostics.push(value.span(), format!("more than {MOST} brakes"), ROUTES);
-    }
-    let mut brakes: Vec<BrakePolicy> = Vec::new();
-    for block in blocks.iter().take(MOST) {
-        let Some(brake) = brake(block, diagnostics) else { continue };
-        if brakes.iter().any(|other| other.name == brake.name) {
-            diagnostics.push(block.span(), "another brake has this name", NAME);
+impl Placed for BrakePolicy {
+    const KEY: &'static str = "brake";
+
+    fn read(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Self> {
+        let blocks = diagnostics.array(Self::KEY, value, "brakes are blocks that begin with [[brake]]");
+        if blocks.len() > MOST {
+            diagnostics.push(value.span(), format!("more than {MOST} brakes"), ROUTES);
         }
-        brakes.push(brake);
+        let mut brakes: Vec<Self> = Vec::new();
+        for block in blocks.iter().take(MOST) {
+            let Some(brake) = brake(block, diagnostics) else { continue };
+            if brakes.iter().any(|other| other.name == brake.name) {
+                diagnostics.push(block.span(), "another brake has this name", NAME);
+            }
+            brakes.push(brake);
+        }
+        brakes
     }
-    brakes
+
+    fn routes(&self) -> Option<&[String]> {
+        Some(&self.routes)
+    }
 }
 
 fn brake(block: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<BrakePolicy> {
@@ -105,12 +113,7 @@ fn brake(block: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<BrakePolicy
             diagnostics.push(table.span(), format!("a brake without `{key}`"), help);
         }
     }
-    let value = table.get("name")?;
-    let name = diagnostics.string("name", value, NAME)?;
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-    if !(1..=64).contains(&name.len()) || !name.bytes().all(allowed) {
-        diagnostics.push(value.span(), format!("`name` is \"{}\"", printable(name, 40)), NAME);
-    }
+    let name = name(table.get("name")?, NAME, diagnostics)?;
     let routes = texts("routes", table.get("routes")?, ROUTES, diagnostics);
     let account = fields("account", table.get("account")?, diagnostics);
     let credential = table.get("credential").map(|value| fields("credential", value, diagnostics));
@@ -118,7 +121,7 @@ fn brake(block: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<BrakePolicy
     settings(&table, &mut rule, diagnostics);
     let mode = table.get("mode").and_then(|value| diagnostics.choice("mode", value, &MODES));
     Some(BrakePolicy {
-        name: name.to_owned(),
+        name,
         routes,
         account,
         credential: credential.unwrap_or_default(),
@@ -149,7 +152,18 @@ fn settings(table: &Table<'_, '_>, rule: &mut BrakeRule, diagnostics: &mut Diagn
     rule.identities = read.unwrap_or(rule.identities);
 }
 
-fn texts(key: &str, value: &Value<'_>, help: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
+/// What a block is called. One that is not as names are is noted, and named so all the same.
+pub(super) fn name(value: &Value<'_>, help: &str, diagnostics: &mut Diagnostics) -> Option<String> {
+    let name = diagnostics.string("name", value, help)?;
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    if !(1..=64).contains(&name.len()) || !name.bytes().all(allowed) {
+        diagnostics.push(value.span(), format!("`name` is \"{}\"", printable(name, 40)), help);
+    }
+    Some(name.to_owned())
+}
+
+/// Some strings, one at least.
+pub(super) fn texts(key: &str, value: &Value<'_>, help: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
     let items = diagnostics.array(key, value, help);
     if items.is_empty() && value.get_ref().is_array() {
         diagnostics.push(value.span(), format!("`{key}` is empty"), help);

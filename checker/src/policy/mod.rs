@@ -5,7 +5,9 @@
 mod brakes;
 mod cross_site;
 mod document;
+mod enumeration;
 mod error;
+mod held;
 mod identity;
 mod masking;
 mod openapi;
@@ -23,7 +25,9 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 pub use brakes::{BrakePolicy, Named, Whence};
 pub use cross_site::{FormToken, SECRET, Sites};
+pub use enumeration::EnumerationPolicy;
 pub use error::{Diagnostic, Errors};
+pub(crate) use held::Held;
 pub(crate) use identity::IDENTITY_HEADER;
 pub use identity::{
     Access, ApiKeys, Bind, Certificates, Id, Identities, IdentityHeader, Introspection, Issuer, KeySource,
@@ -41,6 +45,7 @@ use crate::{
     Check, Reason, cross_site::cors::Cors, engine::Limits, http1, schema::Specification,
     security_headers::Headers, target, verdict::Kind,
 };
+use held::Limiters;
 use patterns::{Catalogue, Selected};
 use route::{Found, Methods, Part, Router};
 
@@ -114,22 +119,6 @@ impl Default for Rule {
     }
 }
 
-/// A rate that holds for requests.
-#[derive(Clone, Debug)]
-pub(crate) struct Held {
-    /// Its place, as [`Policy::rates`] counts.
-    pub(crate) place: usize,
-    pub(crate) rate: Arc<RateRule>,
-}
-
-/// A brake that holds for requests.
-#[derive(Clone, Debug)]
-pub(crate) struct HeldBrake {
-    /// Its place, as [`Policy::brakes`] counts.
-    pub(crate) place: usize,
-    pub(crate) brake: Arc<BrakePolicy>,
-}
-
 /// How a route's requests are judged.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -151,9 +140,11 @@ pub struct Rules {
     /// Which pages of other origins may read answers.
     pub cors: Option<Arc<Cors>>,
     /// Rates that hold here.
-    pub(crate) rates: Arc<[Held]>,
+    pub(crate) rates: Arc<[Held<RateRule>]>,
     /// Brakes that hold here.
-    pub(crate) brakes: Arc<[HeldBrake]>,
+    pub(crate) brakes: Arc<[Held<BrakePolicy>]>,
+    /// How many objects one may ask for here.
+    pub(crate) enumerations: Arc<[Held<EnumerationPolicy>]>,
     /// What the check `patterns` looks for.
     pub(crate) patterns: Option<Arc<Selected>>,
     /// What is demanded of who asks.
@@ -176,6 +167,7 @@ impl Default for Rules {
             cors: None,
             rates: Arc::default(),
             brakes: Arc::default(),
+            enumerations: Arc::default(),
             patterns: None,
             access: Arc::default(),
             identities: Arc::default(),
@@ -209,6 +201,15 @@ impl Rules {
         has_work && self.of(check).mode != Mode::Off
     }
 
+    /// What counts requests here: `rate`, `brake` or `enumeration`, what it is called, and what it does.
+    pub fn counted(&self) -> impl Iterator<Item = (&'static str, &str, Mode)> {
+        let rates = self.rates.iter().map(|held| ("rate", held.rule.rule.name.as_str(), held.rule.mode));
+        let brakes = self.brakes.iter().map(|held| ("brake", held.rule.name.as_str(), held.rule.mode));
+        let enumerations = self.enumerations.iter();
+        let enumerations = enumerations.map(|held| ("enumeration", held.rule.name.as_str(), held.rule.mode));
+        rates.chain(brakes).chain(enumerations)
+    }
+
     /// Whether bodies of responses are looked into for patterns.
     pub(crate) fn looks_into_responses(&self) -> bool {
         self.of(Check::Patterns).mode != Mode::Off
@@ -235,7 +236,9 @@ impl Rules {
     /// Whether the head alone is not enough. Where it is, a body may be streamed past the checker, up to its limit.
     pub fn needs_body(&self) -> bool {
         Check::ALL.iter().any(|check| matches!(check.kind(), Kind::Body | Kind::Values) && self.is_on(*check))
-            || self.access.needs_body() && self.is_on(Check::Authorisation)
+            || (self.access.needs_body()
+                || self.enumerations.iter().any(|held| matches!(held.rule.id, Id::Body(_))))
+                && self.is_on(Check::Authorisation)
     }
 }
 
@@ -297,6 +300,22 @@ impl Route {
     }
 }
 
+impl Route {
+    /// All that a placeholder stands for in a path that is of this route; of `{rest*}` every segment that it takes.
+    pub(crate) fn placeholder<'s>(
+        &'s self,
+        segments: &'s [Cow<'_, str>],
+        name: &str,
+    ) -> Option<Cow<'s, str>> {
+        let is_rest = |part: &Part| matches!(part, Part::Rest(one) if one == name);
+        if let Some(first) = self.parts.iter().position(is_rest) {
+            return segments.get(first..).filter(|rest| !rest.is_empty()).map(|rest| rest.join("/").into());
+        }
+        let mut named = self.placeholders(segments).filter(|(one, _)| *one == name);
+        named.next().map(|(_, value)| value.into())
+    }
+}
+
 /// A policy, all of it checked.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -306,8 +325,7 @@ pub struct Policy {
     router: Router,
     openapi: Option<OpenApi>,
     patterns: Option<Catalogue>,
-    rates: Vec<Arc<RateRule>>,
-    brakes: Vec<Arc<BrakePolicy>>,
+    limiters: Limiters,
     /// What is read of a request before its route is known: its body may be as long as that of any route.
     widest: http1::Limits,
 }
@@ -348,8 +366,8 @@ impl Policy {
         let body = |rules: &Rules| rules.limits.request.body;
         let longest = routes.iter().map(|route| body(&route.rules)).chain([body(&default)]).max();
         let widest = http1::Limits { body: longest.unwrap_or_default(), ..default.limits.request };
-        let (openapi, patterns, rates, brakes) = (None, None, Vec::new(), Vec::new());
-        Self { undeclared, default, routes, router, openapi, patterns, rates, brakes, widest }
+        let limiters = Limiters::default();
+        Self { undeclared, default, routes, router, openapi: None, patterns: None, limiters, widest }
     }
 
     /// Its routes, in the order of its text, and behind them those of its specification.
@@ -366,8 +384,8 @@ impl Policy {
             }
             Check::Schema => self.openapi.is_some(),
             Check::Patterns => self.patterns.is_some(),
-            Check::Rates => !self.rates.is_empty(),
-            Check::Brakes => !self.brakes.is_empty(),
+            Check::Rates => !self.rates().is_empty(),
+            Check::Brakes => !self.brakes().is_empty(),
             _ => true,
         }
     }
@@ -379,18 +397,24 @@ impl Policy {
 
     /// Its rates, in the order of its text.
     pub fn rates(&self) -> &[Arc<RateRule>] {
-        &self.rates
+        &self.limiters.rates
     }
 
     /// Its brakes, in the order of its text.
     pub fn brakes(&self) -> &[Arc<BrakePolicy>] {
-        &self.brakes
+        &self.limiters.brakes
     }
 
-    /// Bytes that its rates and brakes take, however many identities there are.
+    /// How many objects one may ask for, in the order of its text.
+    pub fn enumerations(&self) -> &[Arc<EnumerationPolicy>] {
+        &self.limiters.enumerations
+    }
+
+    /// Bytes that its rates, brakes and enumerations take, however many identities there are.
     pub fn memory(&self) -> usize {
-        let rates = self.rates.iter().map(|rate| rate.rule.memory());
-        rates.chain(self.brakes.iter().map(|brake| brake.rule.memory())).sum()
+        let rates = self.rates().iter().map(|rate| rate.rule.memory());
+        let brakes = self.brakes().iter().map(|brake| brake.rule.memory());
+        rates.chain(brakes).chain(self.enumerations().iter().map(|one| one.rule.memory())).sum()
     }
 
     /// The specification that it names.

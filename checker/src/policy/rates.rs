@@ -6,7 +6,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     Mode,
+    brakes::texts,
     document::{Diagnostics, Table, Value},
+    held::Placed,
     read::MODES,
     render::{string, strings},
 };
@@ -35,6 +37,7 @@ const KEYS: [&str; 15] = [
     "mode",
 ];
 const RATE: &str = "spike = \"5/s\", or quota = \"1000/day\"";
+const ROUTES: &str = "routes = [\"/accounts/{id}\"]: paths as routes have them";
 const BY: &str = "allowed: \"token\", \"key\", \"subject\", \"certificate\", \"route\", \"address\", { claim = \"tenant\" }, \
     { session = \"the cookie's name\" }";
 const BY_WORDS: [&str; 6] = ["token", "key", "subject", "certificate", "route", "address"];
@@ -54,31 +57,38 @@ pub struct RateRule {
     pub routes: Option<Vec<String>>,
 }
 
-/// Reads all of them.
-pub(super) fn read(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<RateRule> {
-    let blocks = diagnostics.array("rate", value, "rates are blocks that begin with [[rate]]");
-    if blocks.len() > MOST {
-        diagnostics.push(
-            value.span(),
-            format!("more than {MOST} rates"),
-            "`classes` and `weights` tell requests apart within one",
-        );
-    }
-    let mut rates: Vec<RateRule> = Vec::new();
-    for block in blocks.iter().take(MOST) {
-        let Some(rate) = rate(block, diagnostics) else { continue };
-        let earlier = rates.iter().any(|other| other.rule.name == rate.rule.name);
-        let wrong = if earlier {
-            Some("another rate has this name".to_owned())
-        } else {
-            rate.rule.validate().err().map(|error| error.to_string())
-        };
-        match wrong {
-            Some(wrong) => diagnostics.push(block.span(), printable(&wrong, 300), RATE),
-            None => rates.push(rate),
+impl Placed for RateRule {
+    const KEY: &'static str = "rate";
+
+    fn read(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<Self> {
+        let blocks = diagnostics.array(Self::KEY, value, "rates are blocks that begin with [[rate]]");
+        if blocks.len() > MOST {
+            diagnostics.push(
+                value.span(),
+                format!("more than {MOST} rates"),
+                "`classes` and `weights` tell requests apart within one",
+            );
         }
+        let mut rates: Vec<Self> = Vec::new();
+        for block in blocks.iter().take(MOST) {
+            let Some(rate) = rate(block, diagnostics) else { continue };
+            let earlier = rates.iter().any(|other| other.rule.name == rate.rule.name);
+            let wrong = if earlier {
+                Some("another rate has this name".to_owned())
+            } else {
+                rate.rule.validate().err().map(|error| error.to_string())
+            };
+            match wrong {
+                Some(wrong) => diagnostics.push(block.span(), printable(&wrong, 300), RATE),
+                None => rates.push(rate),
+            }
+        }
+        rates
     }
-    rates
+
+    fn routes(&self) -> Option<&[String]> {
+        self.routes.as_deref()
+    }
 }
 
 fn rate(block: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<RateRule> {
@@ -126,7 +136,7 @@ fn rate(block: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<RateRule> {
     }
     let mode = table.get("mode").and_then(|value| diagnostics.choice("mode", value, &MODES));
     let headers = table.get("headers").and_then(|value| diagnostics.flag("headers", value));
-    let routes = table.get("routes").map(|value| routes(value, diagnostics));
+    let routes = table.get("routes").map(|value| texts("routes", value, ROUTES, diagnostics));
     Some(RateRule { rule, mode: mode.unwrap_or(Mode::Enforce), headers: headers.unwrap_or(false), routes })
 }
 
@@ -180,17 +190,6 @@ fn entries<'v, 'i>(
         return Vec::new();
     };
     entries.iter().map(|(name, value)| (name.get_ref().to_string(), value)).collect()
-}
-
-fn routes(value: &Value<'_>, diagnostics: &mut Diagnostics) -> Vec<String> {
-    const HELP: &str = "routes = [\"/accounts/{id}\"]: paths as routes have them";
-    let items = diagnostics.array("routes", value, HELP);
-    let routes: Vec<String> =
-        items.iter().filter_map(|item| diagnostics.string("routes", item, HELP)).map(str::to_owned).collect();
-    if items.is_empty() && value.get_ref().is_array() {
-        diagnostics.push(value.span(), "`routes` is empty: it would hold for nothing", HELP);
-    }
-    routes
 }
 
 /// As a policy has them.

@@ -1,17 +1,16 @@
 //! From the document to the [`Policy`]: what may stand where, and what it means.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    BrakePolicy, Errors, Fail, Held, HeldBrake, Id, LARGEST, Load, Mode, Policy, RateRule, Route, Rule,
-    Rules, brakes, cross_site,
+    Errors, Fail, Id, LARGEST, Load, Mode, Policy, Route, Rule, Rules, cross_site,
     document::{Diagnostics, Table, Value, quoted},
     error::{Diagnostic, line_of},
-    identity, masking, openapi,
+    held, identity, masking, openapi,
     patterns::{self, Catalogue},
-    rates, response,
+    response,
     route::{self, Methods, Part, Router},
     settings::SETTINGS,
     websocket,
@@ -24,7 +23,7 @@ pub(super) const MOST_ROUTES: usize = 10_000;
 const LONGEST_METHOD: usize = 32;
 
 /// Keys of tables.
-pub(super) const ROOT_KEYS: [&str; 31] = [
+pub(super) const ROOT_KEYS: [&str; 32] = [
     "undeclared",
     "realm",
     "identity",
@@ -50,6 +49,7 @@ pub(super) const ROOT_KEYS: [&str; 31] = [
     "cors",
     "rate",
     "brake",
+    "enumeration",
     "pattern",
     "checks",
     "limits",
@@ -213,55 +213,8 @@ fn root(
         }
         Some(openapi)
     });
-    let (rates, brakes) = limiters(&table, &mut default, &mut routes, diagnostics);
-    Policy { openapi, patterns: catalogue, rates, brakes, ..Policy::new(undeclared, default, routes, router) }
-}
-
-/// Rates and brakes, each told to the routes where it holds.
-fn limiters(
-    table: &Table<'_, '_>,
-    default: &mut Rules,
-    routes: &mut [Route],
-    diagnostics: &mut Diagnostics,
-) -> (Vec<Arc<RateRule>>, Vec<Arc<BrakePolicy>>) {
-    let known: BTreeSet<&str> = routes.iter().map(|route| route.path.as_str()).collect();
-    let check =
-        |what, value: &Value<'_>, paths: &mut dyn Iterator<Item = &String>, diagnostics: &mut Diagnostics| {
-            for path in paths.filter(|path| !known.contains(path.as_str())) {
-                let wrong = format!("`{what}`: no route has the path \"{}\"", printable(path, 60));
-                diagnostics.push(
-                    value.span(),
-                    wrong,
-                    "paths stand here as `[[route]]` or the specification has them",
-                );
-            }
-        };
-    let mut rates = Vec::new();
-    if let Some(value) = table.get("rate") {
-        rates = rates::read(value, diagnostics);
-        check("rate", value, &mut rates.iter().flat_map(|rate| &rate.routes).flatten(), diagnostics);
-    }
-    let mut brakes = Vec::new();
-    if let Some(value) = table.get("brake") {
-        brakes = brakes::read(value, diagnostics);
-        check("brake", value, &mut brakes.iter().flat_map(|brake| &brake.routes), diagnostics);
-    }
-    let rates: Vec<Arc<RateRule>> = rates.into_iter().map(Arc::new).collect();
-    let brakes: Vec<Arc<BrakePolicy>> = brakes.into_iter().map(Arc::new).collect();
-    let held = |path: Option<&str>| -> (Arc<[Held]>, Arc<[HeldBrake]>) {
-        let of_path = |paths: &[String]| paths.iter().any(|one| Some(one.as_str()) == path);
-        let rates = (0..).zip(&rates).filter(|(_, rate)| rate.routes.as_deref().is_none_or(of_path));
-        let brakes = (0..).zip(&brakes).filter(|(_, brake)| of_path(&brake.routes));
-        (
-            rates.map(|(place, rate)| Held { place, rate: Arc::clone(rate) }).collect(),
-            brakes.map(|(place, brake)| HeldBrake { place, brake: Arc::clone(brake) }).collect(),
-        )
-    };
-    for route in routes {
-        (route.rules.rates, route.rules.brakes) = held(Some(&route.path));
-    }
-    (default.rates, default.brakes) = held(None);
-    (rates, brakes)
+    let limiters = held::read(&table, &mut default, &mut routes, diagnostics);
+    Policy { openapi, patterns: catalogue, limiters, ..Policy::new(undeclared, default, routes, router) }
 }
 
 /// What the policy gives its checks to go by.

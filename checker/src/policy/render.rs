@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    PatternRule, Policy, Rule, Rules, brakes, cross_site, identity, masking, rates, read, response,
-    settings::SETTINGS, websocket,
+    PatternRule, Policy, Rule, Rules, brakes, cross_site, enumeration, identity, masking, rates, read,
+    response, settings::SETTINGS, websocket,
 };
 use crate::text::printable;
 
@@ -32,6 +32,7 @@ pub(super) fn render(policy: &Policy) -> String {
     patterns(&mut text, policy);
     rates::render(&mut text, policy.rates());
     brakes::render(&mut text, policy.brakes());
+    enumeration::render(&mut text, policy.enumerations());
     identity::render(&mut text, identities);
     rules(&mut text, "", &policy.default, None);
     for route in policy.routes.iter().filter(|route| route.operation.is_none()) {

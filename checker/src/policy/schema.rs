@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    brakes, cross_site, masking, rates, read, response,
+    brakes, cross_site, enumeration, masking, rates, read, response,
     settings::{SETTINGS, Setting, Unit},
 };
 use crate::cross_site::cors::LONGEST_AGE;
@@ -32,6 +32,7 @@ pub fn schema() -> Value {
     root.insert("pattern".to_owned(), json!({ "type": "array", "items": pattern() }));
     root.insert("rate".to_owned(), json!({ "type": "array", "items": rates::schema() }));
     root.insert("brake".to_owned(), json!({ "type": "array", "items": brakes::schema() }));
+    root.insert("enumeration".to_owned(), json!({ "type": "array", "items": enumeration::schema() }));
     root.insert("route".to_owned(), json!({ "type": "array", "items": route() }));
     let mut schema = object(root, &[]);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");

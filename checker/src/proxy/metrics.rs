@@ -34,7 +34,7 @@ pub(crate) struct Metrics {
     pub(crate) upstream_up: IntGaugeVec,
     pub(crate) buffered: IntGauge,
     pub(crate) audit_lost: IntCounter,
-    /// Of rates and brakes, by kind and name, and for requests by outcome.
+    /// Of rates, brakes and enumerations, by kind and name, and for requests by outcome.
     counted: Counted,
     pub(crate) reload_good: IntGauge,
     pub(crate) reload_time: Gauge,
@@ -122,7 +122,7 @@ impl Metrics {
         })
     }
 
-    /// What rates and brakes have counted by now, in place of what was known before.
+    /// What rates, brakes and enumerations have counted by now, in place of what was known before.
     pub(crate) fn count<'h>(&self, health: impl Iterator<Item = (&'static str, &'h str, Health)>) {
         self.counted.set(health);
     }
@@ -135,7 +135,7 @@ impl Metrics {
     }
 }
 
-/// Of rates and brakes. What they count they count themselves; it is asked for when somebody looks.
+/// Of rates, brakes and enumerations. What they count they count themselves; it is asked for when somebody looks.
 #[derive(Debug)]
 struct Counted {
     requests: IntCounterVec,
@@ -160,7 +160,7 @@ impl Counted {
         Ok(Self {
             requests: counters(
                 "rate_requests_total",
-                "Requests, and attempts at logins, by what a rate or brake has said.",
+                "Requests, attempts at logins, and objects asked for, by what a rate, brake or enumeration has said.",
                 &["kind", "rule", "outcome"],
             )?,
             forgotten: counters(

@@ -1,4 +1,4 @@
-//! How often one may: rates and quotas of identities, and brakes on guessing.
+//! How often one may: rates and quotas of identities, brakes on guessing, and how many objects one may ask for.
 //!
 //! An identity is any bytes that say who asks, or what is asked for: a token, a key, a subject, a claim, a session, a certificate, a route. It is known here by a keyed hash
 //! alone. Whatever the number of identities, a rule takes the memory that it was made with ([`Rates::memory`]); where that is full, whoever
@@ -11,6 +11,10 @@ mod brake;
 #[cfg(test)]
 mod brake_tests;
 mod calendar;
+mod distinct;
+mod enumeration;
+#[cfg(test)]
+mod enumeration_tests;
 mod fields;
 mod quota;
 mod rule;
@@ -23,6 +27,7 @@ use std::time::Duration;
 
 pub use amount::{Period, Rate, RateError};
 pub use brake::{Attempt, Brake, BrakeRule, Delay};
+pub use enumeration::{Enumerated, Enumeration, EnumerationRule, TooMuch};
 pub use fields::{Headers, retry_after};
 pub use rule::{By, Health, Rates, Rule, RuleError, Window};
 pub use table::Key;

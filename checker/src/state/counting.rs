@@ -1,4 +1,4 @@
-//! What rates and brakes know of identities.
+//! What rates, brakes and enumerations know of identities.
 
 use std::sync::{
     Arc,
@@ -11,14 +11,15 @@ use super::Seed;
 use crate::{
     Policy,
     engine::Attempted,
-    policy::BrakePolicy,
-    rates::{Brake, Health, Key, Rates, Time},
+    policy::{BrakePolicy, EnumerationPolicy},
+    rates::{Brake, Enumeration, Health, Key, Rates, Time},
 };
 
-/// The tables of a policy's rates and brakes.
+/// The tables of a policy's rates, brakes and enumerations.
 pub(super) struct Counting {
     pub(super) rates: Rates,
     pub(super) brakes: Vec<(Arc<BrakePolicy>, Arc<Brake>)>,
+    enumerations: Vec<(Arc<EnumerationPolicy>, Arc<Enumeration>)>,
     /// What random numbers are drawn from, and how many were.
     random: hmac::Key,
     drawn: Arc<AtomicU64>,
@@ -42,8 +43,16 @@ impl Counting {
             let key = || key(&format!("brake {}", policy.name));
             (Arc::clone(policy), brake.unwrap_or_else(|| Arc::new(Brake::new(policy.rule.clone(), key()))))
         };
+        let enumeration = |policy: &Arc<EnumerationPolicy>| {
+            let mut same = before.into_iter().flat_map(|before| &before.enumerations);
+            let same = same.find(|(other, _)| other.name == policy.name && other.rule == policy.rule);
+            let key = || key(&format!("enumeration {}", policy.name));
+            let new = || Arc::new(Enumeration::new(policy.rule.clone(), key()));
+            (Arc::clone(policy), same.map_or_else(new, |(_, known)| Arc::clone(known)))
+        };
         Self {
             rates,
+            enumerations: policy.enumerations().iter().map(enumeration).collect(),
             brakes: policy.brakes().iter().map(brake).collect(),
             random: hmac::Key::new(hmac::HMAC_SHA256, &seed.key("random")),
             drawn: before.map(|before| Arc::clone(&before.drawn)).unwrap_or_default(),
@@ -68,13 +77,16 @@ impl Counting {
         }
     }
 
-    /// How each rule is doing: `rate` or `brake`, its name, and that. Looks at every slot of the tables.
+    /// How each rule is doing: `rate`, `brake` or `enumeration`, its name, and that. Looks at every slot of the tables.
     pub(super) fn health(&self, time: Time) -> impl Iterator<Item = (&'static str, &str, Health)> {
         let rates = self.rates.health(time).map(|(rule, health)| ("rate", rule.name.as_str(), health));
+        let now = time.monotonic;
         let brakes = self.brakes.iter();
-        rates.chain(
-            brakes.map(move |(policy, brake)| ("brake", policy.name.as_str(), brake.health(time.monotonic))),
-        )
+        let brakes = brakes.map(move |(policy, brake)| ("brake", policy.name.as_str(), brake.health(now)));
+        let enumerations = self.enumerations.iter();
+        let enumerations =
+            enumerations.map(move |(policy, one)| ("enumeration", policy.name.as_str(), one.health(now)));
+        rates.chain(brakes).chain(enumerations)
     }
 }
 
@@ -94,12 +106,17 @@ impl super::State {
         self.counting.brakes.get(place).map(|(_, brake)| &**brake)
     }
 
+    /// One of its enumerations.
+    pub(crate) fn enumeration(&self, place: usize) -> Option<&Enumeration> {
+        self.counting.enumerations.get(place).map(|(_, enumeration)| &**enumeration)
+    }
+
     /// Notes what has become of an attempt at a login: `status` is that of the upstream's answer, `None` where there was none.
     pub fn answered(&self, attempted: &Attempted, status: Option<u16>, time: Time) {
         self.counting.answered(attempted, status, time);
     }
 
-    /// How each rate and brake is doing: `rate` or `brake`, its name, and that. Looks at every slot of the tables.
+    /// How each rate, brake and enumeration is doing: `rate`, `brake` or `enumeration`, its name, and that. Looks at every slot of the tables.
     pub fn health(&self, time: Time) -> impl Iterator<Item = (&'static str, &str, Health)> {
         self.counting.health(time)
     }

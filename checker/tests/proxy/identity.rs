@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("what the server behind is told is signed, and the credential stays here", told),
     ("revoked tokens and keys are refused within seconds, without a reload", revocation),
     ("a client certificate says who asks, until it is revoked", certificates),
+    ("who goes through objects is stopped, and who pages through a list is not", enumeration),
 ];
 
 /// Files that a policy names, beside it.
@@ -287,6 +288,95 @@ fn told() {
         (Some("main"), Some("read write"))
     );
     assert_eq!(told.len(), 1);
+}
+
+fn enumeration() {
+    const POLICY: &str = "
+[[enumeration]]
+name = \"documents\"
+routes = [\"/documents/{number}\"]
+id = \"path:number\"
+distinct = 60
+walk = 20
+
+[[enumeration]]
+name = \"open\"
+routes = [\"/open/{number}\"]
+id = \"path:number\"
+distinct = 10
+mode = \"observe\"
+
+[[route]]
+path = \"/documents/{number}\"
+methods = [\"GET\"]
+
+[[route]]
+path = \"/documents\"
+methods = [\"GET\"]
+
+[[route]]
+path = \"/open/{number}\"
+methods = [\"GET\"]
+identity = []
+";
+    let recorder = Recorder::start(|_| good("ok"));
+    let signer = Signer::new(Algorithm::Es256, "k-1");
+    let mut setup = by_file(&signer, "", recorder.port);
+    setup.policy = setup.policy.map(|policy| policy + POLICY);
+    setup.rest.push_str("[refusals]\nreason = true\n");
+    let proxy = setup.start();
+    let of = |subject: &str| bearer(&token(&signer, &json!({ "sub": subject })));
+    let ask = |path: &str, headers: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{headers}Connection: close\r\n\r\n");
+        proxy.answers(request.as_bytes())
+    };
+    let passes = |path: &str, headers: &str| ask(path, headers).starts_with("HTTP/1.1 200 ");
+    // Each request with a token of its own: the subject counts. Some at once.
+    let passed: Vec<usize> = std::thread::scope(|scope| {
+        let own = || (0..200).filter(|id| passes(&format!("/documents/{id}"), &of("walker"))).count();
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(own)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    // Both together were given 21, and may each have been given those again.
+    assert!((21..=42).contains(&passed.iter().sum::<usize>()), "{passed:?}");
+    let refused = ask("/documents/150", &of("walker"));
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("\"object-walk\""), "{refused}");
+    assert!(refused.to_lowercase().contains("retry-after: "), "{refused}");
+    let picked = (0..200).filter(|id| passes(&format!("/documents/{}", id * 1_000), &of("picker"))).count();
+    assert!((45..=75).contains(&picked), "{picked}");
+    assert!(ask("/documents/7777777", &of("picker")).contains("\"object-count\""));
+    // Pages of a list, and of each page some documents, here and there: ids lie among those of others.
+    for page in 1..=40 {
+        assert!(passes(&format!("/documents?page={page}"), &of("reader")));
+        let id = 90_000 - page * 37;
+        assert!(
+            passes(&format!("/documents/{id}"), &of("reader"))
+                && passes(&format!("/documents/{id}"), &of("reader"))
+        );
+    }
+    let key = format!("X-Api-Key: {}\r\n", key(&proxy));
+    assert!(passes("/documents/150", &key), "another identity");
+    assert!((0..30).all(|id| passes(&format!("/open/{id}"), "")), "it only observes");
+    let audit = fs::read_to_string(proxy.directory.file("audit")).unwrap();
+    for said in [
+        "\"object-walk\"",
+        "\"object-count\"",
+        "\"rule\":\"documents\"",
+        "\"rule\":\"open\"",
+        "\"walker\"",
+        "127.0.0.1/32",
+    ] {
+        assert!(audit.contains(said), "{said}: {audit}");
+    }
+    let metrics = proxy.admin("/metrics");
+    for line in [
+        "rate_requests_total{kind=\"enumeration\",outcome=\"refused\",rule=\"documents\"} ",
+        "rate_requests_total{kind=\"enumeration\",outcome=\"refused\",rule=\"open\"} ",
+        "rate_identities{kind=\"enumeration\",rule=\"documents\"} 4",
+        "reason=\"object-walk\"",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
 }
 
 fn revocation() {

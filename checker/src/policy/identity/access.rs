@@ -70,6 +70,21 @@ impl fmt::Display for Id {
 }
 
 impl Id {
+    /// Where an id stands; `help` says what is allowed.
+    pub(in crate::policy) fn read(
+        key: &str,
+        value: &Value<'_>,
+        help: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let written = text(key, value, help, diagnostics)?;
+        let read = Self::of(&written);
+        if read.is_none() {
+            diagnostics.push(value.span(), format!("`{key}` is \"{}\"", printable(&written, 60)), help);
+        }
+        read
+    }
+
     fn of(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         match kind {
@@ -206,10 +221,6 @@ fn bind(item: &Value<'_>, diagnostics: &mut Diagnostics) -> Option<Bind> {
         diagnostics.push(table.span(), "`bind` without `id` or `claim`", BIND_HELP);
         return None;
     };
-    let written = text("id", id, BIND_HELP, diagnostics)?;
-    let read = Id::of(&written);
-    if read.is_none() {
-        diagnostics.push(id.span(), format!("`id` is \"{}\"", printable(&written, 60)), BIND_HELP);
-    }
-    Some(Bind { id: read?, claim: text("claim", claim, BIND_HELP, diagnostics)? })
+    let id = Id::read("id", id, BIND_HELP, diagnostics)?;
+    Some(Bind { id, claim: text("claim", claim, BIND_HELP, diagnostics)? })
 }

@@ -150,7 +150,7 @@ fn texts(what: &str, value: &Value<'_>, help: &str, diagnostics: &mut Diagnostic
 }
 
 /// A span of time in whole seconds.
-fn seconds(
+pub(super) fn seconds(
     what: &str,
     value: &Value<'_>,
     (least, most): (u64, u64),
