@@ -1,6 +1,6 @@
 //! Which headers go on, in both directions (RFC 9110, section 7.6.1), and which the proxy adds.
 
-use std::net::IpAddr;
+use std::{io::Write as _, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -187,15 +187,16 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, source: &Source<'
     if readable {
         line(out, b"accept-encoding", b"identity");
     }
-    let mut hops = String::new();
+    out.extend_from_slice(b"x-forwarded-for: ");
     if trusted {
         for hop in members(&request.headers, "x-forwarded-for") {
-            hops.push_str(&String::from_utf8_lossy(hop));
-            hops.push_str(", ");
+            out.extend_from_slice(String::from_utf8_lossy(hop).as_bytes());
+            out.extend_from_slice(b", ");
         }
     }
-    hops.push_str(&source.peer.to_string());
-    line(out, b"x-forwarded-for", hops.as_bytes());
+    // A vector takes all that is written.
+    let _ = write!(out, "{}", source.peer);
+    out.extend_from_slice(b"\r\n");
     if !(trusted && request.values("x-forwarded-proto").next().is_some()) {
         line(out, b"x-forwarded-proto", if source.tls { b"https" } else { b"http" });
     }

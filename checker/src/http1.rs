@@ -184,7 +184,8 @@ fn request_line<'r>(line: &'r [u8], limits: &Limits) -> Result<(&'r [u8], &'r [u
 }
 
 pub(crate) fn headers<'r>(rest: &mut &'r [u8], limits: &Limits) -> Result<Vec<Field<'r>>, Reason> {
-    let mut headers = Vec::new();
+    // Most requests have no more.
+    let mut headers = Vec::with_capacity(limits.headers.min(16));
     let mut head = 0;
     loop {
         let line = line(rest, limits.header + 2)?;

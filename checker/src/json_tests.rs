@@ -145,3 +145,17 @@ fn all_that_there_is_is_shown_in_its_order() {
     });
     assert_eq!(stopped, Err(Reason::BodyUnread));
 }
+
+#[test]
+fn what_stands_as_it_is_ends_where_its_first_end_is() {
+    // Each byte at each place of two words, with what is nearly an end before it.
+    for place in 0..20 {
+        for byte in 0..=u8::MAX {
+            let mut text = [b'a', 0x80, b'!', 0x7f, b'[', 0xff, b'#', b']', b' ', 0xa2].repeat(2);
+            text[place] = byte;
+            let first = text.iter().position(|&byte| is_end(byte)).unwrap_or(text.len());
+            assert_eq!(as_it_is(&text), first, "{byte:#x} at {place}");
+            assert_eq!(as_it_is(&text[..=place]), first.min(place + 1), "{byte:#x} at {place}");
+        }
+    }
+}

@@ -81,8 +81,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
     let (first, last) = (processors[0], processors[processors.len() - 1]);
     ensure!(arguments.in_process || first != last, "two processors are needed: one is the proxy's alone");
-    // What else runs here is to disturb as little as it may; that takes a right that not everybody has.
-    let _ = rustix::process::setpriority_process(None, -5);
+    ahead(5);
     let mut rows = Vec::new();
     settle_on(last)?;
     let policy =
@@ -100,6 +99,12 @@ fn run(arguments: &Arguments) -> Result<bool> {
     report(arguments, &rows, &allocated)
 }
 
+/// This process goes so much before others, as nice(2) counts it: what else runs here is to disturb as little as it may. That takes a right that
+/// not everybody has.
+fn ahead(much: i32) {
+    let _ = rustix::process::setpriority_process(None, -much);
+}
+
 /// This thread, and what it starts, on one processor.
 fn settle_on(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
@@ -115,8 +120,6 @@ fn proxies(arguments: &Arguments, first: usize, last: usize) -> Result<Vec<Row>>
     };
     let upstream = Nginx::start(Role::Upstream, Some(first))?;
     let subjects = subjects::start(&checker, &PathBuf::from(&arguments.policy), &upstream, last)?;
-    // The load shares a processor with the upstream. What it waits for that one would be counted as what the proxy adds.
-    let _ = rustix::process::setpriority_process(None, -15);
     let during = Duration::from_secs_f64(arguments.seconds);
     let mut rows = Vec::new();
     for kind in Kind::ALL {
@@ -128,7 +131,10 @@ fn proxies(arguments: &Arguments, first: usize, last: usize) -> Result<Vec<Row>>
         rows.extend(saturated);
         say(&table::steady(kind));
         let pace = Pace::Rate(most * arguments.share);
+        // The load shares a processor with the upstream. What it waits for that one would be counted as what the proxy adds.
+        ahead(15);
         rows.extend(rounds(arguments, kind, &table::steady(kind), &subjects, &[OURS, PLAIN], pace, during)?);
+        ahead(5);
     }
     Ok(rows)
 }

@@ -67,7 +67,8 @@ fn starts_as_text(text: &[u8]) -> bool {
         _ => return false,
     };
     let bytes = [a << 2 | b >> 4, b << 4 | (c & 63) >> 2, c << 6 | d & 63];
-    is_text(&bytes[..length])
+    let bytes = &bytes[..length];
+    if bytes.is_ascii() { !bytes.iter().any(|&byte| is_control(byte)) } else { is_text(bytes) }
 }
 
 /// What a character of base64 stands for, in both alphabets.
@@ -93,6 +94,11 @@ const SIXES: [u8; 256] = {
 const PADDING: u8 = 64;
 const NO_SIX: u8 = 128;
 
+/// Control characters that stand in no text.
+const fn is_control(byte: u8) -> bool {
+    (byte < b' ' && !matches!(byte, 0 | b'\t' | b'\n' | b'\r')) || byte == 0x7f
+}
+
 /// UTF-8 without control characters other than white space and NUL, but for a few bytes in a long text.
 fn is_text(bytes: &[u8]) -> bool {
     let odd = match str::from_utf8(bytes) {
@@ -100,9 +106,7 @@ fn is_text(bytes: &[u8]) -> bool {
         Err(error) if error.error_len().is_none() => 0,
         Err(_) => bytes.iter().filter(|&&byte| byte >= 0x80).count(),
     };
-    let control = bytes
-        .iter()
-        .filter(|&&byte| (byte < b' ' && !matches!(byte, 0 | b'\t' | b'\n' | b'\r')) || byte == 0x7f);
+    let control = bytes.iter().filter(|&&byte| is_control(byte));
     !bytes.is_empty() && odd + control.count() <= bytes.len() / 16
 }
 
@@ -137,7 +141,11 @@ fn escapes(text: &[u8], scan: Scan, decoded: &mut Vec<u8>) -> bool {
     let spaces = plus && memchr::memchr_iter(b'+', text).take(2).count() == 2;
     decoded.reserve(text.len());
     let (mut at, mut changed) = (0, false);
-    while let Some(&byte) = text.get(at) {
+    while at < text.len() {
+        let run = text[at..].iter().position(|&byte| BEGINS[usize::from(byte)]).unwrap_or(text.len() - at);
+        decoded.extend_from_slice(&text[at..at + run]);
+        at += run;
+        let Some(&byte) = text.get(at) else { break };
         let rest = &text[at..];
         let step = match byte {
             b'%' => percent(rest),
@@ -161,6 +169,17 @@ fn escapes(text: &[u8], scan: Scan, decoded: &mut Vec<u8>) -> bool {
     }
     changed
 }
+
+/// Bytes that something can begin with that is undone.
+const BEGINS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'%' | b'&' | b'\\' | b'+' | 0x80..);
+        byte += 1;
+    }
+    table
+};
 
 fn push(code: u32, raw: bool, decoded: &mut Vec<u8>) {
     match u8::try_from(code) {

@@ -337,6 +337,7 @@ fn judge(text: &Text<'_>, tokens: &mut Vec<sql_token::Token>) -> Option<Hit> {
             return best.0;
         }
     }
+    tokens.clear();
     tokens.reserve(LEAST / 8);
     sql::judge(text, tokens, &mut best);
     for judge in LAST {

@@ -177,10 +177,12 @@ fn alone(tokens: Tokens<'_>, best: &mut Best) {
     {
         add(best, "sql-inner", 65);
     }
-    let inner_call = [&b"version()"[..], b"user()", b"current_user()", b"database()"]
-        .iter()
-        .any(|call| contains(tokens.text, call));
-    if inner_call && tokens.is_sql_call(0) && tokens.text.len() < 256 && tokens.is_sql_call(2) {
+    let calls = [&b"version()"[..], b"user()", b"current_user()", b"database()"];
+    if tokens.is_sql_call(0)
+        && tokens.is_sql_call(2)
+        && tokens.text.len() < 256
+        && calls.iter().any(|call| contains(tokens.text, call))
+    {
         add(best, "sql-inner", 65);
     }
     // ( binary ( 'a' or 1 ) ) --

@@ -233,6 +233,12 @@ fn wants_more_within(tokens: Tokens<'_>, from: usize, to: usize) -> bool {
 /// Conditions and calls in the midst of a value that begins with words.
 pub(super) fn scattered(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
     for at in 0..tokens.all.len() {
+        // Each of them begins with a word or with what joins conditions, and a plain word is the name of a call.
+        match tokens.kind(at) {
+            Some(Kind::Word(Word::Plain)) if !tokens.is(at + 1, Kind::Left) => continue,
+            Some(Kind::Word(_) | Kind::Comma | Kind::Bars | Kind::Ampersands) => {}
+            _ => continue,
+        }
         if tokens.is_or(at)
             && matches!(tokens.kind(at), Some(Kind::Word(_)))
             && tokens.is(at + 1, Kind::Number)

@@ -56,8 +56,10 @@ pub(crate) struct Ids {
 impl Ids {
     pub(crate) fn next(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let [high, low] = self.keys.each_ref().map(|key| key.hash_one(number));
-        format!("{high:016x}{low:016x}")
+        let halves = self.keys.each_ref().map(|key| key.hash_one(number));
+        // The formatter takes ten times as long, for each request.
+        let digits = halves.iter().flat_map(|half| (0..16).rev().map(move |place| half >> (4 * place) & 15));
+        digits.map(|digit| char::from(b"0123456789abcdef"[digit as usize])).collect()
     }
 }
 
