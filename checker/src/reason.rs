@@ -128,7 +128,8 @@ reasons! {
     HeadSlow, "head-slow", 408, "The head of the request took longer than the limit.";
     BodySlow, "body-slow", 408, "The body of the request came more slowly than the limit allows.";
     Overload, "overload", 503, "The bodies that are held in memory, or an address's requests under way over HTTP/2, have reached the limit.";
-    FrontEnd, "front-end", 500, "The server that asks whether a request may pass does not say what it is: a header that it is to set is missing, empty or there twice, or a body came along.";
+    FrontEnd, "front-end", 500, "The server that asks whether a request may pass does not say what it is: a header or a part of its message that is to be there is missing, empty, there twice or contradicted, or the body is not as it is to come along.";
+    BodyPartial, "body-partial", 413, "The server that asks whether a request may pass shows a part of its body only: what was not seen is not judged.";
     UpstreamUnreachable, "upstream-unreachable", 503, "No address of the upstream takes connections.";
     UpstreamSlow, "upstream-slow", 504, "The upstream has not begun to answer within the limit.";
     UpstreamBroken, "upstream-broken", 502, "The connection to the upstream ended before an answer had come.";

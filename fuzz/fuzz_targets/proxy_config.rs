@@ -9,11 +9,16 @@ mod auth_request;
 #[path = "../../checker/src/proxy/config.rs"]
 #[allow(dead_code)]
 mod config;
+#[path = "../../checker/src/proxy/spoe/setup.rs"]
+#[allow(dead_code)]
+mod spoe;
 
 fuzz_target!(|text: &str| {
     let Ok(read) = toml::from_str::<config::Config>(text) else { return };
     if read.validate().is_ok() {
-        assert!(!read.listen.is_empty() && !read.upstream.is_empty());
+        // Who is only asked needs no upstream.
+        let asked = read.listen.iter().all(config::Listen::is_asked);
+        assert!(!read.listen.is_empty() && (asked || !read.upstream.is_empty()));
         for upstream in &read.upstream {
             // An address is written as it is read.
             for url in &upstream.addresses {

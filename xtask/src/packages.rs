@@ -32,8 +32,9 @@ pub(crate) const CLIENTS: [Package; 2] = [
     Package { program: "chromium", name: "chromium", service: None },
 ];
 
-/// What the checker's tests make certificates with, start it as a service manager does and judge its unit with; skipped like [`CLIENTS`].
-pub(crate) const CHECKER: [Package; 3] = [
+/// What the checker's tests make certificates with, have ask it, start it as a service manager does and judge its unit with; skipped like [`CLIENTS`].
+pub(crate) const CHECKER: [Package; 4] = [
+    Package { program: "haproxy", name: "haproxy", service: Some("haproxy") },
     Package { program: "openssl", name: "openssl", service: None },
     Package { program: "systemd-socket-activate", name: "systemd", service: None },
     Package { program: "systemd-analyze", name: "systemd", service: None },

@@ -10,6 +10,7 @@
 #[path = "../../tests/corpus/mod.rs"]
 mod corpus;
 mod ordinary;
+mod questions;
 #[path = "../../tests/tokens/sign.rs"]
 mod sign;
 
@@ -82,6 +83,8 @@ fn main() {
     bodies(&mut seeds);
     values(&mut seeds);
     written_by_operators(&mut seeds);
+    seeds.add("spoe", questions::hello());
+    questions::questions().into_iter().for_each(|question| seeds.add("spoe", question));
     specifications(&mut seeds);
     tokens(&mut seeds);
     seeds.write(Path::new(&directory));

@@ -221,11 +221,17 @@ impl Rules {
         Check::ALL.iter().any(|check| check.kind() == Kind::Values && self.is_on(*check))
     }
 
+    /// Headers that only a front end may set: they say who asks.
+    pub fn identity_headers(&self) -> Vec<&str> {
+        let mut names = vec![IDENTITY_HEADER];
+        names.extend(self.identities.header.as_ref().map(|header| &*header.name));
+        names
+    }
+
     /// Headers of a client that do not go on: what only a front end may say of who asks, and the credential, unless it is to be forwarded.
     pub fn kept_back(&self) -> Vec<&str> {
         let identities = &self.identities;
-        let mut names = vec![IDENTITY_HEADER];
-        names.extend(identities.header.as_ref().map(|header| &*header.name));
+        let mut names = self.identity_headers();
         if !self.access.identity.is_empty() && !self.access.forward_credential {
             names.extend(["authorization", "dpop"]);
             names.extend(identities.keys.as_ref().map(|keys| &*keys.header));

@@ -19,6 +19,7 @@ use super::{
     config::Config,
     http1, http2,
     shared::{Peer, Worker},
+    spoe::{self, is_among},
 };
 
 /// Connections that wait to be accepted.
@@ -90,9 +91,9 @@ pub(crate) async fn accept(socket: Socket, worker: Rc<Worker>) -> std::io::Resul
         let live = worker.shared.live();
         let limits = &live.config.limits;
         let all = limits.connections;
-        let each = match live.asked(socket.listener) {
+        let each = match live.askers(socket.listener) {
             // Anyone else could have something judged that nobody has asked for.
-            Some(asked) if !asked.is_trusted(address.ip()) => {
+            Some(trusted) if !is_among(trusted, address.ip()) => {
                 metrics.with_label_values(&["untrusted"]).inc();
                 continue;
             }
@@ -131,15 +132,18 @@ async fn serve(
     let Some(tls) = live.tls.get(listener).cloned().flatten() else {
         let peer = Rc::new(Peer { address, tls: false, listener, chain: None });
         let h2c = live.config.listen.get(listener).is_some_and(|listen| listen.h2c);
+        let by_haproxy = live.spoe(listener).is_some();
         drop(live);
-        if h2c && matches!(timeout(within, begins_as_http2(&stream)).await, Ok(true)) {
+        if by_haproxy {
+            Box::pin(spoe::serve(stream, worker, peer)).await;
+        } else if h2c && matches!(timeout(within, begins_as_http2(&stream)).await, Ok(true)) {
             Box::pin(http2::serve(stream, worker, peer)).await;
         } else {
             http1::serve(stream, worker, peer).await;
         }
         return;
     };
-    let asked = live.asked(listener).is_some();
+    let (asked, by_haproxy) = (live.asked(listener).is_some(), live.spoe(listener).is_some());
     drop(live);
     let Ok(Ok(stream)) = Box::pin(timeout(within, TlsAcceptor::from(tls).accept(stream))).await else {
         worker.shared.metrics.accepted.with_label_values(&["handshake-failed"]).inc();
@@ -154,7 +158,9 @@ async fn serve(
         // Questions come over HTTP/1.
         return;
     }
-    if http2 {
+    if by_haproxy {
+        Box::pin(spoe::serve(stream, worker, peer)).await;
+    } else if http2 {
         Box::pin(http2::serve(stream, worker, peer)).await;
     } else {
         Box::pin(http1::serve(stream, worker, peer)).await;

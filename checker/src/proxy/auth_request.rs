@@ -3,8 +3,6 @@
 //! What the client asked for stands in headers that the asking server sets. A body never comes along. Whoever could ask as that server could
 //! have anything judged in place of what is done, so others are not listened to.
 
-use std::net::IpAddr;
-
 use anyhow::{Result, ensure};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -73,12 +71,6 @@ impl AuthRequest {
             "auth_request: method, target and host stand in three headers"
         );
         Ok(())
-    }
-
-    /// Whether this address may ask.
-    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&address))
     }
 
     fn names(&self) -> [&str; 3] {

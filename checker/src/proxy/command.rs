@@ -90,6 +90,7 @@ impl ProxyCommand {
                 tls: tls.clone(),
                 h2c: false,
                 auth_request: None,
+                spoe: None,
             };
             config.listen = self.listen.iter().map(listen).collect();
         }

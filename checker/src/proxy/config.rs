@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-use super::auth_request::AuthRequest;
+use super::{auth_request::AuthRequest, spoe::Spoe};
 
 /// The whole file.
 #[derive(Clone, Default, PartialEq, Debug, Deserialize)]
@@ -44,6 +44,9 @@ pub(crate) struct Listen {
     /// It is not passed through, but asked by a server that is.
     #[serde(default)]
     pub(crate) auth_request: Option<AuthRequest>,
+    /// The same, by HAProxy over SPOP.
+    #[serde(default)]
+    pub(crate) spoe: Option<Spoe>,
 }
 
 /// TLS to clients. Paths are of PEM files.
@@ -285,6 +288,13 @@ impl std::fmt::Display for Url {
     }
 }
 
+impl Listen {
+    /// Whether it is asked by a server that passes requests on, and passes none itself.
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.auth_request.is_some() || self.spoe.is_some()
+    }
+}
+
 impl Config {
     /// Reads a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
@@ -296,7 +306,7 @@ impl Config {
     /// What must hold beyond the types.
     pub(crate) fn validate(&self) -> Result<()> {
         ensure!(!self.listen.is_empty(), "nothing to listen on: --listen ADDRESS, or [[listen]] in the file");
-        let passes = self.listen.iter().any(|listen| listen.auth_request.is_none());
+        let passes = self.listen.iter().any(|listen| !listen.is_asked());
         ensure!(
             !passes || !self.upstream.is_empty(),
             "no upstream: --upstream URL, or [[upstream]] in the file"
@@ -308,6 +318,11 @@ impl Config {
             if let Some(asked) = &listen.auth_request {
                 asked.validate()?;
                 ensure!(!listen.h2c, "auth_request: nginx asks over HTTP/1, without `h2c`");
+            }
+            if let Some(asked) = &listen.spoe {
+                asked.validate()?;
+                ensure!(listen.auth_request.is_none(), "a listener has `auth_request` or `spoe`");
+                ensure!(!listen.h2c, "spoe: HAProxy asks over SPOP, without `h2c`");
             }
         }
         let mut names = std::collections::BTreeSet::new();

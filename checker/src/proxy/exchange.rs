@@ -1,5 +1,7 @@
 //! One request and its answer, whatever version of HTTP the client speaks.
 
+mod shown;
+
 use std::{
     cell::Cell,
     collections::BTreeMap,

@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntGauge,
     /// By outcome: `accepted`, `full`, `address-full`, `untrusted`, `handshake-failed`.
     pub(crate) accepted: IntCounterVec,
+    /// Connections of HAProxy's that were ended here, by why.
+    pub(crate) spoe_ends: IntCounterVec,
     /// By upstream and reason.
     pub(crate) upstream_errors: IntCounterVec,
     /// What was found in answers, by kind: masked, or only counted.
@@ -92,6 +94,11 @@ impl Metrics {
                 "connections_total",
                 "Connections of clients by what became of them.",
                 &["outcome"],
+            )?,
+            spoe_ends: counters(
+                "spoe_disconnects_total",
+                "Connections of HAProxy's that were ended here, by why.",
+                &["why"],
             )?,
             upstream_errors: counters(
                 "upstream_errors_total",

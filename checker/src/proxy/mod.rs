@@ -24,6 +24,7 @@ mod problem;
 mod reload;
 mod run;
 mod shared;
+mod spoe;
 mod streaming;
 mod tls;
 mod upstream;

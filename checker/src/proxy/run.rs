@@ -306,9 +306,10 @@ fn look(shared: &Arc<Shared>, told: &mut Vec<String>) {
 fn reload(command: &ProxyCommand, shared: &Shared) -> Result<()> {
     let config = command.config()?;
     let before = shared.live();
-    let listeners = |config: &Config| -> Vec<(String, bool, bool)> {
-        let of =
-            |listen: &Listen| (listen.address.clone(), listen.tls.is_some(), listen.auth_request.is_some());
+    let listeners = |config: &Config| -> Vec<(String, [bool; 3])> {
+        let kind =
+            |listen: &Listen| [listen.tls.is_some(), listen.auth_request.is_some(), listen.spoe.is_some()];
+        let of = |listen: &Listen| (listen.address.clone(), kind(listen));
         config.listen.iter().map(of).collect()
     };
     let old = &before.config;

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, OnceLock, PoisonError, RwLock, atomic::AtomicU64},
 };
 
+use ipnet::IpNet;
 use stopbank_checker::state::Seed;
 use tokio::sync::watch;
 use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
@@ -20,6 +21,7 @@ use super::{
     judge::Judge,
     metrics::Metrics,
     problem::Ids,
+    spoe::Spoe,
     upstream::{Pool, Upstream},
 };
 
@@ -34,9 +36,20 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// How a listener is asked, if it is.
+    /// How a listener is asked, if it is by nginx.
     pub(crate) fn asked(&self, listener: usize) -> Option<&AuthRequest> {
         self.config.listen.get(listener)?.auth_request.as_ref()
+    }
+
+    /// The same by HAProxy.
+    pub(crate) fn spoe(&self, listener: usize) -> Option<&Spoe> {
+        self.config.listen.get(listener)?.spoe.as_ref()
+    }
+
+    /// Who may ask at a listener that is asked.
+    pub(crate) fn askers(&self, listener: usize) -> Option<&[IpNet]> {
+        let nginx = self.asked(listener).map(|asked| &*asked.trusted);
+        nginx.or_else(|| self.spoe(listener).map(|asked| &*asked.trusted))
     }
 }
 

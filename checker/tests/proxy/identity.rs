@@ -58,7 +58,7 @@ fn get(proxy: &Proxy, headers: &str) -> (u16, String) {
     (status, answer)
 }
 
-fn bearer(token: &str) -> String {
+pub(crate) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 
@@ -163,7 +163,7 @@ fn introspection() {
 }
 
 /// One issuer whose key is in a file, and API keys.
-fn by_file(signer: &Signer, more: &str, port: u16) -> Setup {
+pub(crate) fn by_file(signer: &Signer, more: &str, port: u16) -> Setup {
     let policy = format!(
         "undeclared = \"allow\"\nidentity = [\"main\", \"key\"]\n{more}\n[keys]\nfile = \"keys.toml\"\n\
          [[issuer]]\nname = \"main\"\nissuer = \"https://issuer.example\"\naudiences = [\"https://api.example\"]\nkeys = {{ file = \"jwks.json\" }}\nrevoked = \"revoked.toml\"\n"

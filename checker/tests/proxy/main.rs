@@ -23,6 +23,7 @@ mod servers;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod sign;
 mod specification;
+mod spoe;
 mod streaming;
 
 use std::process::{Command, Stdio};
@@ -46,6 +47,8 @@ fn main() {
         (&["curl", "openssl"], cross_site::TESTS),
         (&["curl"], rates::TESTS),
         (&["curl", "openssl"], identity::TESTS),
+        (&["haproxy", "nginx", "curl", "openssl"], spoe::TESTS),
+        (&["curl"], spoe::HOSTILE),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }
@@ -72,7 +75,11 @@ fn trial(name: &'static str, programs: &'static [&'static str], test: fn()) -> T
 }
 
 fn is_there(program: &str) -> bool {
-    let program = if program == "nginx" { servers::nginx_program() } else { program };
+    let program = match program {
+        "nginx" => servers::nginx_program(),
+        "haproxy" => spoe::haproxy_program(),
+        program => program,
+    };
     Command::new(program)
         .arg("--help")
         .stdin(Stdio::null())

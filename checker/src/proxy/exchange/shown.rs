@@ -1,0 +1,66 @@
+//! A request that is asked about, and whose body is shown as far as whoever asks has it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stopbank_checker::{Check, Headers, Reason, Request, forward};
+
+use super::Exchange;
+use crate::proxy::{judge, problem::Refusal, spoe::Shown};
+
+impl Exchange {
+    /// Judges it. `body` is what `request` has: all of it, or nothing.
+    pub(crate) async fn allows_shown(
+        &mut self,
+        request: &Request<'_>,
+        body: &Bytes,
+        shown: Shown,
+    ) -> Result<(), Refusal> {
+        let live = Arc::clone(&self.live);
+        forward::wishes(request).map_err(|reason| Refusal::new(Check::Connection, reason))?;
+        // Whoever asks is to have taken out by now what only it may say: otherwise a client's would go on.
+        let own = live.judge.policy().default_rules().identity_headers();
+        if own.iter().any(|name| request.values(name).next().is_some()) {
+            return Err(Refusal::new(Check::Connection, Reason::FrontEnd));
+        }
+        let head = self.judge(&live, request).await?;
+        let missing = match shown {
+            Shown::Whole => None,
+            Shown::Trailers => Some(Reason::Trailer),
+            Shown::PartOfLength if !head.needs_body() => {
+                self.unseen = true;
+                self.note(head.allow());
+                return Ok(());
+            }
+            Shown::Part | Shown::PartOfLength => Some(Reason::BodyPartial),
+        };
+        if let Some(reason) = missing {
+            self.note(head.allow());
+            return Err(Refusal::new(Check::Framing, reason));
+        }
+        let verdict = live.judge.body(head, request, body, self.client).await;
+        let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
+        self.note(verdict);
+        // Nobody will say what has become of it.
+        if let Some(attempt) = self.attempt.take() {
+            live.judge.answered(&attempt, None);
+        }
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// The value of the header that says who asks.
+    pub(crate) fn identity_told(&self) -> Option<String> {
+        let identity = self.identity.as_ref()?;
+        self.live.judge.state().identity_header(identity, judge::now().wall.as_secs())
+    }
+
+    /// Names of the client's headers that do not go on.
+    pub(crate) fn kept_back(&self) -> Vec<&str> {
+        self.live.judge.rules(self.route).kept_back()
+    }
+
+    /// Headers that the answer gets beside its own.
+    pub(crate) const fn given_headers(&self) -> &Headers {
+        &self.headers
+    }
+}
