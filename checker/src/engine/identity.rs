@@ -11,7 +11,7 @@ use crate::{
     state::{IssuerState, State, Waiting},
     target::Target,
     tokens::{
-        self, Algorithm, Challenge, Class, Compact, Credential, Problem, Proof, ProofRules, Scheme, Verified,
+        self, Algorithm, Challenge, Class, Credential, Problem, Proof, ProofRules, Scheme, Verified,
         certificate_thumbprint, check_binding, check_proof, credential,
     },
 };
@@ -340,16 +340,14 @@ fn verify(
     now: u64,
 ) -> (Result<Arc<Verified>, Problem>, Waiting) {
     let said = tokens::issuer_of(token);
-    let is_its = said.as_ref().is_some_and(|said| *said == issuer.issuer);
+    let is_its = said.as_ref().is_ok_and(|said| *said == issuer.issuer);
     if known.has_keys() && is_its {
         return known.verify(token, now);
     }
-    if known.is_asked() && (is_its || said.is_none()) {
+    if known.is_asked() && (is_its || said.is_err()) {
         return known.ask(token, now);
     }
-    let problem =
-        if said.is_some() { None } else { Compact::read(token).err().or(Some(Problem::ClaimMissing)) };
-    (Err(problem.unwrap_or(Problem::Issuer)), Waiting::No)
+    (Err(said.err().unwrap_or(Problem::Issuer)), Waiting::No)
 }
 
 fn of_token(issuer: &Issuer, verified: &Verified, token: &str) -> Identity {

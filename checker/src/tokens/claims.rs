@@ -77,9 +77,17 @@ impl Verified {
 }
 
 /// Whom a token says to be by, so that the right keys are looked for. Nobody has vouched for it.
-pub fn issuer_of(token: &str) -> Option<String> {
-    let claims = object(Compact::read(token).ok()?.unverified(), &JSON)?;
-    claims.get("iss")?.as_str().map(str::to_owned)
+///
+/// # Errors
+///
+/// Why it says nothing.
+pub fn issuer_of(token: &str) -> Result<String, Problem> {
+    let claims = claims(Compact::read(token)?.unverified())?;
+    match claims.get("iss") {
+        Some(Value::String(issuer)) => Ok(issuer.clone()),
+        Some(_) => Err(Problem::ClaimType),
+        None => Err(Problem::ClaimMissing),
+    }
 }
 
 /// Verifies a token: form, signature, then claims.
@@ -191,8 +199,8 @@ pub(super) fn date(claims: &Object, name: &str, round: fn(f64) -> f64) -> Result
     if let Some(seconds) = number.as_u64() {
         return if seconds <= LAST_DATE { Ok(Some(seconds)) } else { Err(Problem::DateRange) };
     }
-    let seconds = number.as_f64().map(round).filter(|seconds| (0.0..=LAST_DATE as f64).contains(seconds));
-    seconds.map(|seconds| Some(seconds as u64)).ok_or(Problem::DateRange)
+    let seconds = number.as_f64().filter(|seconds| (0.0..=LAST_DATE as f64).contains(seconds));
+    seconds.map(|seconds| Some(round(seconds) as u64)).ok_or(Problem::DateRange)
 }
 
 /// `cnf`. Of several bindings all must hold. One that is not understood may be ignored (RFC 7800, section 3.1), but not if it is the only one: the

@@ -164,11 +164,15 @@ fn introspection() {
 
 /// One issuer whose key is in a file, and API keys.
 pub(crate) fn by_file(signer: &Signer, more: &str, port: u16) -> Setup {
+    by_file_of(&json!({ "keys": [signer.jwk()] }).to_string(), more, port)
+}
+
+/// The same with a whole set of keys.
+pub(crate) fn by_file_of(keys: &str, more: &str, port: u16) -> Setup {
     let policy = format!(
         "undeclared = \"allow\"\nidentity = [\"main\", \"key\"]\n{more}\n[keys]\nfile = \"keys.toml\"\n\
          [[issuer]]\nname = \"main\"\nissuer = \"https://issuer.example\"\naudiences = [\"https://api.example\"]\nkeys = {{ file = \"jwks.json\" }}\nrevoked = \"revoked.toml\"\n"
     );
-    let keys = json!({ "keys": [signer.jwk()] }).to_string();
     let setup = setup(
         policy,
         port,
@@ -183,7 +187,7 @@ pub(crate) fn by_file(signer: &Signer, more: &str, port: u16) -> Setup {
     setup
 }
 
-fn key(proxy: &Proxy) -> String {
+pub(crate) fn key(proxy: &Proxy) -> String {
     fs::read_to_string(proxy.directory.file("key")).unwrap().trim().to_owned()
 }
 

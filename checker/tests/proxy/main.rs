@@ -7,6 +7,7 @@ mod bounds;
 mod bypasses;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod credentials;
 mod cross_site;
 mod frames;
 mod framing;
@@ -49,6 +50,7 @@ fn main() {
         (&["curl", "openssl"], identity::TESTS),
         (&["haproxy", "nginx", "curl", "openssl"], spoe::TESTS),
         (&["curl"], spoe::HOSTILE),
+        (&["openssl"], credentials::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }
