@@ -170,6 +170,63 @@ fn an_answer_about_a_token_is_read_strictly() {
 }
 
 #[test]
+fn an_answer_about_a_token_does_not_outlive_the_token() {
+    // RFC 7662, section 4: "MUST NOT be cached beyond the time indicated" by `exp`.
+    let world = World::of(ASKED);
+    assert!(at(&world, NOW, "opaque").waits);
+    let answer = claims(&json!({ "active": true, "exp": NOW + 5 })).to_string();
+    one(&world).done(Some(answer.as_bytes()), NOW).unwrap();
+    assert!(at(&world, NOW + 4, "opaque").is_allowed());
+    let verdict = at(&world, NOW + 5, "opaque");
+    assert!(!verdict.is_allowed() && verdict.waits, "it is asked about again");
+}
+
+#[test]
+fn what_an_issuer_says_of_a_binding_counts_as_if_the_token_said_it() {
+    // RFC 8705, section 3.2, and RFC 9449, section 6.2.
+    for (confirmation, rule) in [
+        (json!({ "x5t#S256": encode([1; 32]) }), "binding-certificate"),
+        (json!({ "jkt": encode([1; 32]) }), "binding-scheme"),
+        (json!({ "kid": "k" }), "token-inactive"),
+        (json!("k"), "token-inactive"),
+    ] {
+        let world = World::of(ASKED);
+        assert!(at(&world, NOW, "opaque").waits);
+        let answer = claims(&json!({ "active": true, "cnf": confirmation })).to_string();
+        let _ = one(&world).done(Some(answer.as_bytes()), NOW);
+        assert_eq!(said(&at(&world, NOW, "opaque")), (Some(Reason::TokenRefused), rule), "{confirmation}");
+    }
+}
+
+#[test]
+fn the_keys_of_one_issuer_verify_no_token_of_another() {
+    // RFC 8725, section 3.8: keys belong to the issuer.
+    let second =
+        FETCHED.replace("name = \"main\"", "name = \"second\"").replace("issuer.example", "second.example");
+    let second = second.split("[[route]]").next().unwrap();
+    let world = World::of(&format!(
+        "{second}{}",
+        FETCHED.replace("identity = [\"main\"]", "identity = [\"main\", \"second\"]")
+    ));
+    let other = Signer::new(Algorithm::Es256, "k-1");
+    let of_second = json!({ "iss": "https://second.example" });
+    assert!(
+        at(&world, NOW, &world.token(&json!({}))).waits && at(&world, NOW, &world.token(&of_second)).waits
+    );
+    for work in world.state.take_work() {
+        let keys = if work.issuer() == "main" { set(&[&world.main]) } else { set(&[&other]) };
+        work.done(Some(&keys), NOW).unwrap();
+    }
+    let by = |signer: &Signer, changes: &Value| {
+        at(&world, NOW, &signer.token(&json!({ "typ": "at+jwt" }), &claims(changes)))
+    };
+    assert!(by(&world.main, &json!({})).is_allowed() && by(&other, &of_second).is_allowed());
+    for verdict in [by(&world.main, &of_second), by(&other, &json!({}))] {
+        assert_eq!(said(&verdict), (Some(Reason::TokenRefused), "signature"));
+    }
+}
+
+#[test]
 fn questions_to_an_issuer_are_bounded_in_number() {
     let world = World::of(ASKED);
     let waiting = (0..1_000).filter(|number| at(&world, NOW, &format!("opaque-{number}")).waits).count();

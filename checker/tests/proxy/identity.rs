@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("keys are fetched, rotate, and are used while the issuer is down", rotation),
     ("a storm of unknown keys makes one fetch in a cool-down", storm),
     ("an issuer is asked about opaque tokens over TLS", introspection),
+    ("neither keys nor tokens are exchanged with who shows another authority's certificate", impostor),
     ("nobody passes for another by headers", smuggling),
     ("what the server behind is told is signed, and the credential stays here", told),
     ("revoked tokens and keys are refused within seconds, without a reload", revocation),
@@ -160,6 +161,26 @@ fn introspection() {
     }
     assert_eq!(issuer.count(), 2, "each token once");
     assert!(!fs::read_to_string(proxy.directory.file("audit")).unwrap().contains("opaque"));
+}
+
+/// RFC 7662, section 4, and RFC 9068, section 4: over TLS, and the certificate is verified.
+fn impostor() {
+    let (files, others) = (Certificates::new(), Certificates::new());
+    let (issuer, recorder) = (Issuer::start(&others), Recorder::start(|_| good("ok")));
+    let signer = Signer::new(Algorithm::Es256, "k-1");
+    issuer.publishes(&[&signer]);
+    let proxy = setup(by_url(&issuer, &files, ""), recorder.port, &[]).start();
+    wait_until("the complaint", || proxy.said().contains("issuer `main`: cannot ask https://localhost:"));
+    assert_eq!(get(&proxy, &bearer(&token(&signer, &json!({})))).0, 503);
+    let asked = format!(
+        "undeclared = \"allow\"\nidentity = [\"main\"]\n[[issuer]]\nname = \"main\"\nissuer = \"https://issuer.example\"\naudiences = [\"https://api.example\"]\n\
+         introspection = {{ url = \"{}\", ca = \"{}\", client = \"checker\", secret = \"asked\" }}\n",
+        issuer.url("/introspect"),
+        files.path("ca.pem")
+    );
+    let proxy = setup(asked, recorder.port, &[("asked", b"secret-secret")]).start();
+    assert_eq!(get(&proxy, &bearer("opaque")).0, 503);
+    assert_eq!(issuer.count(), 0, "it has heard nothing: neither token nor secret");
 }
 
 /// One issuer whose key is in a file, and API keys.
