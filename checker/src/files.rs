@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs,
     io::Read as _,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -47,9 +47,7 @@ impl Files for Disk {
         if self.seen.get(name) == Some(&mark(&fs::metadata(&place).map_err(cannot)?)) {
             return Ok(None);
         }
-        let file = File::open(&place).map_err(cannot)?;
-        // Of what is open: another file may have that name by now.
-        let about = file.metadata().map_err(cannot)?;
+        let (file, about) = secrets::open(&place).map_err(cannot)?;
         let mut bytes = Vec::new();
         file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
         if bytes.len() as u64 > LARGEST {
@@ -62,5 +60,51 @@ impl Files for Disk {
     fn secret(&mut self, name: &str) -> Result<Secret, String> {
         let secret = secrets::read(&self.place(name)).map_err(|error| format!("{error:#}"))?;
         Ok(Secret::of_file(secret.expose().to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, sync::mpsc, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_an_error_and_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
+        assert!(made.success());
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("device")).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let policy = folder.path().join("policy.toml");
+        std::thread::spawn(move || {
+            let mut disk = Disk::beside(&policy);
+            for name in ["pipe", "folder", "device"] {
+                let _ = sender.send((disk.read(name), disk.secret(name).err()));
+            }
+        });
+        for name in ["pipe", "folder", "device"] {
+            let (read, secret) = receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+            let wrong = read.unwrap_err();
+            assert!(wrong.contains(name) && wrong.contains("no regular file"), "{wrong}");
+            let wrong = secret.unwrap();
+            assert!(wrong.contains(name) && wrong.contains("no regular file"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_again_when_it_has_changed_and_a_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        fs::write(&file, "one").unwrap();
+        std::os::unix::fs::symlink("a", folder.path().join("b")).unwrap();
+        let mut disk = Disk::beside(&folder.path().join("policy.toml"));
+        assert_eq!(disk.read("b"), Ok(Some(b"one".to_vec())));
+        assert_eq!(disk.read("b"), Ok(None));
+        fs::write(&file, "three").unwrap();
+        assert_eq!(disk.read("b"), Ok(Some(b"three".to_vec())));
+        fs::remove_file(&file).unwrap();
+        assert!(disk.read("b").is_err());
     }
 }

@@ -2,13 +2,14 @@
 //! read them, and what is read is wiped when it has been used.
 
 use std::{
-    fs::File,
-    io::Read as _,
-    os::unix::fs::MetadataExt as _,
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::fs::OFlags;
 use stopbank_checker::secret::Secret;
 use zeroize::Zeroizing;
 
@@ -50,10 +51,7 @@ fn locate(named: &Path, directory: Option<PathBuf>) -> Result<PathBuf> {
 pub(crate) fn read(named: &Path) -> Result<Secret> {
     let path = place(named)?;
     let name = path.display();
-    let mut file = File::open(&path).with_context(|| format!("cannot open {name}"))?;
-    // Of what is open: another file may have that name by now.
-    let about = file.metadata().with_context(|| format!("cannot look at {name}"))?;
-    ensure!(about.is_file(), "{name} is no file");
+    let (mut file, about) = open(&path).with_context(|| format!("cannot open {name}"))?;
     ensure!(
         about.mode() & OTHERS == 0,
         "{name} is a secret, and everyone on this host may read or write it (mode {:04o}): chmod o= {name}",
@@ -73,6 +71,22 @@ pub(crate) fn read(named: &Path) -> Result<Secret> {
     ensure!(length <= size, "{name} has grown while it was read");
     bytes.truncate(length);
     Ok(Secret::new(std::mem::take(&mut *bytes)))
+}
+
+/// Opens a regular file to be read, and says what it is. It never waits, as it would for somebody who writes to a named pipe.
+///
+/// # Errors
+///
+/// It cannot be opened, or is something else.
+pub(crate) fn open(path: &Path) -> io::Result<(File, fs::Metadata)> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    // Of what is open: another file may have that name by now.
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    Ok((file, about))
 }
 
 #[cfg(test)]
@@ -117,6 +131,8 @@ mod tests {
             assert_eq!(with(mode), Ok(b"hunter2\n".to_vec()), "{mode:o}");
         }
         fs::remove_file(&path).unwrap();
-        assert!(read(&std::env::temp_dir()).is_err_and(|error| error.to_string().contains("no file")));
+        assert!(
+            read(&std::env::temp_dir()).is_err_and(|error| format!("{error:#}").contains("no regular file"))
+        );
     }
 }

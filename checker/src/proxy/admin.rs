@@ -67,7 +67,9 @@ fn metrics(shared: &Shared) -> Answer {
     shared.metrics.connections.set(count(shared.connections.count()));
     shared.metrics.buffered.set(count(shared.buffered.count()));
     // One at a time: what is counted anew must not be read in between. The control thread serves all of these.
-    shared.metrics.count(shared.live().judge.state().health(now()));
+    let live = shared.live();
+    shared.metrics.revoked(&live.revoked);
+    shared.metrics.count(live.judge.state().health(now()));
     match shared.metrics.text() {
         Ok(mut text) => {
             identities(&mut text, shared);

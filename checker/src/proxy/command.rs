@@ -13,7 +13,7 @@ use serde_json::Value;
 use stopbank_checker::Reason;
 
 use super::{
-    config::{Admin, Config, Listen, ServerTls, TlsVersion, Upstream, Url},
+    config::{Admin, Config, Expired, Listen, ServerTls, TlsVersion, Upstream, Url},
     run,
 };
 
@@ -81,6 +81,7 @@ impl ProxyCommand {
                 key,
                 client_ca: self.tls_client_ca.clone(),
                 client_crl: Vec::new(),
+                client_crl_expired: Expired::default(),
                 client_certificate_optional: false,
                 minimum_version: TlsVersion::default(),
             });

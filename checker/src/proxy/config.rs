@@ -60,11 +60,25 @@ pub(crate) struct ServerTls {
     /// What these authorities have revoked. With them, there must be a list of every authority in a client's chain.
     #[serde(default)]
     pub(crate) client_crl: Vec<PathBuf>,
+    /// What becomes of clients where such a list should have been followed by another.
+    #[serde(default)]
+    pub(crate) client_crl_expired: Expired,
     /// Whether a client may come without a certificate.
     #[serde(default)]
     pub(crate) client_certificate_optional: bool,
     #[serde(default)]
     pub(crate) minimum_version: TlsVersion,
+}
+
+/// What a list of revoked certificates is worth when its time is over.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Expired {
+    /// Nothing: whoever it would be for is refused.
+    #[default]
+    Refuse,
+    /// As much as before.
+    Accept,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize)]

@@ -28,6 +28,7 @@ use tokio_rustls::{
 use super::{
     config::{ClientTls, Url},
     judge::now,
+    repeats::Repeats,
     say,
     shared::{Live, Shared},
     tls,
@@ -44,16 +45,19 @@ pub(crate) struct Fetcher {
     reactor: Handle,
     /// By the file of authorities. A reload forgets them.
     tls: Mutex<HashMap<Option<PathBuf>, Arc<ClientConfig>>>,
+    /// Failures, by issuer.
+    repeats: Repeats,
 }
 
 impl Fetcher {
     /// In the reactor that it is called in.
     pub(super) fn here() -> Self {
-        Self { reactor: Handle::current(), tls: Mutex::default() }
+        Self { reactor: Handle::current(), tls: Mutex::default(), repeats: Repeats::default() }
     }
 
-    /// Authorities are read again.
+    /// Authorities are read again, and what fails is said again.
     pub(super) fn forget(&self) {
+        self.repeats.forget();
         self.tls.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -89,10 +93,19 @@ async fn fetch(shared: Arc<Shared>, work: Work, ca: Option<PathBuf>) {
     };
     let answer = fetched.as_ref().ok().map(|bytes| &bytes[..]);
     let used = work.done(answer, now().wall.as_secs());
-    match (&fetched, used) {
-        (Err(error), _) => say(&format!("issuer `{issuer}`: {error:#}")),
-        (_, Err(error)) => say(&format!("issuer `{issuer}`: what has come cannot be used: {error}")),
-        (Ok(_), Ok(())) => {}
+    if let Some(fetcher) = shared.fetcher.get() {
+        let wrong = match (&fetched, used) {
+            (Err(error), _) => Some(format!("{error:#}")),
+            (_, Err(error)) => Some(format!("what has come cannot be used: {error}")),
+            (Ok(_), Ok(())) => None,
+        };
+        let text = match wrong {
+            Some(wrong) => fetcher.repeats.failed(&issuer, &wrong, now().monotonic),
+            None => fetcher.repeats.succeeded(&issuer).then(|| "it answers again".to_owned()),
+        };
+        if let Some(text) = text {
+            say(&format!("issuer `{issuer}`: {text}"));
+        }
     }
     shared.fetched.send_modify(|count| *count = count.wrapping_add(1));
 }

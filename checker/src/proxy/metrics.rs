@@ -6,6 +6,8 @@ use prometheus::{
 };
 use stopbank_checker::rates::Health;
 
+use super::tls::Revoked;
+
 /// Buckets of request durations, in seconds.
 const BUCKETS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -38,6 +40,9 @@ pub(crate) struct Metrics {
     pub(crate) audit_lost: IntCounter,
     /// Of rates, brakes and enumerations, by kind and name, and for requests by outcome.
     counted: Counted,
+    /// Of lists of revoked certificates, by file.
+    crl_issued: IntGaugeVec,
+    crl_next: IntGaugeVec,
     pub(crate) reload_good: IntGauge,
     pub(crate) reload_time: Gauge,
 }
@@ -82,6 +87,11 @@ impl Metrics {
             Gauge::new("reload_timestamp_seconds", "When configuration and policy were last read.")?;
         registry.register(Box::new(reload_time.clone()))?;
         let counted = Counted::new(&registry)?;
+        let of_lists = |name: &str, help: &str| {
+            let made = IntGaugeVec::new(Opts::new(name, help), &["file"])?;
+            registry.register(Box::new(made.clone()))?;
+            prometheus::Result::Ok(made)
+        };
         let built = IntGaugeVec::new(Opts::new("build_info", "The version; always 1."), &["version"])?;
         built.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(built))?;
@@ -120,6 +130,14 @@ impl Metrics {
             buffered: gauge("buffered_bytes", "Bytes of bodies in memory.")?,
             audit_lost,
             counted,
+            crl_issued: of_lists(
+                "client_crl_issued_timestamp_seconds",
+                "When a list of revoked certificates was issued.",
+            )?,
+            crl_next: of_lists(
+                "client_crl_next_timestamp_seconds",
+                "Until when a list of revoked certificates is to be followed by another.",
+            )?,
             reload_good: gauge(
                 "reload_successful",
                 "Whether configuration and policy in force are the files'.",
@@ -127,6 +145,21 @@ impl Metrics {
             reload_time,
             registry,
         })
+    }
+
+    /// The lists of revoked certificates that are in force. Of several in a file the times of the oldest, and of the one whose time is over first.
+    pub(crate) fn revoked(&self, lists: &[Revoked]) {
+        let gauges = [&self.crl_issued, &self.crl_next];
+        gauges.into_iter().for_each(IntGaugeVec::reset);
+        for list in lists {
+            let of_file = lists.iter().filter(|other| other.file == list.file);
+            let (issued, next) =
+                (of_file.clone().map(|list| list.issued).min(), of_file.map(|list| list.next).min());
+            for (gauge, time) in gauges.into_iter().zip([issued, next]) {
+                let time = i64::try_from(time.unwrap_or_default()).unwrap_or(i64::MAX);
+                gauge.with_label_values(&[&list.file]).set(time);
+            }
+        }
     }
 
     /// What rates, brakes and enumerations have counted by now, in place of what was known before.

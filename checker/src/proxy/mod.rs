@@ -22,6 +22,7 @@ mod metrics;
 mod passing;
 mod problem;
 mod reload;
+mod repeats;
 mod run;
 mod shared;
 mod spoe;

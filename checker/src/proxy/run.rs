@@ -116,15 +116,20 @@ fn build(config: Config, seed: &Seed, earlier: Option<&Live>) -> Result<Live> {
             ));
         }
     }
-    let secure = config.listen.iter().map(|listen| listen.tls.as_ref().map(tls::server).transpose());
-    let tls = secure.collect::<Result<_>>()?;
+    let (mut tls, mut revoked) = (Vec::new(), Vec::new());
+    for listen in &config.listen {
+        let made = listen.tls.as_ref().map(tls::server).transpose()?;
+        let (server, lists) = made.map(|(server, lists)| (Some(server), lists)).unwrap_or_default();
+        tls.push(server);
+        revoked.extend(lists);
+    }
     let mut upstreams = Vec::new();
     for upstream in &config.upstream {
         let known = earlier.map(|live| &live.upstreams).into_iter().flatten();
         let same = known.clone().find(|known| known.config.name == upstream.name);
         upstreams.push(Arc::new(Upstream::new(upstream.clone(), same.map(Arc::as_ref))?));
     }
-    Ok(Live { config, judge, tls, upstreams })
+    Ok(Live { config, judge, tls, revoked, upstreams })
 }
 
 /// As many descriptors as connections may need, if that is allowed.
@@ -295,10 +300,15 @@ fn look(shared: &Arc<Shared>, told: &mut Vec<String>) {
     let live = shared.live();
     live.judge.state().due(now().wall.as_secs());
     fetch::begin(shared, &live);
-    let wrong = live.judge.bring();
-    for one in wrong.iter().filter(|one| !told.contains(one)) {
-        say(&format!("{one}; what was in force stays in force"));
-    }
+    let kept = |one: String| format!("{one}; what was in force stays in force");
+    let mut wrong: Vec<String> = live.judge.bring().into_iter().map(kept).collect();
+    let now = now().wall.as_secs();
+    wrong.extend(live.revoked.iter().filter(|list| list.next <= now).map(|list| {
+        let what = if list.outlives { "counts all the same" } else { "nobody with a certificate of its authority is let in" };
+        let since = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(list.next));
+        format!("{}: this list of revoked certificates should have been followed by another since {since}: {what}", list.file)
+    }));
+    wrong.iter().filter(|one| !told.contains(one)).for_each(|one| say(one));
     *told = wrong;
 }
 

@@ -22,6 +22,7 @@ use super::{
     metrics::Metrics,
     problem::Ids,
     spoe::Spoe,
+    tls::Revoked,
     upstream::{Pool, Upstream},
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Live {
     pub(crate) judge: Arc<Judge>,
     /// For each listener.
     pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
+    /// The lists of revoked certificates that count for clients.
+    pub(crate) revoked: Vec<Revoked>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
 }
 

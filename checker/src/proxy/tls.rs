@@ -1,11 +1,12 @@
 //! TLS, to clients and to upstreams: rustls with ring, 1.2 and 1.3.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io::Read as _, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
+use der::{
+    AnyRef, Decode as _, Reader, SliceReader, Tag,
+    asn1::{GeneralizedTime, UtcTime},
+};
 use tokio_rustls::rustls::{
     ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::WebPkiServerVerifier,
@@ -17,11 +18,14 @@ use tokio_rustls::rustls::{
 };
 use zeroize::Zeroizing;
 
-use super::config::{ClientTls, ServerTls, TlsVersion};
+use super::config::{ClientTls, Expired, ServerTls, TlsVersion};
 use crate::secrets;
 
 /// Where Debian and Red Hat keep the authorities that the system trusts.
 const SYSTEM: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+/// Largest file of PEM, in bytes: lists of revoked certificates may be long.
+const LARGEST: u64 = 64 << 20;
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
@@ -30,11 +34,21 @@ fn provider() -> Arc<CryptoProvider> {
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let file = secrets::place(file)?;
     let name = file.display();
-    let found: Vec<_> = CertificateDer::pem_file_iter(&file)
-        .and_then(Iterator::collect)
-        .with_context(|| format!("cannot read certificates of {name}"))?;
+    let context = || format!("cannot read certificates of {name}");
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(&read(&file).with_context(context)?).collect();
+    let found = found.with_context(context)?;
     ensure!(!found.is_empty(), "{name} has no certificate");
     Ok(found)
+}
+
+/// All of a file of PEM.
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let (opened, _) = secrets::open(file)?;
+    let mut bytes = Vec::new();
+    opened.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= LARGEST, "it is larger than {} MiB", LARGEST >> 20);
+    Ok(bytes)
 }
 
 /// Certificates, and their key: what was read of it is wiped, and only what signs with it has it still.
@@ -65,34 +79,81 @@ fn authorities(file: &Path) -> Result<Arc<RootCertStore>> {
     Ok(Arc::new(roots))
 }
 
-/// Lists of revoked certificates.
-fn revoked(files: &[PathBuf]) -> Result<Vec<CertificateRevocationListDer<'static>>> {
-    let mut lists = Vec::new();
-    for file in files {
+/// A list of revoked certificates, by the file that it is in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Revoked {
+    pub(crate) file: String,
+    /// When it was issued, and until when there is to be another (RFC 5280, sections 5.1.2.4 and 5.1.2.5): seconds since the Unix epoch.
+    pub(crate) issued: u64,
+    pub(crate) next: u64,
+    /// Whether it counts for longer than that.
+    pub(crate) outlives: bool,
+}
+
+impl Revoked {
+    fn of(list: &[u8], file: &Path, outlives: bool) -> der::Result<Self> {
+        // CertificateList: a sequence, of which the first part is one: version, signature, issuer, thisUpdate, nextUpdate and more.
+        SliceReader::new(list)?.sequence(|list| {
+            let read = list.sequence(|list| {
+                let _version: Option<u8> = list.decode()?;
+                let (_signature, _issuer) = (AnyRef::decode(list)?, AnyRef::decode(list)?);
+                let (issued, next) = (time(list)?, time(list)?);
+                list.read_slice(list.remaining_len())?;
+                Ok(Self { file: file.display().to_string(), issued, next, outlives })
+            })?;
+            list.read_slice(list.remaining_len())?;
+            Ok(read)
+        })
+    }
+}
+
+/// `Time` of RFC 5280, section 4.1.2.5.
+fn time<'r>(list: &mut impl Reader<'r>) -> der::Result<u64> {
+    let time = if list.peek_tag()? == Tag::UtcTime {
+        UtcTime::decode(list)?.to_unix_duration()
+    } else {
+        GeneralizedTime::decode(list)?.to_unix_duration()
+    };
+    Ok(time.as_secs())
+}
+
+/// Lists of revoked certificates, and what is known of each.
+fn revoked(tls: &ServerTls) -> Result<(Vec<CertificateRevocationListDer<'static>>, Vec<Revoked>)> {
+    let (mut lists, mut about) = (Vec::new(), Vec::new());
+    for file in &tls.client_crl {
         let name = file.display();
         let before = lists.len();
-        for list in CertificateRevocationListDer::pem_file_iter(file)
-            .with_context(|| format!("cannot read {name}"))?
-        {
-            lists.push(list.with_context(|| format!("{name} is no list of revoked certificates"))?);
+        let bytes = read(file).with_context(|| format!("cannot read {name}"))?;
+        for list in CertificateRevocationListDer::pem_slice_iter(&bytes) {
+            let context = || format!("{name} is no list of revoked certificates");
+            let list = list.with_context(context)?;
+            about.push(
+                Revoked::of(&list, file, tls.client_crl_expired == Expired::Accept).with_context(context)?,
+            );
+            lists.push(list);
         }
         ensure!(lists.len() > before, "{name} has no list of revoked certificates (PEM, X509 CRL)");
     }
-    Ok(lists)
+    Ok((lists, about))
 }
 
-/// What clients are served with.
-pub(crate) fn server(tls: &ServerTls) -> Result<Arc<ServerConfig>> {
+/// What clients are served with, and the lists of revoked certificates that count there.
+pub(crate) fn server(tls: &ServerTls) -> Result<(Arc<ServerConfig>, Vec<Revoked>)> {
     let versions: &[&SupportedProtocolVersion] = match tls.minimum_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
     };
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+    let (lists, about) = revoked(tls)?;
     let builder = match &tls.client_ca {
         None => builder.with_no_client_auth(),
         Some(file) => {
             let verifier = WebPkiClientVerifier::builder_with_provider(authorities(file)?, provider());
-            let verifier = verifier.with_crls(revoked(&tls.client_crl)?);
+            let verifier = verifier.with_crls(lists);
+            let verifier = match tls.client_crl_expired {
+                Expired::Refuse => verifier.enforce_revocation_expiration(),
+                Expired::Accept => verifier,
+            };
             let verifier =
                 if tls.client_certificate_optional { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build()?)
@@ -103,7 +164,7 @@ pub(crate) fn server(tls: &ServerTls) -> Result<Arc<ServerConfig>> {
     config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     // Early data can be sent again by whoever has seen it.
     config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), about))
 }
 
 /// What an upstream is asked with.

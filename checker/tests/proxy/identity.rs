@@ -27,6 +27,8 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("what the server behind is told is signed, and the credential stays here", told),
     ("revoked tokens and keys are refused within seconds, without a reload", revocation),
     ("a client certificate says who asks, until it is revoked", certificates),
+    ("a list of revoked certificates whose time is over lets nobody in, unless that is wanted", expired_list),
+    ("a named pipe in the place of a list holds nothing up", pipe),
     ("who goes through objects is stopped, and who pages through a list is not", enumeration),
 ];
 
@@ -441,34 +443,92 @@ fn revocation() {
     assert_eq!(get(&proxy, &bearer(&one)).0, 401);
 }
 
-fn certificates() {
-    let files = Certificates::new();
-    files.revoke(None);
-    let recorder = Recorder::start(|_| good("ok"));
+/// A policy that wants certificates, and a listener that asks for them.
+fn by_certificate(files: &Certificates, more: &str, port: u16) -> Setup {
     let mut setup = setup(
         "undeclared = \"allow\"\nidentity = [\"certificate\"]\n[certificates]\nnames = [\"dns\"]\n"
             .to_owned(),
-        recorder.port,
+        port,
         &[],
     );
     setup.listen = format!(
-        "tls = {{ certificate = \"{}\", key = \"{}\", client_ca = \"{}\", client_crl = [\"{}\"], client_certificate_optional = true }}",
+        "tls = {{ certificate = \"{}\", key = \"{}\", client_ca = \"{}\", client_crl = [\"{}\"], client_certificate_optional = true{more} }}",
         files.path("server.pem"),
         files.path("server.key"),
         files.path("ca.pem"),
         files.path("crl.pem")
     );
-    let proxy = setup.start();
-    let authority = files.path("ca.pem");
-    let (certificate, key) = (files.path("client.pem"), files.path("client.key"));
-    let asked = |with: &[&str]| {
-        let arguments = [&["--cacert", &authority, "-o", "/dev/null", "-w", "%{http_code}"], with].concat();
-        String::from_utf8(proxy.curl(&arguments, "/7").stdout).unwrap()
-    };
-    let shown: &[&str] = &["--cert", &certificate, "--key", &key];
-    assert_eq!((asked(&[]).as_str(), asked(shown).as_str()), ("403", "200"));
+    setup
+}
+
+/// The status of an answer to a client, with its certificate or without; `000` where there is no connection.
+fn asked(proxy: &Proxy, files: &Certificates, shown: bool) -> String {
+    let (authority, certificate, key) =
+        (files.path("ca.pem"), files.path("client.pem"), files.path("client.key"));
+    let mut arguments = vec!["--cacert", &authority, "-o", "/dev/null", "-w", "%{http_code}"];
+    if shown {
+        arguments.extend(["--cert", &certificate, "--key", &key]);
+    }
+    String::from_utf8(proxy.curl(&arguments, "/7").stdout).unwrap()
+}
+
+fn certificates() {
+    let files = Certificates::new();
+    files.revoke(None);
+    let recorder = Recorder::start(|_| good("ok"));
+    let proxy = by_certificate(&files, "", recorder.port).start();
+    let asked = |shown| asked(&proxy, &files, shown);
+    assert_eq!((asked(false).as_str(), asked(true).as_str()), ("403", "200"));
     files.revoke(Some("client"));
     proxy.process.signal("HUP");
-    wait_until("the certificate to be refused", || asked(shown) == "000");
-    assert_eq!(asked(&[]), "403");
+    wait_until("the certificate to be refused", || asked(true) == "000");
+    assert_eq!(asked(false), "403");
+}
+
+fn expired_list() {
+    let files = Certificates::new();
+    files.revoke(None);
+    files.list_for(5);
+    let recorder = Recorder::start(|_| good("ok"));
+    let strict = by_certificate(&files, "", recorder.port).start();
+    let lax = by_certificate(&files, ", client_crl_expired = \"accept\"", recorder.port).start();
+    assert_eq!((asked(&strict, &files, true).as_str(), asked(&lax, &files, true).as_str()), ("200", "200"));
+    let gauge = |proxy: &Proxy, name: &str| {
+        let metrics = proxy.admin("/metrics");
+        let line = metrics.lines().find(|line| {
+            line.starts_with(&format!("stopbank_checker_client_crl_{name}_timestamp_seconds{{file="))
+        });
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap()
+    };
+    assert_eq!(gauge(&strict, "next"), gauge(&strict, "issued") + 5);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(gauge(&strict, "issued").abs_diff(now) < 60);
+    wait_until("the end of the list", || asked(&strict, &files, true) == "000");
+    for proxy in [&strict, &lax] {
+        wait_until("a word of it", || proxy.said().contains("should have been followed by another since"));
+        assert_eq!(proxy.said().matches("should have been followed").count(), 1, "{}", proxy.said());
+    }
+    assert_eq!((asked(&strict, &files, false).as_str(), asked(&lax, &files, true).as_str()), ("403", "200"));
+    files.revoke(None);
+    strict.process.signal("HUP");
+    wait_until("another list", || asked(&strict, &files, true) == "200");
+    assert!(gauge(&strict, "next") > now + 86_400);
+}
+
+fn pipe() {
+    let recorder = Recorder::start(|_| good("ok"));
+    let signer = Signer::new(Algorithm::Es256, "k-1");
+    let proxy = by_file(&signer, "", recorder.port).start();
+    let one = token(&signer, &json!({ "jti": "t-1" }));
+    assert_eq!(get(&proxy, &bearer(&one)).0, 200);
+    let list = proxy.directory.file("revoked.toml");
+    fs::remove_file(&list).unwrap();
+    assert!(Command::new("mkfifo").arg(&list).status().unwrap().success());
+    wait_until("a word of it", || proxy.said().contains("no regular file"));
+    assert_eq!(get(&proxy, &bearer(&one)).0, 200);
+    // Whoever looks at the files goes on, and sees what is there next.
+    fs::remove_file(&list).unwrap();
+    fs::write(&list, "tokens = [\"t-1\"]\n").unwrap();
+    wait_until("the token to be refused", || get(&proxy, &bearer(&one)).0 == 401);
+    assert_eq!(proxy.said().matches("no regular file").count(), 1, "{}", proxy.said());
 }

@@ -347,6 +347,13 @@ impl Certificates {
         self.openssl(&[&authority[..], &["-gencrl", "-out", "crl.pem"]].concat());
     }
 
+    /// Writes that list anew, to be followed by another in so many seconds.
+    pub(crate) fn list_for(&self, seconds: u32) {
+        let authority = ["ca", "-config", "revoking", "-keyfile", "ca.key", "-cert", "ca.pem"];
+        let seconds = seconds.to_string();
+        self.openssl(&[&authority[..], &["-gencrl", "-crlsec", &seconds, "-out", "crl.pem"]].concat());
+    }
+
     fn openssl(&self, arguments: &[&str]) {
         let said = Command::new("openssl").args(arguments).current_dir(&self.0.0).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
