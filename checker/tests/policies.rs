@@ -49,7 +49,10 @@ fn read(file: &Path) -> Result<String, String> {
 /// A policy whose files stand where those of the shipped policies do.
 fn parse(name: &str, text: &str) -> Result<Policy, policy::Errors> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    Policy::read(name, text, &mut |name| read(&folder.join(name)))
+    Policy::read(name, text, &mut |name| match name.strip_prefix(policy::SECRET) {
+        Some(_) => Ok("0".repeat(64)),
+        None => read(&folder.join(name)),
+    })
 }
 
 fn schema() -> jsonschema::Validator {

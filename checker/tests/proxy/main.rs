@@ -9,6 +9,7 @@ mod bypasses;
 mod corpus;
 mod credentials;
 mod cross_site;
+mod form_token;
 mod frames;
 mod framing;
 mod identity;
@@ -46,6 +47,8 @@ fn main() {
         (&[], bypasses::ANSWERS),
         (&["curl"], specification::TESTS),
         (&["curl", "openssl"], cross_site::TESTS),
+        (&["curl", "openssl"], form_token::TESTS),
+        (&["chromium", "curl", "openssl"], &[form_token::BROWSER]),
         (&["curl"], rates::TESTS),
         (&["curl", "openssl"], identity::TESTS),
         (&["haproxy", "nginx", "curl", "openssl"], spoe::TESTS),
