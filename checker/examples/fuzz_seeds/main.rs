@@ -87,6 +87,7 @@ fn main() {
     questions::questions().into_iter().for_each(|question| seeds.add("spoe", question));
     specifications(&mut seeds);
     tokens(&mut seeds);
+    answers(&mut seeds);
     seeds.write(Path::new(&directory));
 }
 
@@ -298,6 +299,30 @@ fn specifications(seeds: &mut Seeds) {
                 seeds.add("specification", format!("{document}\0{}", group["tests"][0]["data"]));
             }
         }
+    }
+}
+
+/// What an issuer says of a token, beside a list of what is revoked; and what a client adds to the question of a server in front.
+fn answers(seeds: &mut Seeds) {
+    let good = json!({
+        "active": true, "iss": "i", "aud": ["a"], "sub": "s", "client_id": "c", "exp": sign::NOW + 60, "iat": sign::NOW, "jti": "j",
+        "scope": "read write", "cnf": { "x5t#S256": "k" },
+    });
+    let thumbprint = "A".repeat(43);
+    let list = format!(
+        "tokens = [\"j\"]\nkeys = [\"{thumbprint}\"]\n[[subject]]\nname = \"s\"\nissued = 1700000000\n"
+    );
+    for answer in [good, json!({ "active": false }), json!({ "active": true, "aud": "a", "username": "u" })] {
+        seeds.add("answers", format!("{answer}\0{list}"));
+    }
+    for more in [
+        "Cookie: a=b",
+        "Upgrade: websocket",
+        "X-Original-URI: /b",
+        "Content-Length: 3",
+        "Authorization: Bearer a",
+    ] {
+        seeds.add("auth_request", more);
     }
 }
 
