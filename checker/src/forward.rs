@@ -298,21 +298,19 @@ mod tests {
     use super::*;
     use crate::http1::{self, Limits};
 
+    const ONWARD: Onward<'_> =
+        Onward { id: "1", length: Some(0), websocket: false, readable: false, removed: &[], identity: None };
+
+    fn written(request: &Request<'_>, source: &Source<'_>, onward: &Onward<'_>) -> String {
+        let mut out = Vec::new();
+        write_request(&mut out, request, source, onward);
+        String::from_utf8(out).unwrap()
+    }
+
     fn forwarded(head: &str, peer: &str, trusted: &[IpNet]) -> String {
         let text = format!("{head}\r\n\r\n");
         let (request, _) = http1::head(text.as_bytes(), &Limits::default()).unwrap();
-        let source = Source { peer: peer.parse().unwrap(), tls: true, trusted };
-        let mut out = Vec::new();
-        let onward = Onward {
-            id: "1",
-            length: Some(0),
-            websocket: false,
-            readable: false,
-            removed: &[],
-            identity: None,
-        };
-        write_request(&mut out, &request, &source, &onward);
-        String::from_utf8(out).unwrap()
+        written(&request, &Source { peer: peer.parse().unwrap(), tls: true, trusted }, &ONWARD)
     }
 
     #[test]
@@ -365,17 +363,8 @@ mod tests {
             body: (&[][..]).into(),
         };
         let source = Source { peer: "192.0.2.1".parse().unwrap(), tls: false, trusted: &[] };
-        let mut out = Vec::new();
-        let onward = Onward {
-            id: "1",
-            length: Some(0),
-            websocket: false,
-            readable: false,
-            removed: &["x-who"],
-            identity: Some(("x-who", "alice")),
-        };
-        write_request(&mut out, &request, &source, &onward);
-        let text = String::from_utf8(out).unwrap().to_lowercase();
+        let onward = Onward { removed: &["x-who"], identity: Some(("x-who", "alice")), ..ONWARD };
+        let text = written(&request, &source, &onward).to_lowercase();
         assert_eq!(text.matches("who: ").count(), 1, "{text}");
         assert!(text.contains("x-who: alice\r\n") && text.contains("x-whom: 1\r\nx-wh: 1\r\n"), "{text}");
     }
@@ -403,12 +392,9 @@ mod tests {
         let text = "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip, br\r\nRange: bytes=0-7\r\nIf-Range: \"a\"\r\nAccept: */*\r\n\r\n";
         let (request, _) = http1::head(text.as_bytes(), &Limits::default()).unwrap();
         let source = Source { peer: "192.0.2.1".parse().unwrap(), tls: false, trusted: &[] };
-        let mut out = Vec::new();
-        let onward =
-            Onward { id: "1", length: None, websocket: false, readable: true, removed: &[], identity: None };
-        write_request(&mut out, &request, &source, &onward);
+        let onward = Onward { length: None, readable: true, ..ONWARD };
         assert_eq!(
-            String::from_utf8(out).unwrap(),
+            written(&request, &source, &onward),
             "GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\ntransfer-encoding: chunked\r\naccept-encoding: identity\r\n\
              x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: http\r\nx-request-id: 1\r\nvia: 1.1 stopbank\r\n\r\n"
         );

@@ -22,54 +22,23 @@ pub(super) const MOST_ROUTES: usize = 10_000;
 /// Longest method, in bytes.
 const LONGEST_METHOD: usize = 32;
 
-/// Keys of tables.
-pub(super) const ROOT_KEYS: [&str; 32] = [
+/// Keys that stand at the top of the file alone, those that do so in a route alone, and, beside those of [`identity::ACCESS_KEYS`], those that may stand in both.
+const ROOT_KEYS: [&str; 12] = [
     "undeclared",
     "realm",
-    "identity",
-    "scopes",
-    "audiences",
-    "claims",
-    "acr",
-    "amr",
-    "max_age",
-    "bind",
-    "forward_credential",
     "identity_header",
     "issuer",
     "keys",
     "certificates",
-    "fail",
-    "deadline",
     "openapi",
-    "responses",
-    "patterns",
-    "websocket",
-    "cross-site",
-    "cors",
     "rate",
     "brake",
     "enumeration",
     "pattern",
-    "checks",
-    "limits",
-    "masking",
-    "response",
     "route",
 ];
-pub(super) const ROUTE_KEYS: [&str; 23] = [
-    "host",
-    "path",
-    "methods",
-    "identity",
-    "scopes",
-    "audiences",
-    "claims",
-    "acr",
-    "amr",
-    "max_age",
-    "bind",
-    "forward_credential",
+const ROUTE_KEYS: [&str; 3] = ["host", "path", "methods"];
+const RULE_KEYS: [&str; 11] = [
     "fail",
     "deadline",
     "responses",
@@ -82,6 +51,12 @@ pub(super) const ROUTE_KEYS: [&str; 23] = [
     "masking",
     "response",
 ];
+
+/// All keys of a table that says how requests are judged.
+fn keys(own: &[&'static str]) -> Vec<&'static str> {
+    [own, &identity::ACCESS_KEYS, &RULE_KEYS].concat()
+}
+
 pub(super) const CHECK_KEYS: [&str; 3] = ["mode", "fail", "deadline"];
 
 /// Choices.
@@ -150,7 +125,7 @@ fn root(
     load: &mut Load<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Policy {
-    let table = Table::root(document, &ROOT_KEYS, diagnostics);
+    let table = Table::root(document, &keys(&ROOT_KEYS), diagnostics);
     let mut default = Rules::default();
     let undeclared = table
         .get("undeclared")
@@ -235,7 +210,7 @@ fn route(
     diagnostics: &mut Diagnostics,
 ) -> Option<(std::ops::Range<usize>, Route)> {
     const PATH_HELP: &str = "path = \"/accounts/{id}/files/{rest*}\"";
-    let table = Table::of("[[route]]", block, &ROUTE_KEYS, diagnostics)?;
+    let table = Table::of("[[route]]", block, &keys(&ROUTE_KEYS), diagnostics)?;
     let mut rules_of = default.clone();
     rules(&table, Some(default), has, &mut rules_of, load, diagnostics);
     let host = match table.get("host") {

@@ -28,7 +28,8 @@ pub(in crate::policy) const URL_KEYS: [&str; 8] =
     ["file", "secret", "url", "ca", "refresh", "cool_down", "stale_if_error", "retry"];
 pub(in crate::policy) const INTROSPECTION_KEYS: [&str; 5] = ["url", "client", "secret", "ca", "cache"];
 /// Profiles that have a name; another one is the type itself.
-const PROFILES: [(&str, Profile); 2] = [("access-token", Profile::AccessToken), ("jwt", Profile::Jwt)];
+pub(super) const PROFILES: [(&str, Profile); 2] =
+    [("access-token", Profile::AccessToken), ("jwt", Profile::Jwt)];
 
 const KEYS_HELP: &str = "keys = { url = \"https://issuer.example/keys\" }, { file = \"keys.json\" }, or for HS256 and its like { secret = \"credential:NAME\" }";
 const INTROSPECTION_HELP: &str = "introspection = { url = \"https://issuer.example/introspect\", client = \"checker\", secret = \"credential:NAME\" }";

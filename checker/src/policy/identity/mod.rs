@@ -12,7 +12,7 @@ pub(crate) use credentials::IDENTITY_HEADER;
 pub use credentials::{ApiKeys, Certificates, IdentityHeader, SanKind};
 pub use issuer::{Introspection, Issuer, KeySource, KeyUrl};
 
-pub(super) use access::read as read_access;
+pub(super) use access::{KEYS as ACCESS_KEYS, read as read_access};
 pub(super) use credentials::{CERTIFICATE_KEYS, HEADER_KEYS, KEY_KEYS, SANS};
 pub(super) use issuer::{INTROSPECTION_KEYS, ISSUER_KEYS, URL_KEYS};
 pub(super) use render::{access as render_access, identities as render};

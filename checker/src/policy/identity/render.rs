@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Access, Identities, Introspection, Issuer, KeySource, SANS};
+use super::{Access, Identities, Introspection, Issuer, KeySource, SANS, issuer::PROFILES};
 use crate::{
     policy::render::{string, strings},
     tokens::{Algorithm, Profile},
@@ -62,10 +62,10 @@ fn issuer(text: &mut String, issuer: &Issuer) {
         dpop_nonce,
         cache,
     } = issuer;
+    let named = PROFILES.iter().find(|(_, one)| one == profile).map(|(name, _)| *name);
     let profile = match profile {
-        Profile::AccessToken => "access-token",
-        Profile::Jwt => "jwt",
         Profile::Typed(typ) => typ,
+        Profile::AccessToken | Profile::Jwt => named.unwrap_or_default(),
     };
     let _ = writeln!(text, "\n[[issuer]]\nname = {}\nissuer = {}", string(name), string(issuer));
     if !audiences.is_empty() {
@@ -87,12 +87,11 @@ fn source(text: &mut String, keys: &KeySource) {
         KeySource::File(file) => writeln!(text, "keys = {{ file = {} }}", string(file)),
         KeySource::Secret(file) => writeln!(text, "keys = {{ secret = {} }}", string(file)),
         KeySource::Url(url) => {
-            let ca = url.ca.as_ref().map(|ca| format!(", ca = {}", string(ca))).unwrap_or_default();
             let times = url.times;
             writeln!(
                 text,
-                "keys = {{ url = {}{ca}, refresh = \"{}s\", cool_down = \"{}s\", stale_if_error = \"{}s\", retry = \"{}s\" }}",
-                string(&url.url),
+                "keys = {{ {}, refresh = \"{}s\", cool_down = \"{}s\", stale_if_error = \"{}s\", retry = \"{}s\" }}",
+                asked(&url.url, url.ca.as_deref()),
                 times.fresh,
                 times.cool_down,
                 times.stale,
@@ -102,13 +101,18 @@ fn source(text: &mut String, keys: &KeySource) {
     };
 }
 
-fn introspected(text: &mut String, asked: &Introspection) {
-    let Introspection { url, client, secret, ca, cache } = asked;
-    let ca = ca.as_ref().map(|ca| format!(", ca = {}", string(ca))).unwrap_or_default();
+/// Who is asked over the network, and the authorities that vouch for it.
+fn asked(url: &str, ca: Option<&str>) -> String {
+    let ca = ca.map(|ca| format!(", ca = {}", string(ca))).unwrap_or_default();
+    format!("url = {}{ca}", string(url))
+}
+
+fn introspected(text: &mut String, introspection: &Introspection) {
+    let Introspection { url, client, secret, ca, cache } = introspection;
     let _ = writeln!(
         text,
-        "introspection = {{ url = {}, client = {}, secret = {}{ca}, cache = \"{cache}s\" }}",
-        string(url),
+        "introspection = {{ {}, client = {}, secret = {}, cache = \"{cache}s\" }}",
+        asked(url, ca.as_deref()),
         string(client),
         string(secret)
     );
