@@ -15,7 +15,7 @@ use stopbank_checker::{
     Check, Evidence, Field, Finding, Identity, Kind, Policy, Reason, Request, State, Verdict, Version,
     engine::{self, Attempted, Context, Head},
     http1,
-    policy::{Mode, Route, Rules},
+    policy::{Id, Mode, Route, Rules},
     printable,
     rates::Time,
     state::Seed,
@@ -89,15 +89,18 @@ impl Judge {
         self.policy.rules(route)
     }
 
-    /// Names of the checks of bodies that are enforced, on a route or where there is none.
-    pub(crate) fn enforced_on_bodies(&self) -> Vec<&'static str> {
+    /// Names of the checks of bodies that are enforced, on a route or where there is none, and of the enumerations of ids in them.
+    pub(crate) fn enforced_on_bodies(&self) -> Vec<String> {
         let routes = self.policy.routes().iter().map(Route::rules);
         let all: Vec<&Rules> = std::iter::once(self.policy.default_rules()).chain(routes).collect();
         let enforced = |check: &Check| {
             all.iter().any(|rules| rules.is_on(*check) && rules.of(*check).mode == Mode::Enforce)
         };
         let checks = Check::ALL.iter().filter(|check| check.kind() == Kind::Body && enforced(check));
-        checks.map(|check| check.name()).collect()
+        let enumerations = self.policy.enumerations().iter();
+        let in_body = enumerations.filter(|one| one.mode == Mode::Enforce && matches!(one.id, Id::Body(_)));
+        let in_body = in_body.map(|one| format!("enumeration {}", one.name));
+        checks.map(|check| check.name().to_owned()).chain(in_body).collect()
     }
 
     /// The template of a route.

@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("nobody else may ask, and an incomplete question is refused", questions),
     ("who asks too often is told by nginx when to come back", often),
     ("WebSockets that nginx passes on are judged", websockets),
+    ("who goes through objects is stopped where nginx asks", objects),
 ];
 
 /// What an operator pastes, out of the documentation.
@@ -193,6 +194,35 @@ fn often() {
     let retry =
         problem.to_lowercase().lines().find_map(|line| Some(line.strip_prefix("retry-after: ")?.to_owned()));
     assert!(retry.is_some_and(|retry| (1..=60).contains(&retry.trim().parse::<u32>().unwrap())), "{problem}");
+}
+
+fn objects() {
+    let policy = "undeclared = \"allow\"
+[[enumeration]]
+name = \"items\"
+routes = [\"/items/{id}\"]
+id = \"path:id\"
+walk = 5
+[[enumeration]]
+name = \"orders\"
+routes = [\"/orders\"]
+id = \"body:/id\"
+distinct = 5
+[[route]]
+path = \"/items/{id}\"
+methods = [\"GET\"]
+[[route]]
+path = \"/orders\"
+methods = [\"POST\"]
+";
+    let front = Front::start("", Some(policy));
+    let passed = (1..30).take_while(|id| front.ask(&[], &format!("/items/{id}")).0 == 200).count();
+    assert_eq!(passed, 6);
+    let (status, _, problem) = front.ask(&[], "/items/9");
+    assert!(status == 429 && problem.contains("object-walk"), "{status}: {problem}");
+    // What nobody shows is not counted, and that is said.
+    let said = front.checker.said();
+    assert!(said.contains("enumeration orders") && !said.contains("enumeration items"), "{said}");
 }
 
 fn websockets() {
