@@ -12,12 +12,12 @@ use clap::Args;
 use crate::command::{self, cargo, command, say};
 use crate::setup::{self, Bpf};
 use crate::totals::{SKIPPED, Totals};
-use crate::{build, packages, tools};
+use crate::{build, packages, tools, workspace};
 
 /// What the user asks of a run.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only checks whose name contains this: format, lints, lints-bpf, docs, stub, dependencies, advisories
+    /// Only checks whose name contains this: format, lints, lints-bpf, fuzz, docs, stub, dependencies, advisories
     filter: Option<String>,
 }
 
@@ -32,10 +32,11 @@ enum Outcome {
 type Check = fn() -> Result<Outcome>;
 
 /// Every check, the quickest to fail first.
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("format", format),
     ("lints", lints),
     ("lints-bpf", lints_bpf),
+    ("fuzz", fuzz),
     ("docs", docs),
     ("stub", stub),
     ("dependencies", dependencies),
@@ -98,6 +99,16 @@ fn lints() -> Result<Outcome> {
     passed(cargo().args(["clippy", "--all-targets", "--keep-going", "--", "-D", "warnings"]))
 }
 
+/// Whether the fuzz targets, which are a workspace of their own, still fit what they call.
+fn fuzz() -> Result<Outcome> {
+    packages::require(&packages::FUZZING)?;
+    passed(
+        cargo()
+            .args(["clippy", "--manifest-path", "fuzz/Cargo.toml", "--locked", "--", "-D", "warnings"])
+            .env("CARGO_TARGET_DIR", workspace::root().join("target")),
+    )
+}
+
 /// Clippy for the BPF programs: only the one that belongs to their compiler can read what that compiler made.
 fn lints_bpf() -> Result<Outcome> {
     let bpf = setup::bpf()?;
@@ -139,7 +150,7 @@ fn docs() -> Result<Outcome> {
 
 /// What embeds an object must compile without one, and say that it did.
 fn stub() -> Result<Outcome> {
-    let nowhere = crate::workspace::tools().join("no-objects");
+    let nowhere = workspace::tools().join("no-objects");
     fs::create_dir_all(&nowhere).with_context(|| format!("making {}", nowhere.display()))?;
     let mut check = cargo();
     check.args(["check", "--package", "stopbank", "--package", "stopbank-tests"]);

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::command::{self, command, say};
-use crate::{tools, workspace};
+use crate::{packages, tools, workspace};
 
 /// Bytes of an input at the most: a body that a check reads in several steps.
 const LONGEST: u32 = 64 << 10;
@@ -44,6 +44,7 @@ struct Outcome {
 /// Runs each target; an error when one has found something.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let targets = wanted(&options.targets)?;
+    packages::require(&packages::FUZZING)?;
     let program = tools::fuzz()?;
     let logs = workspace::root().join("target/fuzz");
     fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;

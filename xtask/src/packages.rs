@@ -57,6 +57,9 @@ pub(crate) const BENCHMARK: [Package; 3] = [
     Package { program: "openssl", name: "openssl", service: None },
 ];
 
+/// What libFuzzer is compiled with.
+pub(crate) const FUZZING: [Package; 1] = [Package { program: "c++", name: "g++", service: None }];
+
 /// What servers are started with that are measured: they end with their parent, on one processor.
 pub(crate) const PINNED: [Package; 2] = [
     Package { program: "setpriv", name: "util-linux", service: None },

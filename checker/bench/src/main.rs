@@ -60,6 +60,10 @@ struct Arguments {
     policy: String,
 }
 
+/// How far load and servers go before what else runs on their processors: all of them so far, since what runs there for a millisecond, ten times
+/// a second, is what the slowest of a hundred requests wait for.
+const AHEAD: i32 = 15;
+
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -81,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
     let (first, last) = (processors[0], processors[processors.len() - 1]);
     ensure!(arguments.in_process || first != last, "two processors are needed: one is the proxy's alone");
-    ahead(5);
+    ahead(AHEAD);
     let mut rows = Vec::new();
     settle_on(last)?;
     let policy =
@@ -132,9 +136,9 @@ fn proxies(arguments: &Arguments, first: usize, last: usize) -> Result<Vec<Row>>
         say(&table::steady(kind));
         let pace = Pace::Rate(most * arguments.share);
         // The load shares a processor with the upstream. What it waits for that one would be counted as what the proxy adds.
-        ahead(15);
+        ahead(20);
         rows.extend(rounds(arguments, kind, &table::steady(kind), &subjects, &[OURS, PLAIN], pace, during)?);
-        ahead(5);
+        ahead(AHEAD);
     }
     Ok(rows)
 }
