@@ -64,7 +64,9 @@ fn list(bytes: &[u8]) {
         assert!(token("none", subject).is_none_or(|token| revoked.check(&token) == Err(Problem::Revoked)), "{subject:?}");
     }
     let (id, subject) = ("another token, of nobody's list", "another subject, of nobody's list");
-    if !tokens.iter().any(|one| one == id) && !subjects.iter().any(|one| one == subject) {
+    // What an issuer says of a token no key has signed: zeros stand for it.
+    let unsigned = texts("keys").contains(&"A".repeat(43));
+    if !unsigned && !tokens.iter().any(|one| one == id) && !subjects.iter().any(|one| one == subject) {
         assert!(revoked.check(&token(id, subject).unwrap()).is_ok());
     }
 }

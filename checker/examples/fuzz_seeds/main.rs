@@ -308,7 +308,7 @@ fn answers(seeds: &mut Seeds) {
         "active": true, "iss": "i", "aud": ["a"], "sub": "s", "client_id": "c", "exp": sign::NOW + 60, "iat": sign::NOW, "jti": "j",
         "scope": "read write", "cnf": { "x5t#S256": "k" },
     });
-    let thumbprint = "A".repeat(43);
+    let thumbprint = "A".repeat(42) + "E";
     let list = format!(
         "tokens = [\"j\"]\nkeys = [\"{thumbprint}\"]\n[[subject]]\nname = \"s\"\nissued = 1700000000\n"
     );
