@@ -87,7 +87,7 @@ fn main() {
     questions::questions().into_iter().for_each(|question| seeds.add("spoe", question));
     specifications(&mut seeds);
     tokens(&mut seeds);
-    answers(&mut seeds);
+    certified(&mut seeds);
     seeds.write(Path::new(&directory));
 }
 
@@ -346,5 +346,32 @@ fn tokens(seeds: &mut Seeds) {
         for test in group["tests"].as_array().unwrap().iter().take(3) {
             seeds.add("token", format!("{}\0{keys}\0a.example", test["jws"].as_str().unwrap_or_default()));
         }
+    }
+}
+
+/// Answers of OCSP about a certificate, of which the serial number is what counts.
+fn certified(seeds: &mut Seeds) {
+    let der = |tag: u8, parts: &[&[u8]]| {
+        let inner = parts.concat();
+        let length = u8::try_from(inner.len()).unwrap();
+        let head = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
+        [head, inner].concat()
+    };
+    let serial = der(2, &[&[1, 2, 3]]);
+    let certificate = der(0x30, &[&der(0x30, &[&der(0xa0, &[&der(2, &[&[2]])]), &serial])]);
+    let time = der(0x18, &[b"20260101000000Z"]);
+    for status in [&[0x80, 0][..], &[0xa1, 0], &[0x82, 0]] {
+        let hash = der(4, &[&[7; 20]]);
+        let of = der(0x30, &[&der(0x30, &[]), &hash, &hash, &serial]);
+        let one = der(0x30, &[&of, status, &time, &der(0xa0, &[&time])]);
+        let data = der(0x30, &[&der(0xa2, &[&hash]), &time, &der(0x30, &[&one])]);
+        let basic = der(0x30, &[&data, &der(0x30, &[]), &der(3, &[&[0]])]);
+        let kind = der(6, &[b"\x2b\x06\x01\x05\x05\x07\x30\x01\x01"]);
+        let body = der(0xa0, &[&der(0x30, &[&kind, &der(4, &[&basic])])]);
+        let answer = der(0x30, &[&der(10, &[&[0]]), &body]);
+        let found = stopbank_checker::ocsp::read(&answer, &certificate);
+        assert_eq!(found.is_ok(), status[0] == 0x80, "{found:?}");
+        let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+        seeds.add("ocsp", [&length[..], &answer, &certificate].concat());
     }
 }

@@ -79,6 +79,7 @@ impl ProxyCommand {
             self.tls_certificate.clone().zip(self.tls_key.clone()).map(|(certificate, key)| ServerTls {
                 certificate,
                 key,
+                ocsp: None,
                 client_ca: self.tls_client_ca.clone(),
                 client_crl: Vec::new(),
                 client_crl_expired: Expired::default(),

@@ -55,6 +55,9 @@ pub(crate) struct Listen {
 pub(crate) struct ServerTls {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+    /// An answer about the certificate (OCSP, DER) that is sent along with it.
+    #[serde(default)]
+    pub(crate) ocsp: Option<PathBuf>,
     /// Authorities that client certificates come from. Without them no client is asked for one.
     pub(crate) client_ca: Option<PathBuf>,
     /// What these authorities have revoked. With them, there must be a list of every authority in a client's chain.

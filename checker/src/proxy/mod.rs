@@ -26,6 +26,7 @@ mod repeats;
 mod run;
 mod shared;
 mod spoe;
+mod stapling;
 mod streaming;
 mod tls;
 mod upstream;

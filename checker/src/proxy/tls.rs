@@ -18,7 +18,10 @@ use tokio_rustls::rustls::{
 };
 use zeroize::Zeroizing;
 
-use super::config::{ClientTls, Expired, ServerTls, TlsVersion};
+use super::{
+    config::{ClientTls, Expired, ServerTls, TlsVersion},
+    stapling,
+};
 use crate::secrets;
 
 /// Where Debian and Red Hat keep the authorities that the system trusts.
@@ -52,7 +55,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 }
 
 /// Certificates, and their key: what was read of it is wiped, and only what signs with it has it still.
-fn identity(certificate: &Path, key: &Path) -> Result<Arc<SingleCertAndKey>> {
+fn identity(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
     let certificates = certificates(certificate)?;
     let context = || format!("cannot read a private key of {}", key.display());
     let secret = secrets::read(key).with_context(context)?;
@@ -66,7 +69,7 @@ fn identity(certificate: &Path, key: &Path) -> Result<Arc<SingleCertAndKey>> {
             return Err(error).with_context(|| format!("{} and its certificate", key.display()));
         }
     }
-    Ok(Arc::new(SingleCertAndKey::from(certified)))
+    Ok(certified)
 }
 
 fn authorities(file: &Path) -> Result<Arc<RootCertStore>> {
@@ -159,7 +162,8 @@ pub(crate) fn server(tls: &ServerTls) -> Result<(Arc<ServerConfig>, Vec<Revoked>
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };
-    let mut config = builder.with_cert_resolver(identity(&tls.certificate, &tls.key)?);
+    let own = identity(&tls.certificate, &tls.key)?;
+    let mut config = builder.with_cert_resolver(stapling::resolver(own, tls.ocsp.as_deref())?);
     // Whoever offers others alone is turned away (RFC 7301, section 3.2), and clients of HTTP/1.0 offer that.
     config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     // Early data can be sent again by whoever has seen it.
@@ -181,7 +185,9 @@ pub(crate) fn client(tls: &ClientTls) -> Result<Arc<ClientConfig>> {
         .with_safe_default_protocol_versions()?
         .with_webpki_verifier(verifier);
     let mut config = match (&tls.certificate, &tls.key) {
-        (Some(certificate), Some(key)) => builder.with_client_cert_resolver(identity(certificate, key)?),
+        (Some(certificate), Some(key)) => {
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity(certificate, key)?)))
+        }
         _ => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -26,6 +26,7 @@ mod servers;
 mod sign;
 mod specification;
 mod spoe;
+mod stapling;
 mod streaming;
 
 use std::process::{Command, Stdio};
@@ -54,6 +55,7 @@ fn main() {
         (&["haproxy", "nginx", "curl", "openssl"], spoe::TESTS),
         (&["curl"], spoe::HOSTILE),
         (&["openssl"], credentials::TESTS),
+        (&["curl", "openssl"], stapling::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| trial(name, programs, *test)));
     }

@@ -334,7 +334,7 @@ impl Certificates {
 
     /// Writes the authority's list of revoked certificates, `crl.pem`, with one more in it.
     pub(crate) fn revoke(&self, name: Option<&str>) {
-        let configuration = "[ca]\ndefault_ca = a\n[a]\ndatabase = index\ncrlnumber = number\ndefault_md = sha256\ndefault_crl_days = 2\n";
+        let configuration = "[ca]\ndefault_ca = a\n[a]\ndatabase = index\ncrlnumber = number\ndefault_md = sha256\ndefault_crl_days = 2\nunique_subject = no\n";
         for (file, text) in [("index", ""), ("number", "01\n"), ("revoking", configuration)] {
             if !self.0.file(file).exists() {
                 fs::write(self.0.file(file), text).unwrap();
@@ -352,6 +352,29 @@ impl Certificates {
         let authority = ["ca", "-config", "revoking", "-keyfile", "ca.key", "-cert", "ca.pem"];
         let seconds = seconds.to_string();
         self.openssl(&[&authority[..], &["-gencrl", "-crlsec", &seconds, "-out", "crl.pem"]].concat());
+    }
+
+    /// Writes what the authority answers about one of its certificates (OCSP), `NAME.ocsp`, good for as long as `times` say.
+    pub(crate) fn answer(&self, name: &str, times: &[&str]) {
+        self.revoke(None);
+        let (certificate, question) = (format!("{name}.pem"), format!("{name}.question"));
+        let authority = ["ca", "-config", "revoking", "-keyfile", "ca.key", "-cert", "ca.pem"];
+        let known = fs::read_to_string(self.0.file("index")).unwrap();
+        if !known.contains(&format!("\t{}\t", self.serial(name))) {
+            self.openssl(&[&authority[..], &["-valid", &certificate]].concat());
+        }
+        let asked = ["-issuer", "ca.pem", "-cert", &certificate, "-no_nonce", "-reqout", &question];
+        self.openssl(&[&["ocsp"], &asked[..]].concat());
+        let signer = ["-index", "index", "-CA", "ca.pem", "-rsigner", "ca.pem", "-rkey", "ca.key"];
+        let answered = ["-reqin", &question, "-respout", &format!("{name}.ocsp")];
+        self.openssl(&[&["ocsp"], &signer[..], &answered, times].concat());
+    }
+
+    /// In hexadecimal digits.
+    fn serial(&self, name: &str) -> String {
+        let arguments = ["x509", "-noout", "-serial", "-in", &format!("{name}.pem")];
+        let said = text(&Command::new("openssl").args(arguments).current_dir(&self.0.0).output().unwrap());
+        said.trim().trim_start_matches("serial=").to_owned()
     }
 
     fn openssl(&self, arguments: &[&str]) {
