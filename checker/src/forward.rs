@@ -169,9 +169,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, source: &Source<'
     out.extend_from_slice(request.target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     for field in &request.headers {
-        let forwarded = field.name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
-        let kept = trusted && (field.is("x-forwarded-proto") || field.is("x-forwarded-host"));
-        if is_one_of(field, &HOP_BY_HOP) || is_one_of(field, &OURS) || (forwarded && !kept) {
+        if is_one_of(field, &HOP_BY_HOP) || is_claim(field, trusted) {
             continue;
         }
         if readable && is_one_of(field, &PARTIAL) || removed.iter().any(|name| is_as_read(field.name, name)) {
@@ -216,6 +214,45 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, source: &Source<'
     out.extend_from_slice(b"\r\n");
 }
 
+/// Whether it says where a request comes from, or is the id that is given here: nothing that this client may say.
+fn is_claim(field: &Field<'_>, trusted: bool) -> bool {
+    let forwarded = field.name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
+    let kept = trusted && (field.is("x-forwarded-proto") || field.is("x-forwarded-host"));
+    is_one_of(field, &OURS) || (forwarded && !kept)
+}
+
+/// Names, in lower case, of a request's headers that stay here where another server passes it on, as [`write_request`] would leave them out.
+/// `x-forwarded-for` and `x-forwarded-proto` are that server's own.
+pub fn held_back(request: &Request<'_>, source: &Source<'_>, removed: &[&str]) -> Vec<String> {
+    let trusted = source.trusts(source.peer);
+    let mut names = Vec::new();
+    for field in &request.headers {
+        let of_server = field.is("x-forwarded-for") || field.is("x-forwarded-proto");
+        let stays = is_claim(field, trusted) && !of_server;
+        if stays || removed.iter().any(|name| is_as_read(field.name, name)) {
+            let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+/// What `x-forwarded-for` is to say where another server passes a request on, that may have written down already who has connected to it; `None` where it says so.
+pub fn hops_behind(request: &Request<'_>, source: &Source<'_>) -> Option<String> {
+    let peer = source.peer.to_string();
+    let trusted = source.trusts(source.peer);
+    let named = members(&request.headers, "x-forwarded-for");
+    let mut hops: Vec<String> =
+        named.map(|hop| String::from_utf8_lossy(hop).into_owned()).filter(|_| trusted).collect();
+    if hops.last() == Some(&peer) {
+        return None;
+    }
+    hops.push(peer);
+    Some(hops.join(", "))
+}
+
 /// Whether a server behind may read one name as the other: case does not count, and CGI-like servers take an underscore for a hyphen.
 fn is_as_read(sent: &[u8], name: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
@@ -250,7 +287,7 @@ pub struct Answered<'s> {
 }
 
 /// Headers of the verdict that stand beside those of the server behind: each says something of its own.
-const BESIDE: [&str; 3] = ["vary", "set-cookie", "www-authenticate"];
+pub const BESIDE: [&str; 3] = ["vary", "set-cookie", "www-authenticate"];
 
 /// Headers of an answer that the client gets. Those of the connection are the caller's, and so is the length.
 pub fn answered<'s>(response: &'s Response<'s>, answered: &Answered<'s>) -> Vec<Field<'s>> {

@@ -6,6 +6,9 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../checker/src/proxy/auth_request.rs"]
 #[allow(dead_code)]
 mod auth_request;
+#[path = "../../checker/src/proxy/ext_authz/settings.rs"]
+#[allow(dead_code)]
+mod ext_authz;
 #[path = "../../checker/src/proxy/config.rs"]
 #[allow(dead_code)]
 mod config;

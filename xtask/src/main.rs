@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod command;
 mod demo;
+mod envoy;
 mod fuzz;
 mod kernels;
 mod llvm;

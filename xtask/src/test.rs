@@ -10,7 +10,7 @@ use clap::Args;
 use crate::build::{self, Profile};
 use crate::command::{self, cargo, say};
 use crate::totals::{Summary, Totals};
-use crate::{package, packages, provider, rootfs, suites};
+use crate::{envoy, package, packages, provider, rootfs, suites};
 
 /// What the user asks of a run.
 #[derive(Args)]
@@ -47,6 +47,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
             Err(error) => say(&format!("a suite for the checker's tests is missing: {error:#}")),
         }
+    }
+    if envoy::is_wanted(options.filter.as_deref()) {
+        for_envoy(&mut tests);
     }
     if provider::wanted(options.filter.as_deref()) {
         match provider::folder() {
@@ -93,6 +96,19 @@ fn for_packages(tests: &mut Command) {
             tests.env("STOPBANK_ROOTFS", root);
         }
         Err(error) => say(&format!("no Debian to boot for the tests of packages: {error:#}")),
+    }
+}
+
+/// Has the tests find an Envoy, the one that the environment names where it does.
+fn for_envoy(tests: &mut Command) {
+    if std::env::var_os(envoy::VARIABLE).is_some() {
+        return;
+    }
+    match envoy::program() {
+        Ok(program) => {
+            tests.env(envoy::VARIABLE, program);
+        }
+        Err(error) => say(&format!("no Envoy for the checker's tests: {error:#}")),
     }
 }
 

@@ -131,19 +131,21 @@ async fn serve(
     let worker = Rc::clone(worker);
     let Some(tls) = live.tls.get(listener).cloned().flatten() else {
         let peer = Rc::new(Peer { address, tls: false, listener, chain: None });
-        let h2c = live.config.listen.get(listener).is_some_and(|listen| listen.h2c);
         let by_haproxy = live.spoe(listener).is_some();
+        let by_envoy = live.asked_by_envoy(listener).is_some();
+        let h2c = by_envoy || live.config.listen.get(listener).is_some_and(|listen| listen.h2c);
         drop(live);
         if by_haproxy {
             Box::pin(spoe::serve(stream, worker, peer)).await;
         } else if h2c && matches!(timeout(within, begins_as_http2(&stream)).await, Ok(true)) {
             Box::pin(http2::serve(stream, worker, peer)).await;
-        } else {
+        } else if !by_envoy {
             http1::serve(stream, worker, peer).await;
         }
         return;
     };
-    let (asked, by_haproxy) = (live.asked(listener).is_some(), live.spoe(listener).is_some());
+    let by_haproxy = live.spoe(listener).is_some();
+    let (by_nginx, by_envoy) = (live.asked(listener).is_some(), live.asked_by_envoy(listener).is_some());
     drop(live);
     let Ok(Ok(stream)) = Box::pin(timeout(within, TlsAcceptor::from(tls).accept(stream))).await else {
         worker.shared.metrics.accepted.with_label_values(&["handshake-failed"]).inc();
@@ -154,8 +156,8 @@ async fn serve(
     let chain =
         session.peer_certificates().map(|chain| chain.iter().map(|one| one.clone().into_owned()).collect());
     let peer = Rc::new(Peer { address, tls: true, listener, chain });
-    if http2 && asked {
-        // Questions come over HTTP/1.
+    if (http2 && by_nginx) || (!http2 && by_envoy) {
+        // Questions come over HTTP/1 there, and over HTTP/2 here.
         return;
     }
     if by_haproxy {

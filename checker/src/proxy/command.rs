@@ -93,6 +93,7 @@ impl ProxyCommand {
                 h2c: false,
                 auth_request: None,
                 spoe: None,
+                ext_authz: None,
             };
             config.listen = self.listen.iter().map(listen).collect();
         }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-use super::{auth_request::AuthRequest, spoe::Spoe};
+use super::{auth_request::AuthRequest, ext_authz::ExtAuthz, spoe::Spoe};
 
 /// The whole file.
 #[derive(Clone, Default, PartialEq, Debug, Deserialize)]
@@ -47,6 +47,9 @@ pub(crate) struct Listen {
     /// The same, by HAProxy over SPOP.
     #[serde(default)]
     pub(crate) spoe: Option<Spoe>,
+    /// The same, by Envoy over gRPC.
+    #[serde(default)]
+    pub(crate) ext_authz: Option<ExtAuthz>,
 }
 
 /// TLS to clients. Paths are of PEM files.
@@ -308,7 +311,7 @@ impl std::fmt::Display for Url {
 impl Listen {
     /// Whether it is asked by a server that passes requests on, and passes none itself.
     pub(crate) const fn is_asked(&self) -> bool {
-        self.auth_request.is_some() || self.spoe.is_some()
+        self.auth_request.is_some() || self.spoe.is_some() || self.ext_authz.is_some()
     }
 }
 
@@ -338,9 +341,17 @@ impl Config {
             }
             if let Some(asked) = &listen.spoe {
                 asked.validate()?;
-                ensure!(listen.auth_request.is_none(), "a listener has `auth_request` or `spoe`");
                 ensure!(!listen.h2c, "spoe: HAProxy asks over SPOP, without `h2c`");
             }
+            if let Some(asked) = &listen.ext_authz {
+                asked.validate()?;
+                ensure!(!listen.h2c, "ext_authz: Envoy asks over HTTP/2 anyway, without `h2c`");
+            }
+            let ways = [listen.auth_request.is_some(), listen.spoe.is_some(), listen.ext_authz.is_some()];
+            ensure!(
+                ways.iter().filter(|way| **way).count() < 2,
+                "a listener has one of `auth_request`, `spoe` and `ext_authz`"
+            );
         }
         let mut names = std::collections::BTreeSet::new();
         for upstream in &self.upstream {

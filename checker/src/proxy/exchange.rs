@@ -1,5 +1,6 @@
 //! One request and its answer, whatever version of HTTP the client speaks.
 
+mod asked;
 mod shown;
 
 use std::{
@@ -34,6 +35,8 @@ use super::{
     streaming::{self, Coming, Failed, Stopped},
     upstream::{self, Body, Outgoing, Upstream},
 };
+
+pub(crate) use asked::{Beside, Changes};
 
 /// One request.
 pub(crate) struct Exchange {
@@ -191,28 +194,6 @@ impl Exchange {
         self.attempt = verdict.attempt;
     }
 
-    /// Judges a request that is asked about, and whose body nobody shows.
-    pub(crate) async fn allows(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
-        self.unseen = true;
-        let live = Arc::clone(&self.live);
-        let head = self.judge(&live, request).await?;
-        // An id that must be the identity's own, and is in a body that nobody shows, is not its own.
-        let bound = live.judge.rules(head.route()).access.needs_body();
-        let verdict = match request.method {
-            // Most have none, and their query may be what others have in it (GraphQL).
-            b"GET" | b"HEAD" => live.judge.body(head, request, &Bytes::new(), self.client).await,
-            _ if bound => live.judge.body(head, request, &Bytes::new(), self.client).await,
-            _ => head.allow(),
-        };
-        let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
-        self.note(verdict);
-        // Nobody will say what has become of it.
-        if let Some(attempt) = self.attempt.take() {
-            live.judge.answered(&attempt, None);
-        }
-        refusal.map_or(Ok(()), Err)
-    }
-
     /// Judges the request's body and asks the upstream. `accept` gets the answer's head.
     pub(crate) async fn forward<T>(
         &mut self,
@@ -281,17 +262,20 @@ impl Exchange {
     fn head(&self, request: &Request<'_>, length: Option<usize>, websocket: bool, rules: &Rules) -> Vec<u8> {
         let mut head = Vec::with_capacity(1024);
         let readable = rules.masking.is_on() && !websocket;
-        let state = self.live.judge.state();
-        let told = self
-            .identity
-            .as_ref()
-            .and_then(|identity| state.identity_header(identity, judge::now().wall.as_secs()));
-        let header = self.live.judge.policy().identities().header.as_ref();
-        let identity = header.map(|header| &*header.name).zip(told.as_deref());
+        let told = self.told();
+        let identity = told.as_ref().map(|(name, value)| (&**name, &**value));
         let removed = rules.kept_back();
         let onward = Onward { id: &self.id, length, websocket, readable, removed: &removed, identity };
         forward::write_request(&mut head, request, &self.source(), &onward);
         head
+    }
+
+    /// The header that says who asks.
+    fn told(&self) -> Option<(String, String)> {
+        let (identity, judge) = (self.identity.as_ref()?, &self.live.judge);
+        let header = judge.policy().identities().header.as_ref()?;
+        let value = judge.state().identity_header(identity, judge::now().wall.as_secs())?;
+        Some((header.name.to_string(), value))
     }
 
     /// How the answer is passed on.

@@ -36,6 +36,7 @@ use tokio::{
 use super::{
     bounds::Share,
     exchange::{Arrived, Exchange},
+    ext_authz,
     lingering::Lingering,
     passing::Passing,
     problem::{self, Refusal},
@@ -49,6 +50,9 @@ const WINDOW: u32 = 64 << 10;
 pub(super) const CONNECTION_WINDOW: u32 = 1 << 20;
 /// What is read and thrown away of a body behind its answer, so that the client reads that before the stream is reset (RFC 9113, section 8.1).
 const LINGER: (usize, Duration) = (256 << 10, Duration::from_secs(1));
+
+/// Streams that a server that asks may reset before they are looked at.
+const ASKED_RESETS: usize = 1_024;
 
 /// Runs hyper's tasks in the thread that asks.
 #[derive(Clone, Copy)]
@@ -75,13 +79,15 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 ) {
     let live = worker.shared.live();
     let limits = &live.config.http2;
+    // Who asks for others resets whenever one of these leaves: none of them is to end a connection for all.
+    let resets = if live.askers(peer.listener).is_some() { ASKED_RESETS } else { limits.resets };
     let mut builder = hyper::server::conn::http2::Builder::new(Here);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(limits.header_list)
-        .max_pending_accept_reset_streams(limits.resets)
-        .max_local_error_reset_streams(limits.resets)
+        .max_pending_accept_reset_streams(resets)
+        .max_local_error_reset_streams(resets)
         .keep_alive_interval(limits.ping_interval)
         .keep_alive_timeout(limits.ping_timeout)
         .initial_stream_window_size(WINDOW)
@@ -148,10 +154,21 @@ async fn stream(
     let mut exchange = Exchange::new(worker, peer, Arc::clone(&live));
     let (parts, mut incoming) = request.into_parts();
     let (shared, limits) = (Arc::clone(&worker.shared), &live.config.limits);
-    let (all, each) = (limits.connections, limits.connections_per_address);
+    let by_envoy = live.asked_by_envoy(peer.listener);
+    let all = limits.connections;
+    // One server asks for all of its clients.
+    let each = if by_envoy.is_some() { all } else { limits.connections_per_address };
     // It takes a connection to an upstream, as one of HTTP/1 does.
     let admitted = shared.streams.admit(peer.address.ip(), all, each);
     let mut share = shared.buffered.share(limits.buffered);
+    if let Some(asked) = by_envoy {
+        let answer =
+            ext_authz::serve(exchange, asked, &parts, &mut incoming, admitted.is_ok(), &mut share).await;
+        if !incoming.is_end_stream() {
+            tokio::task::spawn_local(linger(incoming));
+        }
+        return answer;
+    }
     let answer = match forward(&mut exchange, &parts, &mut incoming, admitted.is_ok(), &mut share).await {
         Ok(((response, status), mut body)) => match body.buffered() {
             Ok(first) if body.is_done() => {
@@ -336,7 +353,7 @@ fn request<'r>(parts: &'r Parts, cookies: Option<&'r [u8]>) -> Request<'r> {
 }
 
 /// The whole body.
-async fn collect(
+pub(super) async fn collect(
     incoming: &mut Incoming,
     most: usize,
     live: &Live,
@@ -401,6 +418,11 @@ pub(crate) enum Answer {
         /// Whether it has come to its end, where no more pieces come. Otherwise the stream is reset: who gets half an answer is to see that.
         whole: Rc<Cell<bool>>,
     },
+    /// One message of gRPC, and behind it that the call was answered.
+    Message {
+        message: Option<Bytes>,
+        ended: bool,
+    },
 }
 
 impl HttpBody for Answer {
@@ -410,6 +432,14 @@ impl HttpBody for Answer {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Message { message, ended } => Poll::Ready(match message.take() {
+                Some(message) => Some(Ok(Frame::data(message))),
+                None if std::mem::replace(ended, true) => None,
+                None => {
+                    let good = (HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+                    Some(Ok(Frame::trailers(HeaderMap::from_iter([good]))))
+                }
+            }),
             Self::Pieces { pieces, whole } => pieces.poll_recv(context).map(|piece| match piece {
                 Some(piece) => Some(Ok(Frame::data(piece))),
                 None if whole.get() => None,
@@ -419,13 +449,13 @@ impl HttpBody for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self, Self::Whole(None) | Self::Message { message: None, ended: true })
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Pieces { .. } => SizeHint::default(),
+            Self::Pieces { .. } | Self::Message { .. } => SizeHint::default(),
         }
     }
 }

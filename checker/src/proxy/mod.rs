@@ -11,6 +11,7 @@ mod bounds;
 mod command;
 mod config;
 mod exchange;
+mod ext_authz;
 mod fetch;
 mod health;
 mod http1;

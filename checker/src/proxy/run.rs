@@ -107,11 +107,16 @@ fn read(command: &ProxyCommand, seed: &Seed) -> Result<(Config, Live)> {
 fn build(config: Config, seed: &Seed, earlier: Option<&Live>) -> Result<Live> {
     let before = earlier.map(|live| &*live.judge);
     let judge = Arc::new(Judge::read(config.policy.as_deref(), seed, before)?);
-    for listen in config.listen.iter().filter(|listen| listen.auth_request.is_some()) {
+    for listen in &config.listen {
+        let kind = match (&listen.auth_request, &listen.ext_authz) {
+            (Some(_), _) => "auth_request",
+            (_, Some(asked)) if !asked.bodies => "ext_authz",
+            _ => continue,
+        };
         let checks = judge.enforced_on_bodies().join(", ");
         if !checks.is_empty() {
             say(&format!(
-                "{}: no bodies come along with `auth_request`: what the policy enforces of them ({checks}), and values within, is judged only where the checker is the proxy",
+                "{}: no bodies come along with `{kind}`: what the policy enforces of them ({checks}), and values within, is judged only where the checker is the proxy",
                 listen.address
             ));
         }
@@ -316,9 +321,12 @@ fn look(shared: &Arc<Shared>, told: &mut Vec<String>) {
 fn reload(command: &ProxyCommand, shared: &Shared) -> Result<()> {
     let config = command.config()?;
     let before = shared.live();
-    let listeners = |config: &Config| -> Vec<(String, [bool; 3])> {
-        let kind =
-            |listen: &Listen| [listen.tls.is_some(), listen.auth_request.is_some(), listen.spoe.is_some()];
+    let listeners = |config: &Config| -> Vec<(String, [bool; 4])> {
+        let kind = |listen: &Listen| {
+            let asked = [listen.auth_request.is_some(), listen.spoe.is_some(), listen.ext_authz.is_some()];
+            let [nginx, haproxy, envoy] = asked;
+            [listen.tls.is_some(), nginx, haproxy, envoy]
+        };
         let of = |listen: &Listen| (listen.address.clone(), kind(listen));
         config.listen.iter().map(of).collect()
     };

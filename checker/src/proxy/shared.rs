@@ -17,6 +17,7 @@ use super::{
     auth_request::AuthRequest,
     bounds::{Buffered, Connections},
     config::Config,
+    ext_authz::ExtAuthz,
     fetch::Fetcher,
     judge::Judge,
     metrics::Metrics,
@@ -49,10 +50,17 @@ impl Live {
         self.config.listen.get(listener)?.spoe.as_ref()
     }
 
+    /// The same by Envoy.
+    pub(crate) fn asked_by_envoy(&self, listener: usize) -> Option<&ExtAuthz> {
+        self.config.listen.get(listener)?.ext_authz.as_ref()
+    }
+
     /// Who may ask at a listener that is asked.
     pub(crate) fn askers(&self, listener: usize) -> Option<&[IpNet]> {
         let nginx = self.asked(listener).map(|asked| &*asked.trusted);
-        nginx.or_else(|| self.spoe(listener).map(|asked| &*asked.trusted))
+        let haproxy = || self.spoe(listener).map(|asked| &*asked.trusted);
+        let envoy = || self.asked_by_envoy(listener).map(|asked| &*asked.trusted);
+        nginx.or_else(haproxy).or_else(envoy)
     }
 }
 

@@ -9,6 +9,7 @@ mod bypasses;
 mod corpus;
 mod credentials;
 mod cross_site;
+mod ext_authz;
 mod form_token;
 mod frames;
 mod framing;
@@ -44,6 +45,7 @@ fn main() {
         (&["curl", "openssl"], streaming::TESTS),
         (&["nginx", "curl", "openssl"], masking::TESTS),
         (&["nginx", "curl"], auth_request::TESTS),
+        (&["envoy", "nginx", "curl", "openssl"], ext_authz::TESTS),
         (&["nginx"], bypasses::TESTS),
         (&[], bypasses::ANSWERS),
         (&["curl"], specification::TESTS),
@@ -83,9 +85,10 @@ fn trial(name: &'static str, programs: &'static [&'static str], test: fn()) -> T
 
 fn is_there(program: &str) -> bool {
     let program = match program {
-        "nginx" => servers::nginx_program(),
-        "haproxy" => spoe::haproxy_program(),
-        program => program,
+        "nginx" => servers::nginx_program().into(),
+        "haproxy" => spoe::haproxy_program().into(),
+        "envoy" => servers::envoy_program(),
+        program => program.into(),
     };
     Command::new(program)
         .arg("--help")

@@ -1,6 +1,8 @@
 //! Real servers on loopback, on ports of their own: the proxy, nginx, and one that writes down what it is asked.
 
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     fs::{self, File},
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -42,9 +44,15 @@ impl Drop for Directory {
     }
 }
 
-/// A port that nobody listens on at the moment.
+/// A port that nobody listens on at the moment, and no other test has been given.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -271,6 +279,11 @@ pub(crate) fn nginx(directory: &Directory, configuration: &str) -> Process {
 pub(crate) fn nginx_program() -> &'static str {
     let debian = "/usr/sbin/nginx";
     if Path::new(debian).exists() { debian } else { "nginx" }
+}
+
+/// The Envoy that `cargo xtask test` has downloaded, or the machine's own.
+pub(crate) fn envoy_program() -> OsString {
+    std::env::var_os("STOPBANK_ENVOY").unwrap_or_else(|| "envoy".into())
 }
 
 /// An authority, a server's certificate and a client's.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use stopbank_checker::{Check, Headers, Reason, Request, forward};
 
 use super::Exchange;
-use crate::proxy::{judge, problem::Refusal, spoe::Shown};
+use crate::proxy::{problem::Refusal, spoe::Shown};
 
 impl Exchange {
     /// Judges it. `body` is what `request` has: all of it, or nothing.
@@ -39,19 +39,12 @@ impl Exchange {
             return Err(Refusal::new(Check::Framing, reason));
         }
         let verdict = live.judge.body(head, request, body, self.client).await;
-        let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
-        self.note(verdict);
-        // Nobody will say what has become of it.
-        if let Some(attempt) = self.attempt.take() {
-            live.judge.answered(&attempt, None);
-        }
-        refusal.map_or(Ok(()), Err)
+        self.decided(verdict)
     }
 
     /// The value of the header that says who asks.
     pub(crate) fn identity_told(&self) -> Option<String> {
-        let identity = self.identity.as_ref()?;
-        self.live.judge.state().identity_header(identity, judge::now().wall.as_secs())
+        self.told().map(|(_, value)| value)
     }
 
     /// Names of the client's headers that do not go on.
