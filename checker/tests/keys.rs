@@ -10,7 +10,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use stopbank_checker::keys::{Hasher, Keys, Refused};
+use stopbank_checker::{
+    keys::{Hasher, Keys, Refused},
+    secret::Secret,
+};
 
 struct Place(tempfile::TempDir);
 
@@ -50,6 +53,23 @@ impl Place {
 }
 
 const NOW: Duration = Duration::ZERO;
+
+#[test]
+fn a_line_feed_at_the_end_is_no_part_of_the_secret() {
+    let place = Place::new();
+    let file = place.0.path().join("keys.toml.secret");
+    fs::write(&file, format!("{}\n", "s".repeat(32))).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let key = place.key(&["add", "--name", "alice"]);
+    let keys = Keys::parse(&fs::read_to_string(place.file()).unwrap()).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    assert!(keys.find(&Hasher::new(&[b's'; 32]).unwrap(), key.as_bytes(), now).is_ok());
+    // One that is made here has none, whatever it is.
+    let other = Place::new();
+    other.key(&["add", "--name", "alice"]);
+    let made = fs::read(other.0.path().join("keys.toml.secret")).unwrap();
+    assert!(made.is_ascii() && Secret::of_file(made.clone()).matches(&made));
+}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use stopbank_checker::{
@@ -180,13 +181,15 @@ impl Store {
         let path = self.secret.clone().unwrap_or_else(|| beside(&self.file, ".secret"));
         let name = path.display();
         let secret = if list.entries().is_empty() && !path.exists() && !secrets::is_credential(&path) {
-            let mut bytes = vec![0; SHORTEST_SECRET];
-            SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
-            let secret = Secret::new(bytes);
+            let mut bytes = Zeroizing::new([0; SHORTEST_SECRET]);
+            SystemRandom::new().fill(&mut *bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
+            // As text: a line feed at the end would not be taken for a part of it.
+            let secret = Secret::new(URL_SAFE_NO_PAD.encode(&*bytes).into_bytes());
             write(&path, secret.expose())?;
             secret
         } else {
-            secrets::read(&path).context("cannot read the secret of these keys")?
+            let read = secrets::read(&path).context("cannot read the secret of these keys")?;
+            Secret::of_file(read.expose().to_vec())
         };
         Hasher::new(secret.expose())
             .with_context(|| format!("the secret in {name} is shorter than {SHORTEST_SECRET} bytes"))
