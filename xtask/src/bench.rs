@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: the cost per packet, live frames and a service under attack, ours and others'; `cargo xtask bench checker`: the checker's.
+//! `cargo xtask bench`: the cost per packet, live frames and a service under attack, ours and others'; `cargo xtask bench checker`: the checker's;
+//! `cargo xtask bench tokens`: its tokens.
 
 use std::ffi::OsString;
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 use crate::build::{self, Profile};
 use crate::command::{cargo, command};
 use crate::run::become_root;
-use crate::{command, packages, score, workspace};
+use crate::{command, packages, provider, score, workspace};
 
 /// Sets up and builds, then becomes the benchmark with `arguments`.
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
@@ -15,6 +16,9 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
         && first == "checker"
     {
         return checker(rest);
+    }
+    if arguments.first().is_some_and(|first| first == "tokens") {
+        return tokens();
     }
     command::require_root("the benchmark")?;
     packages::require(&packages::NAMESPACES)?;
@@ -30,4 +34,17 @@ fn checker(arguments: &[OsString]) -> Result<()> {
     command::run(cargo().args(["build", "--release"]).args(packages))?;
     let arguments = arguments.iter().filter(|argument| *argument != "--");
     command::exec(command(workspace::binaries("release")?.join("stopbank-checker-bench")).args(arguments))
+}
+
+/// Tokens: what verifying one costs beside OpenSSL; what a certified provider's rotation, failure, clock and revocation come to; a storm of a million bad ones
+/// through the proxy, of which none may leave anything behind. Each prints its figures.
+fn tokens() -> Result<()> {
+    let checker = ["--release", "-p", "stopbank-checker"];
+    command::run(cargo().arg("run").args(checker).args(["--example", "token_time"]))?;
+    let mut provider = cargo();
+    provider.arg("test").args(checker).args(["--test", "oidc", "--", "--nocapture"]);
+    command::run(provider.env(provider::VARIABLE, provider::folder()?))?;
+    let mut storm = cargo();
+    storm.arg("test").args(checker).args(["--test", "proxy", "--", "--nocapture", "a storm of unknown keys"]);
+    command::run(storm.env("STOPBANK_STORM_TOKENS", "1000000"))
 }

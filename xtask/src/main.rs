@@ -93,7 +93,8 @@ enum Task {
 
     /// Measures the cost per packet, live frames and a service under attack, against the alternatives; as root
     ///
-    /// `cargo xtask bench checker` measures the checker instead, alone and as a proxy beside nginx and CRS, and needs no root.
+    /// `cargo xtask bench checker` measures the checker instead, alone and as a proxy beside nginx and CRS, and needs no root; nor does
+    /// `cargo xtask bench tokens`, which measures its tokens.
     Bench {
         /// What the benchmark is given: --quick, --section PART, --json FILE, …; `cargo xtask bench -- --help` lists them, and
         /// `cargo xtask bench checker --help` those of the checker's
