@@ -43,7 +43,11 @@ fn escaped(value: &[u8]) -> bool {
         let code = value[at + 1..at + 1 + digits]
             .iter()
             .fold(0, |code: u32, &byte| code << 4 | char::from(byte).to_digit(16).unwrap_or(0));
-        digits > 1 && (0x20..0x7f).contains(&code)
+        // Nor a backslash before a letter that is no digit, which stands for the letter itself (section 4.3.7).
+        let letter = value.get(at + 1).is_some_and(|byte| matches!(byte, b'g'..=b'z'))
+            && at > 0
+            && value[at - 1].is_ascii_alphabetic();
+        letter || digits > 1 && (0x20..0x7f).contains(&code)
     })
 }
 
@@ -76,6 +80,18 @@ fn disputed(value: &[u8]) -> bool {
         let split = contains(inner, b"/*") || inner.iter().any(|byte| *byte <= b' ');
         !quoted && !data && !template && (split || inner.ends_with(b".svg") || contains(inner, b".svg#"))
     })
+}
+
+/// Whether a comment stands within a word, where readers do not agree whether it is one or two: `gre/**/en`.
+fn split_word(body: &[u8]) -> bool {
+    super::places(body, b"/**/").take(16).any(|at| {
+        at > 0 && body[at - 1].is_ascii_alphabetic() && body.get(at + 4).is_some_and(u8::is_ascii_alphabetic)
+    })
+}
+
+/// Whether a font is a part of an SVG document, which may hold script.
+fn font_of_markup(body: &[u8]) -> bool {
+    contains(body, b"@font-face") && contains(body, b".svg#") && !contains(body, b".woff")
 }
 
 /// How much of a `style` element is read.
@@ -112,7 +128,8 @@ pub(super) fn sheet(body: &[u8], best: &mut Best) {
     let joined = contains(body, b"@import'") || contains(body, b"@import\"");
     if runs.iter().any(|piece| contains(&plain, piece)) {
         add(best, "xss-style", 80);
-    } else if swallowed || joined || contains(body, b"`function(") {
+    } else if swallowed || joined || contains(body, b"`function(") || split_word(body) || font_of_markup(body)
+    {
         add(best, "xss-style", 65);
     }
 }

@@ -58,6 +58,12 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     }
     let first_end = line_end(lower).map_or(lower.len(), |(at, _)| at);
     let first = &lower[..first_end];
+    // A request as a whole begins with its line, perhaps behind the `\` by which a program continues one of its own.
+    let opened = lower.strip_prefix(b"\\\n").unwrap_or(lower);
+    let opened = &opened[..line_end(opened).map_or(opened.len(), |(at, _)| at)];
+    let request = opened.first().is_some_and(u8::is_ascii_lowercase)
+        && (contains(opened, b" http/1.")
+            || opened.starts_with(b"http/1.") && opened.len() < lower.len() && text.layer == 0);
     // A message as a whole, or a log of one, has a header in its first line.
     let message = begins_header(first)
         || first.starts_with(b"http/")
@@ -66,9 +72,10 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         || first.len() > 120;
     let mut at = 0;
     let mut lines = 0;
+    let mut part = false;
     while let Some((end, length)) = line_end(&lower[at..]) {
         // The parts of a message in several parts begin with a line of their own (RFC 2046, section 5.1.1).
-        let part = lower[at..at + end].starts_with(b"--") && end > 4;
+        part |= lower[at..at + end].starts_with(b"--") && end > 4;
         at += end + length;
         lines += 1;
         let line = &lower[at..];
@@ -88,7 +95,9 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
                 && colon_name(line);
         let raw = &text.raw[at..];
         let command = lines <= 2
-            && COMMANDS.iter().any(|name| line.starts_with(name))
+            && COMMANDS
+                .iter()
+                .any(|name| line.strip_prefix(*name).is_some_and(|rest| is_addressed(name, rest)))
             && (text.layer > 0
                 || raw.first().is_some_and(u8::is_ascii_uppercase)
                     && raw.get(2).is_some_and(|byte| !byte.is_ascii_lowercase()));
@@ -97,7 +106,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
                 && (line.starts_with(b"get ") || line.starts_with(b"post "))
                 && contains(&line[..line.len().min(200)], b" http/1"));
         if (header || command || response) && (lines <= 3 || text.layer > 0) {
-            let strong = text.layer > 0 && lower.len() < 2048 || !message && !part && lower.len() < 512;
+            let strong =
+                !request && (text.layer > 0 && lower.len() < 2048 || !message && !part && lower.len() < 512);
             best.add(
                 Class::Header,
                 if command { "header-mail-command" } else { "header-line" },
@@ -107,6 +117,15 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         if lines > 64 || best.certain() {
             return;
         }
+    }
+}
+
+/// Whether what follows a command is what it takes: an address behind `MAIL FROM:`, the line's end behind `QUIT`. A sentence has words there.
+fn is_addressed(command: &[u8], rest: &[u8]) -> bool {
+    match command {
+        b"mail from:" | b"rcpt to:" => rest.trim_ascii_start().starts_with(b"<"),
+        b"quit" | b"starttls" => line_end(rest).map_or(rest.len(), |(at, _)| at) == 0,
+        _ => true,
     }
 }
 

@@ -54,15 +54,50 @@ fn linked_formula(text: &Text<'_>) -> bool {
         })
 }
 
+/// What a link can be (HTML, section 4.6.7, and what pages have beside it) without loading a style, a script or a page.
+const NAMED: [&[u8]; 24] = [
+    b"alternate",
+    b"amphtml",
+    b"apple-touch-icon",
+    b"apple-touch-icon-precomposed",
+    b"author",
+    b"bookmark",
+    b"canonical",
+    b"dns-prefetch",
+    b"edit",
+    b"first",
+    b"help",
+    b"hub",
+    b"icon",
+    b"last",
+    b"license",
+    b"manifest",
+    b"mask-icon",
+    b"next",
+    b"pingback",
+    b"preconnect",
+    b"prev",
+    b"search",
+    b"self",
+    b"shortcut",
+];
+
 /// Whether a link only says where something is, and loads no style and no script: by the first `rel`, which is the one that counts.
 fn only_names(text: &[u8]) -> bool {
-    let text = &text[..text.len().min(192)];
+    let text = &text[..text.len().min(512)];
     let text = &text[..memchr::memchr2(b'>', b'<', text).unwrap_or(text.len())];
-    let Some(at) = super::find(text, b"rel=\"") else { return false };
-    let named =
-        [&b"canonical\""[..], b"shortcut icon\"", b"icon\"", b"alternate\"", b"author\"", b"license\""];
+    let Some(at) = super::find(text, b"rel=") else { return false };
+    let value = &text[at + 4..];
+    let end = match value.first() {
+        Some(&quote @ (b'"' | b'\'')) => value[1..].iter().position(|byte| *byte == quote).map(|end| end + 1),
+        _ => value.iter().position(|byte| *byte <= b' '),
+    };
+    let value = &value[..end.unwrap_or(value.len())];
+    let mut names =
+        value.split(|byte| matches!(byte, b' ' | b'"' | b'\'')).filter(|name| !name.is_empty()).peekable();
     matches!(text.get(at.wrapping_sub(1)), Some(0..=b' '))
-        && named.iter().any(|rel| text[at + 5..].starts_with(rel))
+        && names.peek().is_some()
+        && names.all(|name| NAMED.contains(&name))
 }
 
 /// A style without the tag that it is meant for.
@@ -90,6 +125,7 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         let known =
             [&b"script"[..], b"style", b"textarea", b"title", b"noscript", b"iframe", b"xmp", b"plaintext"];
         if start < 24
+            && !text.lower[..start].contains(&b'<')
             && known.iter().any(|name| after.starts_with(name))
             && memchr::memchr(b'<', &rest[1..rest.len().min(200)])
                 .is_some_and(|at| rest.get(at + 2).is_some_and(u8::is_ascii_alphabetic))
@@ -99,7 +135,7 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         // Some readers take attributes of an end for those of an element.
         let end = memchr::memchr(b'>', &rest[..rest.len().min(256)]).unwrap_or(0);
         if contains(&rest[..end], b"=") {
-            let mut tag = Tag { name: b"", base: 0, ordinary: true, length: 0 };
+            let mut tag = Tag { name: b"", base: 0, ordinary: true, length: 0, content: false };
             let mut at = 1 + rest[1..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
             while let Some(step) = attribute(&rest[at..end], &mut tag, best) {
                 at += step;
@@ -161,7 +197,7 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     if rest[at..].starts_with(b".on") {
         at += 1;
     }
-    let mut tag = Tag { name, base, ordinary: ordinary(name), length: 0 };
+    let mut tag = Tag { name, base, ordinary: ordinary(name), length: 0, content: false };
     // Up to the end of the tag, or where another begins that is not within quotes.
     while let Some(step) = attribute(&rest[at..], &mut tag, best) {
         at += step;
@@ -186,6 +222,8 @@ pub(super) struct Tag<'t> {
     pub(super) ordinary: bool,
     /// Attributes.
     length: usize,
+    /// Whether one of them is `content`.
+    pub(super) content: bool,
 }
 
 /// One attribute; `None` at the end of the tag.
@@ -227,7 +265,8 @@ fn attribute(text: &[u8], tag: &mut Tag<'_>, best: &mut Best) -> Option<usize> {
         add(best, "xss-handler", 80);
     }
     let (value, length) = value(&text[at..]);
-    judge_attribute(&name[..escaped], value, tag, best);
+    tag.content |= name == b"content";
+    judge_attribute(&name[..escaped], value, &text[at + length..], tag, best);
     Some(at + length)
 }
 

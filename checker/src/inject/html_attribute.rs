@@ -6,7 +6,8 @@ use super::{
     html::{Tag, add},
 };
 
-pub(super) fn judge_attribute(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &mut Best) {
+/// `behind` is what follows the attribute.
+pub(super) fn judge_attribute(name: &[u8], value: &[u8], behind: &[u8], tag: &Tag<'_>, best: &mut Best) {
     let local = name.rsplit(|byte| *byte == b':').next().unwrap_or(name);
     if (is_handler(name) || is_handler(local)) && !value.is_empty() {
         // React's and its like: {handler} without a call is code of a page, and no page runs it.
@@ -43,7 +44,11 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &m
             }
         }
         b"type" if tag.name == b"style" && contains(value, b"script") => add(best, "xss-style", 70),
-        b"http-equiv" if matches!(value.trim_ascii(), b"refresh" | b"set-cookie" | b"link") => {
+        // Without the other half, that says where to and when, it is named and not used.
+        b"http-equiv"
+            if matches!(value.trim_ascii(), b"refresh" | b"set-cookie" | b"link")
+                && (tag.content || has_content(behind)) =>
+        {
             add(best, "xss-meta", 65);
         }
         b"charset" if tag.name == b"meta" && ODD_CHARSETS.iter().any(|name| contains(value, name)) => {
@@ -56,8 +61,18 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &m
         b"event" | b"observer" if name.starts_with(b"ev:") || tag.name == b"listener" => {
             add(best, "xss-handler", 80);
         }
+        // Nobody but an attacker has a script's URL in any other.
+        b"title" | b"alt" | b"placeholder" | b"label" | b"name" | b"summary" => {}
+        _ if value.len() > 11 && runs(value) && !value.starts_with(b"data:") => add(best, "xss-url", 80),
         _ => {}
     }
+}
+
+/// Whether the rest of a tag has an attribute `content`.
+fn has_content(behind: &[u8]) -> bool {
+    let behind = &behind[..behind.len().min(128)];
+    let end = behind.iter().position(|byte| matches!(byte, b'>' | b'<')).unwrap_or(behind.len());
+    contains(&behind[..end], b"content")
 }
 
 /// Encodings in which other bytes than ASCII's write `<`.
@@ -113,13 +128,31 @@ fn loaded(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &mut Best) {
             add(best, "xss-object", 70);
         }
         (b"base", b"href") if remote => add(best, "xss-base", 80),
-        (b"link", b"href") if remote && !contains(value, b"fonts.g") => add(best, "xss-link", 62),
+        (b"link", b"href") if remote && !is_shared_style(value) => add(best, "xss-link", 62),
         (b"xml", b"src")
         | (b"set" | b"animate" | b"animatetransform" | b"handler" | b"listener" | b"feimage", _) => {
             add(best, "xss-animation", 60);
         }
         _ => {}
     }
+}
+
+/// Hosts of what registries of packages and of fonts hold, by which pages of documentation load their styles.
+const SHARED: [&[u8]; 8] = [
+    b"cdn.jsdelivr.net/",
+    b"cdnjs.cloudflare.com/",
+    b"code.jquery.com/",
+    b"fonts.googleapis.com/",
+    b"fonts.gstatic.com/",
+    b"maxcdn.bootstrapcdn.com/",
+    b"stackpath.bootstrapcdn.com/",
+    b"unpkg.com/",
+];
+
+/// Whether a link is to a style, or a font, that such a host has.
+fn is_shared_style(value: &[u8]) -> bool {
+    let rest = value.strip_prefix(b"https:").or_else(|| value.strip_prefix(b"http:")).unwrap_or(value);
+    rest.strip_prefix(b"//").is_some_and(|host| SHARED.iter().any(|shared| host.starts_with(shared)))
 }
 
 /// Without comments, backslashes and white space, which styles and URLs may have within words.

@@ -31,6 +31,7 @@ mod shell_line;
 mod shell_word;
 mod sql;
 mod sql_condition;
+mod sql_expression;
 mod sql_shape;
 mod sql_statement;
 mod sql_tail;

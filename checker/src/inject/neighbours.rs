@@ -133,7 +133,88 @@ fn scripts_that_step_out_of_a_string_are_told_from_joined_texts() {
 }
 
 #[test]
+fn pages_and_styles_are_told_from_what_names_them() {
+    told_apart(
+        Class::Xss,
+        &[
+            "<meta content=\"0; url=//b.example/\" http-equiv=refresh>",
+            "<link rel='stylesheet' href=//b.example/c.css>",
+            "<style>@font-face{font-family:b;src:url(c.svg#d)}</style>",
+            "<style>*{col/**/or:red}</style>",
+            "<b style='no\\xy:z'>",
+            "<b ping=\"javascript:f(1)\">",
+            "window['f'](1)",
+            "[ ] . map . call ` ${eval} `",
+            "{onerror=f}throw 1",
+        ],
+        &[
+            "The document does not use `<meta http-equiv=\"refresh\">`",
+            "<link rel=\"apple-touch-icon\" sizes=\"180x180\" href=\"https://b.example/c.png\">",
+            "<link rel=\"stylesheet\" href=\"https://cdn.jsdelivr.net/npm/b@1/c.css\">",
+            "<title>a page</title>\n<body>b</body>",
+            "<b title=\"javascript: a history\">",
+            "alert('Please save or cancel your changes.');",
+            "String.fromCharCode(55296+(t-65536>>10))",
+            "window['a b'] = c",
+        ],
+    );
+}
+
+#[test]
+fn statements_of_tools_are_told_from_those_that_ask_the_server_about_itself() {
+    told_apart(
+        Class::Sql,
+        &[
+            "select @@version",
+            "exec sp_addlogin 'b'",
+            "declare @b varchar(9) select @b = 0x73",
+            "lower(b)::int",
+            "select * from pg_shadow",
+        ],
+        &[
+            "select pg_notify($1, $2)",
+            "SELECT @@identity AS b",
+            "EXEC sp_rename 'a.b', c, 'COLUMN'",
+            "DECLARE @b NVARCHAR(20);",
+            "(state = 'active'::text)",
+            "select name from sqlite_master",
+            "@method select\n@memberOf Query\n@instance\n@param {object} arg\n@return {Query} this\n@see SchemaType for more about what can be given here",
+        ],
+    );
+}
+
+#[test]
+fn scripts_of_shells_and_messages_are_told_from_what_ends_a_command_or_a_header() {
+    told_apart(
+        Class::Command,
+        &["x | 'id'", "b=1;id", "a<b|id", "x && node /tmp/bin/a"],
+        &[
+            "files=$(find b -name '*.png' | head -20)",
+            "if ! echo \"$file\" | egrep -q '^b'; then",
+            "show <name|id>",
+            "@param {'scroll' | 'system'} [kind='system'] - The kind.",
+            "return value != null && 'id' in value;",
+            "shx mv dist build && node build/bin/rollup --config c.ts",
+        ],
+    );
+    told_apart(
+        Class::Header,
+        &["b\r\nRCPT TO: <c@d.example>", "b%0d%0aRefresh: 0"],
+        &[
+            "\\\nPOST /b HTTP/1.1\nHost: c\nContent-Type: text/plain",
+            "--001a113e\nContent-Type: text/html\nContent-Transfer-Encoding: base64",
+            "GET /b?c=d%20e HTTP/1.1\nHost: f\nContent-Length: 2",
+            "It begins with\nMAIL FROM: command, or\nSTARTTLS where it is there",
+        ],
+    );
+}
+
+#[test]
 fn addresses_are_told_from_schemes_alone_and_look_ups_from_names() {
-    told_apart(Class::Ssrf, &["file:/etc/x", "http://[::1]/"], &["file://", "file://${path}", "data://"]);
+    told_apart(
+        Class::Ssrf,
+        &["file:/etc/x", "http://[::1]/", "http://localhost/", "http://localhost:6379"],
+        &["file://", "file://${path}", "data://", "http://localhost", "redis://localhost:6379"],
+    );
     told_apart(Class::Lookup, &["${hostName}"], &["${hostname}:${port}", "${sys:java.io.tmpdir}"]);
 }

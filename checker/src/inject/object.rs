@@ -13,12 +13,20 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         add(best, "object-php", 80);
     }
     // Tags of YAML, elements of XStream's, names of gadgets: each of these words stands in no other text (scan.rs).
-    if text.scan.word(words::GADGET) || contains(lower, b"__reduce__") && lower.len() < 256 {
+    if text.scan.word(words::GADGET) || lower.len() < 256 && reduces(lower) {
         add(best, "object-named", 85);
     }
     if text.scan.word(words::TYPED) {
         typed(lower, best);
     }
+}
+
+/// A key or a member `__reduce__`, by which Python's objects say what makes them: `{"__reduce__": …}`, and neither the name nor its definition.
+fn reduces(lower: &[u8]) -> bool {
+    places(lower, b"__reduce__").any(|at| {
+        let rest = lower[at + 10..].strip_prefix(b"\"").or_else(|| lower[at + 10..].strip_prefix(b"'"));
+        rest.is_some_and(|rest| super::trim_start(rest).starts_with(b":"))
+    })
 }
 
 /// Binary formats, as they are, in hexadecimal, and as base64 begins for them.

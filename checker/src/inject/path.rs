@@ -309,6 +309,14 @@ fn is_kept(path: &[u8]) -> bool {
     let below = |folder: &[u8]| path.strip_prefix(folder);
     let etc = below(b"/etc/").or_else(|| below(b"/usr/local/etc/"));
     if let Some(name) = etc {
+        // A folder alone, where setup programs look and write, shows nothing.
+        let folder = name.strip_suffix(b"/").unwrap_or(name);
+        if !folder.contains(&b'/')
+            && (folder.ends_with(b".d")
+                || matches!(folder, b"nginx" | b"apache2" | b"httpd" | b"ssh" | b"ssl" | b"mysql" | b"php"))
+        {
+            return false;
+        }
         return SETTINGS.iter().any(|known| name.starts_with(known));
     }
     if let Some(name) = below(b"/proc/") {

@@ -58,6 +58,19 @@ fn nested(lower: &[u8]) -> bool {
     })
 }
 
+/// Whether the name at `at` stands in quotation marks as a word of a sentence does: it is no key with a value, nor one of a list.
+fn is_quoted_word(lower: &[u8], at: usize) -> bool {
+    let quote = matches!(lower[..at].last(), Some(b'"' | b'\''));
+    let behind =
+        lower.get(at + 9).filter(|byte| quote && matches!(byte, b'"' | b'\'')).map(|_| &lower[at + 10..]);
+    let ahead = lower[..at.saturating_sub(1)].trim_ascii_end().last();
+    behind.is_some_and(|behind| {
+        let next = super::trim_start(behind).first();
+        !matches!(next, Some(b':' | b']' | b',' | b'=' | b'}' | b')'))
+            && ahead.is_none_or(|byte| super::is_word(*byte))
+    })
+}
+
 /// `__proto__`, and what is left of it when a filter has cut it out once.
 fn names(text: &Text<'_>, best: &mut Best) {
     let lower = text.lower;
@@ -68,7 +81,8 @@ fn names(text: &Text<'_>, best: &mut Best) {
         let around = matches!(
             before,
             None | Some(b'"' | b'\'' | b'[' | b'.' | b'{' | b',' | b'&' | b'?' | b'=' | b'#' | b'/')
-        ) && matches!(after, Some(b'"' | b'\'' | b']' | b'[' | b'.' | b'/'));
+        ) && matches!(after, Some(b'"' | b'\'' | b']' | b'[' | b'.' | b'/'))
+            && !is_quoted_word(lower, at);
         let score = match (text.kind, before, after) {
             (Kind::Name, ..) => 90,
             _ if around || doubled => {
@@ -113,6 +127,8 @@ mod tests {
         }
         for benign in [
             "the __proto__ property is deprecated",
+            "The \"__proto__\" node must be real",
+            "'__proto__' is not allowed here",
             "class constructor and its prototype",
             "def __init__(self): pass",
             "Foo.prototype.constructor = Foo",

@@ -160,10 +160,14 @@ fn code(lower: &[u8], best: &mut Best) {
 pub(super) fn judge_filters(text: &Text<'_>, best: &mut Best) {
     let path = text.scan.byte(bytes::SLASH) && text.scan.byte(bytes::STAR | bytes::QUOTE | bytes::PIPE);
     let condition = text.scan.byte(bytes::QUOTE) && text.scan.byte(bytes::EQUALS);
-    if text.kind == Kind::Header || !path && !condition && !text.scan.byte(bytes::PAREN | bytes::BRACKET) {
+    let lower = text.lower;
+    let marked = path || condition || text.scan.byte(bytes::PAREN | bytes::BRACKET);
+    // `' or . or '` has nothing but its quotes.
+    let left =
+        || text.scan.byte(bytes::QUOTE | bytes::SLASH) && xpath::joined(super::trim_start(lower)).is_some();
+    if text.kind == Kind::Header || !marked && !left() {
         return;
     }
-    let lower = text.lower;
     if lower.len() <= 1024 {
         ldap(lower, best);
     }

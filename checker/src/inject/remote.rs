@@ -55,6 +55,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let named = |rest: &[u8]| rest.first().is_some_and(|byte| !matches!(byte, b'$' | b'{' | b'<' | b'%'));
     if start.strip_prefix(b"file:/").is_some_and(|rest| named(rest.strip_prefix(b"/").unwrap_or(rest)))
         && !contains(start, b" ")
+        && !contains(start, b"/usr/share/")
+        && start != b"file://localhost/"
     {
         add(
             best,

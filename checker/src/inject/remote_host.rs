@@ -108,14 +108,19 @@ pub(super) fn judge(scheme: &[u8], rest: &[u8], best: &mut Best) {
         let path = &rest[end..];
         // A page of a developer's own server, and a container's host alone, are in settings too.
         let asked = match name {
+            // Alone it is an origin, as settings have it; with a path, even an empty one, something is asked for.
             b"localhost" => {
-                path.len() <= 1 && !host.ends_with(b":")
+                (path.len() == 1 || path.is_empty() && (!port.is_empty() || !scheme.starts_with(b"http")))
+                    && !host.ends_with(b":")
                     || PROBES.iter().any(|probe| path.get(1..).is_some_and(|path| path.starts_with(probe)))
             }
             _ => !name.ends_with(b".internal") || path.len() > 1,
         };
         let signed = authority.len() > host.len();
-        if asked || signed || SERVICES.contains(&port) {
+        // A service at its own scheme is a setting: `redis://localhost:6379`.
+        let speaks = matches!(scheme, b"http" | b"https" | b"ws" | b"wss") || OTHERS.contains(&scheme);
+        let setting = !speaks && !signed && name == b"localhost" && path.len() <= 1;
+        if (asked || signed || SERVICES.contains(&port)) && !setting {
             own(scheme, name, port, signed, best);
         }
     }

@@ -270,7 +270,7 @@ const WORDS: &[(&str, u32)] = &[
     ("c__builtin__\n", words::GADGET),
     ("cbuiltins\n", words::GADGET),
     ("csubprocess\n", words::GADGET),
-    ("ccommands\n", words::GADGET),
+    ("ccommands\nget", words::GADGET),
     ("\nios\nsystem", words::GADGET),
     ("_$$nd_func$$_", words::GADGET),
     ("\"__js_function\"", words::GADGET),

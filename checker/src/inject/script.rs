@@ -90,7 +90,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         let first = super::trim_start(lower);
         let shown = [&b"alert"[..], b"confirm", b"prompt"].iter().any(|name| first.starts_with(name));
         let moved = contains(lower, b"document.cookie")
-            || places(lower, b"fromcharcode(").any(|at| lower.get(at + 13).is_some_and(u8::is_ascii_digit))
+            || places(lower, b"fromcharcode(").any(|at| spells(&lower[at + 13..]))
             || contains(lower, b"atob(")
             || contains(lower, b"location.hash")
             || contains(lower, b"document.domain");
@@ -99,7 +99,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
             "xss-call",
             if moved {
                 75
-            } else if shown && first.len() < 64 {
+            } else if shown && first.len() < 64 && !tells(first) {
                 65
             } else {
                 30
@@ -107,6 +107,28 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         );
     }
     assembled(lower, best);
+}
+
+/// Whether a letter's number is one of several: `88, 83`, and not a part of what is computed.
+fn spells(arguments: &[u8]) -> bool {
+    let digits = arguments.iter().take(8).take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && super::trim_start(&arguments[digits..]).starts_with(b",")
+}
+
+/// Whether what is shown is a sentence for people, in a string: `alert('Please save your changes.')`.
+fn tells(call: &[u8]) -> bool {
+    let Some(open) = memchr::memchr(b'(', call) else { return false };
+    let text = &call[open + 1..];
+    // A program's own, that goes on when it was answered.
+    if contains(text, b").then(") {
+        return true;
+    }
+    let Some((&quote, text)) = text.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"' | b'`'))
+    else {
+        return false;
+    };
+    let text = &text[..memchr::memchr(quote, text).unwrap_or(text.len())];
+    memchr::memchr_iter(b' ', text).count() >= 2 && !text.contains(&b'<')
 }
 
 /// A value that ends a script's string at once, calls something, and cuts off the rest or enters the string again: `';f(1)//`, `"-f()-"`.
@@ -159,11 +181,27 @@ fn pieced(text: &[u8]) -> bool {
     let first = super::trim_start(text);
     let first = first.strip_prefix(b"new ").unwrap_or(first);
     let pieces = [&b"'+'"[..], b"\"+\"", b"'+\"", b".source+"].iter().any(|piece| contains(first, piece));
-    pieces && contains(first, b"(") && FINDS.iter().any(|name| first.starts_with(name))
+    member_called(first)
+        || pieces && contains(first, b"(") && FINDS.iter().any(|name| first.starts_with(name))
         || RUNS.iter().any(|name| first.starts_with(name)) && contains(first, b"\\")
         || [&b"import('//"[..], b"import(\"//", b"import('http", b"import(\"http"]
             .iter()
             .any(|load| first.starts_with(load))
+}
+
+/// Whether a value begins with a member of a page's own object that is found by a string and called: `window['f'](1)`, `top[/a/.source](1)`.
+fn member_called(first: &[u8]) -> bool {
+    const GLOBALS: [&[u8]; 8] =
+        [b"window[", b"self[", b"top[", b"parent[", b"frames[", b"globalthis[", b"this[", b"document["];
+    let Some(global) = GLOBALS.iter().find(|global| first.starts_with(global)) else { return false };
+    let name = &first[global.len()..];
+    let found = matches!(name.first(), Some(b'\'' | b'"' | b'`' | b'/' | b'\\' | b'(' | b'['));
+    found
+        && places(name, b"](").take(8).any(|at| {
+            // Names of events and classes are no functions: what follows is the whole call.
+            let call = name[at + 1..].trim_ascii_end();
+            at <= 48 && !name[..at].contains(&b' ') && call.ends_with(b")") && !call.contains(&b' ')
+        })
 }
 
 /// Whether a call stands behind a statement's end, and a comment cuts off what follows it: `x;alert(1)//`.
@@ -252,7 +290,13 @@ fn hidden(text: &[u8], best: &mut Best) {
         b"\xbcscript\xc2\xbe",
         b"\xbc/script",
     ];
-    if run.iter().any(|piece| contains(text, piece)) || contains(text, b".call `") && contains(text, b"alert")
+    let template = contains(text, b"call") && contains(text, b"`") && {
+        let plain = html_attribute::without_noise(text);
+        contains(&plain, b".call`${")
+    };
+    if template
+        || run.iter().any(|piece| contains(text, piece))
+        || contains(text, b".call `") && contains(text, b"alert")
     {
         add(best, "xss-hidden", 70);
     }
@@ -363,6 +407,10 @@ fn assembled(text: &[u8], best: &mut Best) {
         add(best, "xss-assembled", 70);
     }
     if text.len() <= 256 && contains(text, b".constructor") && contains(text, b"alert(") {
+        add(best, "xss-assembled", 70);
+    }
+    // An error that is thrown to a function that takes any.
+    if text.len() <= 128 && contains(text, b"throw") && contains(text, b"onerror=") {
         add(best, "xss-assembled", 70);
     }
     // alert itself, given to what calls it.

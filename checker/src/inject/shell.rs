@@ -105,7 +105,7 @@ fn exported(text: &[u8]) -> bool {
 /// A separator and a command behind it.
 fn separated(text: &[u8], decoded: bool, best: &mut Best) {
     // A line that begins with a program is a command line: what it joins is its own.
-    let own = is_command_line(text) || has_options(text);
+    let own = is_command_line(text) || has_options(text) || is_script(text);
     let lines = text.iter().filter(|byte| **byte == b'\n').count();
     // A line end that is written out, before a command.
     let start = text.iter().position(|byte| !matches!(byte, b'"' | b'\'' | b' ')).unwrap_or(text.len());
@@ -122,7 +122,7 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
             b'\n' | b'\r' if lines <= 2 => 1,
             _ => continue,
         };
-        if is_operator(text, at) {
+        if is_operator(text, at) || joins_literals(text, at) {
             continue;
         }
         let score = command(&text[at + step..]);
@@ -168,7 +168,11 @@ fn is_operator(text: &[u8], at: usize) -> bool {
     let behind = &text[at + 1..];
     match text[at] {
         b'|' => matches!(before, Some(b'(' | b',' | b'=')),
-        b'&' => matches!(before, Some(b'(' | b',' | b':')) || behind.starts_with(b"lt;"),
+        b'&' => {
+            matches!(before, Some(b'(' | b',' | b':'))
+                || behind.starts_with(b"lt;")
+                || behind.starts_with(b"reg;")
+        }
         b';' => {
             let encoding = behind.strip_prefix(b"base64");
             encoding.is_some_and(|rest| rest.is_empty() || rest.starts_with(b","))
@@ -176,6 +180,20 @@ fn is_operator(text: &[u8], at: usize) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a sign stands between two strings of a program: `'scroll' | 'system'`, `x != null && 'id' in value`.
+fn joins_literals(text: &[u8], at: usize) -> bool {
+    let behind = super::trim_start(&text[at + 1..]);
+    let Some((&quote, inner)) = behind.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"'))
+    else {
+        return false;
+    };
+    let length = inner.iter().take(32).take_while(|byte| is_word(**byte)).count();
+    let Some(rest) = inner[length..].strip_prefix(&[quote]) else { return false };
+    let before = text[..at].trim_ascii_end();
+    let paired = before.last() == Some(&quote) && before[..before.len() - 1].contains(&quote);
+    text[at] == b'|' && paired || text[at] == b'&' && rest.starts_with(b" in ")
 }
 
 /// `name|id`, `type;hostname`: columns, of which some are called as programs are.
@@ -186,10 +204,13 @@ fn names_column(behind: &[u8], before: &[u8], separator: u8) -> bool {
     let next = behind.get(length);
     let word = before.iter().rev().take_while(|byte| is_word(**byte)).count();
     let single = before.len() - word;
+    // `<name|id>` is how usage is written.
+    let usage = before[..single].last() == Some(&b'<') && next == Some(&b'>');
     column
         && word >= 2
-        && next.is_none_or(|byte| *byte == separator)
-        && before[..single].last().is_none_or(|byte| *byte == separator)
+        && (usage
+            || next.is_none_or(|byte| *byte == separator)
+                && before[..single].last().is_none_or(|byte| *byte == separator))
         && before[before.len() - word..].iter().any(u8::is_ascii_alphabetic)
 }
 
@@ -261,6 +282,27 @@ fn is_command_line(text: &[u8]) -> bool {
             | b"ncc"
     );
     (tool || program(name) != Program::No) && rest.first() == Some(&b' ')
+}
+
+/// Whether a value begins as lines of a shell's script do, by its grammar: `if [ … ]`, `for a in …`, `#!/bin/sh`, `name=$(…)`, `f() {`.
+fn is_script(text: &[u8]) -> bool {
+    let text = super::trim_start(text);
+    let begins =
+        [&b"#!/"[..], b"if [ ", b"if ! ", b"elif [ ", b"elif ! ", b"while [ ", b"while read ", b"case \"$"];
+    if begins.iter().any(|start| text.starts_with(start)) {
+        return true;
+    }
+    let name = |text: &[u8]| text.iter().take(32).take_while(|byte| is_word(**byte)).count();
+    if let Some(rest) = text.strip_prefix(b"for ") {
+        let length = name(rest);
+        return length > 0 && rest[length..].starts_with(b" in ");
+    }
+    let length = name(text);
+    let rest = &text[length..];
+    let set = rest.strip_prefix(b"=").map(|value| value.strip_prefix(b"\"").unwrap_or(value));
+    length > 1
+        && (rest.starts_with(b"() {")
+            || set.is_some_and(|value| value.starts_with(b"$(") || value.starts_with(b"`")))
 }
 
 /// Whether a value begins with a word and options for it, before the first separator: a script of a manifest (`esbuild a.js --bundle && …`).

@@ -216,9 +216,12 @@ fn runs_own_file(name: &[u8], rest: &[u8]) -> bool {
     let end = rest.iter().position(|byte| !is_word(*byte) && !matches!(byte, b'/' | b'.' | b'-'));
     let file = &rest[..end.unwrap_or(rest.len())];
     let extension = file.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    // What a package's own folder of programs has goes by no extension: `dist/bin/rollup`.
+    let program = contains(file, b"/bin/") && !file.starts_with(b"/");
     file.first().is_some_and(|byte| is_word(*byte) || *byte == b'.')
         && !contains(file, b"..")
-        && matches!(extension, b"js" | b"mjs" | b"cjs" | b"ts" | b"py" | b"php" | b"rb" | b"pl" | b"sh")
+        && (program
+            || matches!(extension, b"js" | b"mjs" | b"cjs" | b"ts" | b"py" | b"php" | b"rb" | b"pl" | b"sh"))
         && rest
             .get(file.len())
             .is_none_or(|byte| matches!(byte, b' ' | b'\n' | b'`' | b'"' | b')' | b';' | b'&'))

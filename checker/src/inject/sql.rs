@@ -6,7 +6,7 @@ use super::{
     Best, Class, Kind as Place, Text, contains,
     scan::{bytes, words},
     sql_condition::Tokens,
-    sql_shape,
+    sql_expression, sql_shape,
     sql_statement::{anywhere, scattered, wants_more, whole},
     sql_tail::{self, Lead, tail},
     sql_token::{self, Context, Kind, Token, Word},
@@ -80,6 +80,9 @@ fn bare(tokens: Tokens<'_>, best: &mut Best) {
     }
     alone(tokens, best);
     sql_shape::bare(tokens, best);
+    if !best.certain() {
+        sql_expression::bare(tokens, best);
+    }
     if let Some(behind) = tokens.operand(0) {
         let mut tail = behind;
         // Arithmetic before it: 1+0 or …
@@ -228,6 +231,9 @@ fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     if !best.certain() && lead == Lead::Quote {
         closed_again(tokens, best);
         sql_shape::quoted(tokens, best);
+        if !best.certain() {
+            sql_expression::quoted(tokens, best);
+        }
     }
     // In MySQL, a string may follow one that was closed: 'a''or 1=1.
     if !best.certain()

@@ -4,8 +4,9 @@ use super::{
     Best,
     sql::add,
     sql_condition::Tokens,
-    sql_statement::{scattered, wants_more},
+    sql_statement::{has_placeholder, is_of_session, scattered, wants_more},
     sql_token::{Kind, Word, is_empty_comment},
+    sql_word::is_type,
 };
 
 /// Longer values have other things in them.
@@ -72,7 +73,11 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
         add(best, "sql-variable", 65);
     }
     // @a select @a
-    if first == Some(Kind::Variable) && tokens.word(1, Word::Select) && tokens.is_selection(2) {
+    if first == Some(Kind::Variable)
+        && tokens.word(1, Word::Select)
+        && tokens.is_selection(2)
+        && tokens.text.len() <= SHORT
+    {
         add(best, "sql-variable", 70);
     }
     waits(tokens, best);
@@ -126,6 +131,8 @@ fn closed_again(tokens: Tokens<'_>, best: &mut Best) {
         && operator(1)
         // <value>, and a key with its value.
         && !(tokens.bytes(1) == b"<" && tokens.bytes(last - 1) == b">")
+        && !super::contains(tokens.text, b"</")
+        && !super::contains(tokens.text, b"><")
         && (1..last).all(|at| tokens.bytes(at) != b"=>")
         && (reopened && operator(last - 1) && joins(tokens, last) || ended && compares(tokens, last))
     {
@@ -174,7 +181,9 @@ fn joined(tokens: Tokens<'_>, best: &mut Best) {
 
 /// Whether what stands before the quote is a value: short, and no attribute or call that the quote belongs to.
 fn entered(before: &[u8]) -> bool {
-    before.len() <= 6 && before[..before.len() - 1].iter().all(|byte| super::is_word(*byte) || *byte == b' ')
+    before.len() <= 6
+        && !before.starts_with(b"like")
+        && before[..before.len() - 1].iter().all(|byte| super::is_word(*byte) || *byte == b' ')
 }
 
 /// Whether an expression that enters the string again is SQL's, and no joining of strings as scripts have it (`'+name+'`).
@@ -382,9 +391,11 @@ fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
             Some(Kind::Number) if tokens.is(at + 1, Kind::Left) && tokens.bytes(at).ends_with(b".e") => {
                 add(best, "sql-number", 75);
             }
-            // …)::int, '…'::jsonb
+            // …)::int, and '…'::jsonb as a value begins: behind a comparison, or as an argument, every query has it.
             Some(Kind::Right | Kind::String | Kind::Number)
-                if tokens.bytes(at + 1) == b"::" && is_type(tokens.bytes(at + 2)) =>
+                if tokens.bytes(at + 1) == b"::"
+                    && is_type(tokens.bytes(at + 2))
+                    && (at == 0 || tokens.is(at, Kind::Right) && !has_placeholder(tokens.text)) =>
             {
                 add(best, "sql-cast", 70);
             }
@@ -422,24 +433,6 @@ fn called(tokens: Tokens<'_>, at: usize, best: &mut Best) {
     }
 }
 
-/// A type of PostgreSQL's, behind `::`.
-fn is_type(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"int"
-            | b"integer"
-            | b"bigint"
-            | b"text"
-            | b"json"
-            | b"jsonb"
-            | b"varchar"
-            | b"numeric"
-            | b"regclass"
-            | b"bool"
-            | b"boolean"
-    )
-}
-
 /// A value that is a statement as a whole.
 pub(super) fn statement(tokens: Tokens<'_>, best: &mut Best) {
     // It keeps a statement out of a log.
@@ -471,7 +464,11 @@ pub(super) fn statement(tokens: Tokens<'_>, best: &mut Best) {
         add(best, "sql-wait", 70);
     }
     // select @a b -- c: what was found out is not put anywhere.
-    if tokens.is(1, Kind::Variable) && tokens.all.len() <= 4 && !tokens.is(2, Kind::Comma) {
+    if tokens.is(1, Kind::Variable)
+        && tokens.all.len() <= 4
+        && !tokens.is(2, Kind::Comma)
+        && !is_of_session(tokens.bytes(1))
+    {
         add(best, "sql-variable", 62);
     }
     // select 1 union select 2, select char(0x41)

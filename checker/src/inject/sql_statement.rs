@@ -49,7 +49,11 @@ pub(super) fn anywhere(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
             {
                 add(best, "sql-wait", 95);
             }
-            Some(Kind::Word(Word::Statement)) if command(tokens, at) => add(best, "sql-command", 85),
+            Some(Kind::Word(Word::Statement))
+                if command(tokens, at) && !(statement && at == 0 && describes(tokens)) =>
+            {
+                add(best, "sql-command", 85);
+            }
             _ => {}
         }
         if best.0.is_some_and(|hit| hit.score >= 80) {
@@ -115,7 +119,18 @@ pub(super) fn stacked(tokens: Tokens<'_>, at: usize) -> bool {
                     || tokens.kind(at + 2) == Some(Kind::Word(Word::If))
                     || tokens.word(at + 2, Word::Statement))
             }
-            b"insert" => tokens.word(at + 1, Word::Into) && name(at + 2),
+            b"insert" => {
+                tokens.word(at + 1, Word::Into) && name(at + 2)
+                    || name(at + 1) && tokens.bytes(tokens.name(at + 1)) == b"values"
+            }
+            b"replace" => tokens.word(at + 1, Word::Into) && name(at + 2),
+            b"handler" => name(at + 1) && matches!(tokens.bytes(at + 2), b"open" | b"read"),
+            b"rename" => tokens.bytes(at + 1) == b"table" && name(at + 2),
+            b"kill" => tokens.is(at + 1, Kind::Number) && tokens.ends(at + 2),
+            b"use" => name(at + 1) && tokens.is(at + 2, Kind::Comment),
+            b"with" => name(at + 1) && tokens.word(at + 2, Word::As) && tokens.is_subquery(at + 3),
+            b"explain" => tokens.word(at + 1, Word::Select) && tokens.is_selection(at + 2),
+            b"restore" => tokens.bytes(at + 1) == b"database" && name(at + 2),
             b"update" => name(at + 1) && tokens.bytes(tokens.name(at + 1)) == b"set",
             b"delete" => {
                 let at =
@@ -186,13 +201,39 @@ fn command(tokens: Tokens<'_>, at: usize) -> bool {
     }
 }
 
+/// Whether a statement only declares something, or calls one of those procedures that say or change how tables are described: tools that
+/// change schemas are full of both.
+fn describes(tokens: Tokens<'_>) -> bool {
+    if tokens.bytes(0) == b"declare" {
+        return !(1..tokens.all.len().min(64))
+            .any(|at| tokens.is(at, Kind::Compare) || matches!(tokens.bytes(at), b"exec" | b"execute"));
+    }
+    let name = (1..tokens.all.len().min(8)).map(|at| tokens.bytes(at)).find(|name| name.starts_with(b"sp_"));
+    name.is_some_and(|name| {
+        name.starts_with(b"sp_help")
+            || name.ends_with(b"extendedproperty")
+            || matches!(
+                name,
+                b"sp_rename"
+                    | b"sp_columns"
+                    | b"sp_databases"
+                    | b"sp_tables"
+                    | b"sp_pkeys"
+                    | b"sp_fkeys"
+                    | b"sp_statistics"
+                    | b"sp_describe_first_result_set"
+            )
+    })
+}
+
 /// A value that is a statement as a whole: documentation and tools have many, but hardly any that wait, or ask the server of itself.
 pub(super) fn whole(tokens: Tokens<'_>, best: &mut Best) {
     // All of it: a statement is looked through once.
-    if wants_more_within(tokens, 0, tokens.all.len()) {
+    if wants_more_within(tokens, 0, tokens.all.len(), true) && !has_placeholder(tokens.text) {
         add(best, "sql-inner", 65);
     }
-    if tokens.word(0, Word::Select) && tokens.word(tokens.all.len() - 1, Word::Where) {
+    let from = || tokens.all.iter().any(|token| token.kind == Kind::Word(Word::From));
+    if tokens.word(0, Word::Select) && tokens.word(tokens.all.len() - 1, Word::Where) && from() {
         add(best, "sql-cut", 70);
     }
     for at in 0..tokens.all.len() {
@@ -210,24 +251,47 @@ pub(super) fn whole(tokens: Tokens<'_>, best: &mut Best) {
 /// Whether something waits, reads files, or is of the server's own.
 pub(super) fn wants_more(tokens: Tokens<'_>, from: usize) -> bool {
     // So many tokens only: a text may be full of what asks for this.
-    wants_more_within(tokens, from, from + 64)
+    wants_more_within(tokens, from, from + 64, false)
 }
 
-fn wants_more_within(tokens: Tokens<'_>, from: usize, to: usize) -> bool {
+/// Whether a statement has places that a program fills in (`?`, `$1`, `%s`, `${…}`): then it is that program's own.
+pub(super) fn has_placeholder(text: &[u8]) -> bool {
+    let places = [&b"$1"[..], b"${", b"%s", b"%(", b" ?", b"(?", b"{}"];
+    places.iter().any(|place| super::contains(text, place))
+}
+
+/// Of a statement as a whole, the catalogues that SQL's standard and SQLite have are none of these: tools of every kind ask for them.
+fn wants_more_within(tokens: Tokens<'_>, from: usize, to: usize, whole: bool) -> bool {
+    let common = |at: usize| {
+        whole
+            && matches!(
+                tokens.bytes(at),
+                b"information_schema" | b"sqlite_master" | b"all_tab_columns" | b"schema_name"
+            )
+    };
     (from..to.min(tokens.all.len())).any(|at| {
         (tokens.bytes(at) == b"sleep"
             && tokens.is_call(at)
             && tokens.is(at + 2, Kind::Number)
             && !(at > 0 && tokens.is(at - 1, Kind::Dot)))
             || (tokens.word(at, Word::Inner)
+                && !common(at)
                 && (tokens.is_call(at) && !tokens.is_member(at)
                     || tokens.is(at + 1, Kind::Dot)
                     || at > 0 && tokens.word(at - 1, Word::From)))
             || (tokens.word(at, Word::Case)
                 && tokens.word(at + 1, Word::When)
                 && tokens.condition(at + 2) == Strength::Strong)
-            || (at > 0 && tokens.is(at, Kind::Variable) && tokens.bytes(at).starts_with(b"@@"))
+            || (at > 0
+                && tokens.is(at, Kind::Variable)
+                && tokens.bytes(at).starts_with(b"@@")
+                && !is_of_session(tokens.bytes(at)))
     })
+}
+
+/// Variables that say what became of the last statement, and nothing of the server.
+pub(super) fn is_of_session(variable: &[u8]) -> bool {
+    matches!(variable, b"@@identity" | b"@@rowcount" | b"@@error" | b"@@trancount")
 }
 
 /// Conditions and calls in the midst of a value that begins with words.

@@ -275,8 +275,9 @@ fn compared(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
                 add(best, "sql-compared", 75);
             }
             let literal = tokens.is_literal(tokens.skip_left(right));
+            let called = tokens.is_sql_call(right) && is_empty_comment(tokens.bytes(next));
             if tokens.is(next, Kind::Comment)
-                && (literal || tokens.bytes(right) == b"binary" && tokens.is_literal(right + 1))
+                && (literal || called || tokens.bytes(right) == b"binary" && tokens.is_literal(right + 1))
             {
                 add(best, "sql-compared", 80);
             }
@@ -284,6 +285,7 @@ fn compared(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
                 add(best, "sql-condition", 85);
             }
             if !is_symbol
+                && tokens.bytes(at) != b"=>"
                 && tokens.is_literal(right)
                 && tokens.bytes(right).len() > 1
                 && (open && short || tokens.is(right, Kind::Number))
@@ -347,6 +349,7 @@ fn arithmetic(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
     let literal = tokens.is_literal(right);
     if tokens.is(next, Kind::Comment)
         && literal
+        && (is_empty_comment(tokens.bytes(next)) || tokens.bytes(next).len() <= LONGEST_LEAD)
         && !matches!(tokens.bytes(at), b"!" | b"~")
         && !(tokens.is(right, Kind::String) && prose_string(tokens, right))
         && !tokens.is(right, Kind::Open)

@@ -101,7 +101,10 @@ pub(super) fn is_empty_comment(comment: &[u8]) -> bool {
         .or_else(|| comment.strip_suffix(b" -"))
         .or_else(|| comment.strip_suffix(b"sp_password"))
         .unwrap_or(comment);
-    matches!(comment.trim_ascii_end(), b"" | b"--" | b"#" | b"/*" | b"%00")
+    let comment = comment.trim_ascii_end();
+    // Whoever is not sure which sign cuts off writes more than one: `-- -`, `--#`, `-- /*`.
+    let signs = comment.iter().all(|byte| matches!(byte, b'-' | b'#' | b'/' | b'*' | b';' | b' '));
+    matches!(comment, b"" | b"--" | b"#" | b"/*" | b"%00") || signs && comment.len() <= 8
 }
 
 const fn token(kind: Kind, start: usize, end: usize) -> Token {

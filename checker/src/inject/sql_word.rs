@@ -236,10 +236,31 @@ pub(super) fn classify(word: &[u8]) -> Word {
         | b"sum"
         | b"min"
         | b"max" => Word::Function,
+        // Locks and messages between programs.
+        b"pg_notify" | b"pg_temp" | b"pg_prepared_xacts" | b"pg_cancel_backend" => Word::Plain,
+        other if other.starts_with(b"pg_advisory_") || other.starts_with(b"pg_try_advisory_") => Word::Plain,
         other if other.starts_with(b"pg_") && other.len() > 4 => Word::Inner,
         other if other.starts_with(b"dbms_") || other.starts_with(b"utl_") || other.starts_with(b"rdb$") => {
             Word::Inner
         }
         _ => Word::Plain,
     }
+}
+
+/// A type of PostgreSQL's, behind `::`.
+pub(super) fn is_type(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"int"
+            | b"integer"
+            | b"bigint"
+            | b"text"
+            | b"json"
+            | b"jsonb"
+            | b"varchar"
+            | b"numeric"
+            | b"regclass"
+            | b"bool"
+            | b"boolean"
+    )
 }

@@ -124,7 +124,7 @@ fn expression(inside: &[u8], open: &[u8], closed: bool, best: &mut Best) {
     {
         add(best, rule, score);
     }
-    if closed && open != b"@(" && open != b"[[" && prints(inner) {
+    if closed && open != b"@(" && open != b"[[" && prints(inner, open) {
         add(best, "template-call", 75);
     }
     // Ruby's: `id`, %x(id), [`id`]
@@ -227,9 +227,13 @@ fn whole(lower: &[u8], best: &mut Best) {
 }
 
 /// Calls that only show that they were made, or wait.
-fn prints(inner: &[u8]) -> bool {
-    let calls = [&b"print("[..], b"phpinfo()", b"sleep(", b"var_dump(", b"md5(", b"get_user_file("];
-    calls.iter().any(|call| inner.starts_with(call))
+fn prints(inner: &[u8], open: &[u8]) -> bool {
+    let calls = [&b"phpinfo()"[..], b"sleep(", b"var_dump(", b"md5(", b"get_user_file("];
+    // A script's `${print(node)}` is a function of its own, and so is what prints a text.
+    let printed = inner.strip_prefix(b"print(").is_some_and(|rest| {
+        open != b"${" && (rest.first().is_some_and(u8::is_ascii_digit) || rest.contains(&b'('))
+    });
+    printed || calls.iter().any(|call| inner.starts_with(call))
 }
 
 #[cfg(test)]
