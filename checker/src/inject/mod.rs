@@ -397,3 +397,5 @@ fn trim_start(text: &[u8]) -> &[u8] {
 mod neighbours;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod work;

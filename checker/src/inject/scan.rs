@@ -96,7 +96,7 @@ pub(super) mod words {
 }
 
 /// Words, in lower case, and the groups they make worth a look.
-const WORDS: &[(&str, u32)] = &[
+pub(super) const WORDS: &[(&str, u32)] = &[
     ("union", words::SQL),
     ("select", words::SQL),
     ("waitfor", words::SQL),

@@ -106,7 +106,13 @@ fn exported(text: &[u8]) -> bool {
 fn separated(text: &[u8], decoded: bool, best: &mut Best) {
     // A line that begins with a program is a command line: what it joins is its own.
     let own = is_command_line(text) || has_options(text) || is_script(text);
-    let lines = text.iter().filter(|byte| **byte == b'\n').count();
+    // Line ends of every kind: what stands behind each is read, of so many only.
+    let ends = text.iter().enumerate().filter(|(at, byte)| match byte {
+        b'\n' => true,
+        b'\r' => text.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    });
+    let lines = ends.take(4).count();
     // A line end that is written out, before a command.
     let start = text.iter().position(|byte| !matches!(byte, b'"' | b'\'' | b' ')).unwrap_or(text.len());
     if let Some(rest) = text[start..].strip_prefix(b"\\n").or_else(|| text[start..].strip_prefix(b"\\r\\n")) {
@@ -114,6 +120,11 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
         add(best, "command-separated", if score >= 55 { score.max(65) } else { 0 });
     }
     let blank = text.len() - super::trim_start(text).len();
+    // How many signs the value begins with: what stands behind nothing else is the first command of it.
+    let sign = |byte: &&u8| {
+        matches!(**byte, b'|' | b'&' | b';' | b'\'' | b'"' | b')' | b'$' | b' ' | b'+' | b'`' | b'\\')
+    };
+    let signs = text[blank..].iter().take_while(sign).count();
     for (at, &byte) in text.iter().enumerate() {
         let double = text.get(at + 1) == Some(&byte);
         let step = match byte {
@@ -130,9 +141,7 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
             continue;
         }
         let before = &text[blank.min(at)..at];
-        let first = before.iter().all(|byte| {
-            matches!(byte, b'|' | b'&' | b';' | b'\'' | b'"' | b')' | b'$' | b' ' | b'+' | b'`' | b'\\')
-        });
+        let first = at - blank.min(at) <= signs;
         let score = if names_column(&text[at + step..], before, byte) { score.min(50) } else { score };
         let long = at > 200 || lines > 2 || text.len() > 1024;
         // `a | b` in tables and sentences: only what begins the value, or is asked of a short one, is left of a command.
@@ -192,7 +201,9 @@ fn joins_literals(text: &[u8], at: usize) -> bool {
     let length = inner.iter().take(32).take_while(|byte| is_word(**byte)).count();
     let Some(rest) = inner[length..].strip_prefix(&[quote]) else { return false };
     let before = text[..at].trim_ascii_end();
-    let paired = before.last() == Some(&quote) && before[..before.len() - 1].contains(&quote);
+    let paired = before.split_last().is_some_and(|(last, before)| {
+        *last == quote && before.iter().rev().take(40).any(|byte| *byte == quote)
+    });
     text[at] == b'|' && paired || text[at] == b'&' && rest.starts_with(b" in ")
 }
 
