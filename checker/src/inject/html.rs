@@ -243,7 +243,15 @@ fn attribute(text: &[u8], tag: &mut Tag<'_>, best: &mut Best) -> Option<usize> {
         .max(1);
     let name = &text[start..start + name_length];
     let mut at = start + name_length;
-    let slash = usize::from(name.starts_with(b"on") && text[at..].starts_with(b"/="));
+    let slashed = name.starts_with(b"on") || tag.base > 0;
+    let blanks = text[at..].iter().take(8).take_while(|byte| **byte <= b' ').count();
+    let slash = if slashed && text[at + blanks..].starts_with(b"/=") {
+        blanks + 1
+    } else if tag.base > 0 && text[at + blanks..].starts_with(b"/ =") {
+        blanks + 2
+    } else {
+        0
+    };
     let gap = slash + text[at + slash..].iter().take_while(|byte| **byte <= b' ' || **byte >= 0x7f).count();
     // A name that is followed by escapes of white space, as in onerror\x0b=…
     let escaped = name
@@ -263,6 +271,13 @@ fn attribute(text: &[u8], tag: &mut Tag<'_>, best: &mut Best) -> Option<usize> {
     at += text[at..].iter().take_while(|byte| **byte <= b' ').count();
     if at == text.len() && is_handler(name) {
         add(best, "xss-handler", 80);
+    }
+    // An element that loads what its attribute says, cut off before it.
+    if at == text.len()
+        && tag.base > 0
+        && matches!(name, b"href" | b"src" | b"data" | b"implementation" | b"code" | b"classid")
+    {
+        add(best, "xss-cut", 65);
     }
     let (value, length) = value(&text[at..]);
     tag.content |= name == b"content";

@@ -1,7 +1,7 @@
 //! Attributes of HTML: those that run or load something.
 
 use super::{
-    Best, contains,
+    Best, Class, contains,
     css::style,
     html::{Tag, add},
 };
@@ -22,6 +22,7 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], behind: &[u8], tag: &Ta
     }
     match local {
         b"srcdoc" => add(best, "xss-frame", 85),
+        b"schemalocation" if is_elsewhere(value) => best.add(Class::Xxe, "xxe-schema", 65),
         b"style" => style(value, tag, best),
         b"href" | b"src" | b"action" | b"formaction" | b"data" | b"background" | b"poster" | b"dynsrc"
         | b"lowsrc" | b"values" | b"to" | b"from" | b"code" | b"codebase" | b"content" | b"value"
@@ -65,6 +66,26 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], behind: &[u8], tag: &Ta
         b"title" | b"alt" | b"placeholder" | b"label" | b"name" | b"summary" => {}
         _ if value.len() > 11 && runs(value) && !value.starts_with(b"data:") => add(best, "xss-url", 80),
         _ => {}
+    }
+}
+
+/// Whether a schema is at another host than the names that it describes (XML Schema 1.1, part 1, section 4.3.2): reading the document fetches it.
+fn is_elsewhere(value: &[u8]) -> bool {
+    let host = |url: &'_ [u8]| -> Option<Vec<u8>> {
+        let rest = url.strip_prefix(b"http://").or_else(|| url.strip_prefix(b"https://"))?;
+        let end =
+            rest.iter().position(|byte| matches!(byte, b'/' | b':' | b'?' | b'#')).unwrap_or(rest.len());
+        // The last two names of it.
+        let dots = memchr::memrchr_iter(b'.', &rest[..end]).nth(1).map_or(0, |dot| dot + 1);
+        Some(rest[dots..end].to_vec())
+    };
+    let mut words = value.split(|byte| *byte <= b' ').filter(|word| !word.is_empty());
+    match (words.next(), words.next(), words.next()) {
+        (Some(name), Some(place), None) => match (host(name), host(place)) {
+            (Some(name), Some(place)) => name != place,
+            _ => false,
+        },
+        _ => false,
     }
 }
 

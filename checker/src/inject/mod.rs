@@ -32,6 +32,7 @@ mod shell_word;
 mod sql;
 mod sql_condition;
 mod sql_expression;
+mod sql_function;
 mod sql_shape;
 mod sql_statement;
 mod sql_tail;

@@ -146,6 +146,10 @@ fn pages_and_styles_are_told_from_what_names_them() {
             "window['f'](1)",
             "[ ] . map . call ` ${eval} `",
             "{onerror=f}throw 1",
+            "scriptf(b)/script",
+            "b=alert(1)\">",
+            "iframe src=javascript:f(1)",
+            "<base b href / =",
         ],
         &[
             "The document does not use `<meta http-equiv=\"refresh\">`",
@@ -156,6 +160,8 @@ fn pages_and_styles_are_told_from_what_names_them() {
             "alert('Please save or cancel your changes.');",
             "String.fromCharCode(55296+(t-65536>>10))",
             "window['a b'] = c",
+            "script a/script",
+            "<b xmlns='http://b.example/' xsi:schemaLocation='http://b.example/ http://www.b.example/c.xsd'>",
         ],
     );
 }
@@ -170,6 +176,9 @@ fn statements_of_tools_are_told_from_those_that_ask_the_server_about_itself() {
             "declare @b varchar(9) select @b = 0x73",
             "lower(b)::int",
             "select * from pg_shadow",
+            "unhex(",
+            "b@c.example'/* d */;",
+            "b` or 1=1 -- ",
         ],
         &[
             "select pg_notify($1, $2)",
@@ -178,6 +187,9 @@ fn statements_of_tools_are_told_from_those_that_ask_the_server_about_itself() {
             "DECLARE @b NVARCHAR(20);",
             "(state = 'active'::text)",
             "select name from sqlite_master",
+            "max(",
+            "`b` or `c` = 1",
+            "it's;",
             "@method select\n@memberOf Query\n@instance\n@param {object} arg\n@return {Query} this\n@see SchemaType for more about what can be given here",
         ],
     );
@@ -195,6 +207,7 @@ fn scripts_of_shells_and_messages_are_told_from_what_ends_a_command_or_a_header(
             "@param {'scroll' | 'system'} [kind='system'] - The kind.",
             "return value != null && 'id' in value;",
             "shx mv dist build && node build/bin/rollup --config c.ts",
+            "tailwind src/a.css && cp -r b dist/",
         ],
     );
     told_apart(

@@ -65,6 +65,10 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
             }
         }
     }
+    if lower.len() <= 256 && stripped(lower) {
+        add(best, "xss-stripped", 65);
+        return;
+    }
     let ended = lower.len() <= 128 && lower.trim_ascii_end().ends_with(b"//") && contains(lower, b"alert(");
     let passed = lower.len() <= 512
         && [&b"=javascript:"[..], b",javascript:"].iter().any(|piece| {
@@ -108,6 +112,39 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     }
     assembled(lower, best);
 }
+
+/// What is left of a script when a filter took its brackets (`scriptf(1)/script`), or of a tag without its beginning (`alt=alert(1)">`): there is
+/// no `<` in it, but the end of what one began.
+fn stripped(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    if text.contains(&b'<') {
+        return false;
+    }
+    let inner = text.trim_ascii_end().strip_suffix(b"/script").and_then(|rest| rest.strip_prefix(b"script"));
+    let called = [&b"=alert("[..], b"=\"alert(", b"='alert(", b"=confirm(", b"=prompt(", b"=eval("];
+    inner.is_some_and(|inner| inner.iter().any(|byte| matches!(byte, b'(' | b'=' | b'`')))
+        || text.ends_with(b">") && called.iter().any(|call| contains(text, call))
+        || ADDRESSED.iter().any(|attribute| {
+            places(text, attribute).take(8).any(|at| {
+                let url = &text[at + attribute.len()..];
+                let own = at == 0 || !is_word(text[at - 1]);
+                own && !url.starts_with(b"void(")
+                    && url.iter().take(40).any(|byte| matches!(byte, b'(' | b'`'))
+            })
+        })
+}
+
+/// Attributes of which a browser reads a URL, with a script's.
+const ADDRESSED: [&[u8]; 8] = [
+    b"src=javascript:",
+    b"src=\"javascript:",
+    b"src='javascript:",
+    b"href=javascript:",
+    b"action=javascript:",
+    b"formaction=javascript:",
+    b"data=javascript:",
+    b"background=javascript:",
+];
 
 /// Whether a letter's number is one of several: `88, 83`, and not a part of what is computed.
 fn spells(arguments: &[u8]) -> bool {

@@ -105,7 +105,7 @@ fn exported(text: &[u8]) -> bool {
 /// A separator and a command behind it.
 fn separated(text: &[u8], decoded: bool, best: &mut Best) {
     // A line that begins with a program is a command line: what it joins is its own.
-    let own = is_command_line(text) || has_options(text) || is_script(text);
+    let own = is_command_line(text) || has_options(text) || has_arguments(text) || is_script(text);
     // Line ends of every kind: what stands behind each is read, of so many only.
     let ends = text.iter().enumerate().filter(|(at, byte)| match byte {
         b'\n' => true,
@@ -293,6 +293,24 @@ fn is_command_line(text: &[u8]) -> bool {
             | b"ncc"
     );
     (tool || program(name) != Program::No) && rest.first() == Some(&b' ')
+}
+
+/// Whether a value begins with a program and arguments for it, and ` && ` behind that: a script of a manifest too (`shx mv dist/a b && …`).
+fn has_arguments(text: &[u8]) -> bool {
+    let text = super::trim_start(text);
+    let end = text
+        .iter()
+        .position(|byte| matches!(byte, b';' | b'|' | b'&' | b'\n' | b'\'' | b'"'))
+        .unwrap_or(text.len());
+    let joined = text[end..].starts_with(b"&& ") && text[..end].ends_with(b" ");
+    let mut words = text[..end].split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let named =
+        words.next().is_some_and(|name| name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-'));
+    let path = |word: &[u8]| {
+        word.contains(&b'/')
+            && word.iter().all(|byte| is_word(*byte) || matches!(byte, b'.' | b'-' | b'/' | b'*'))
+    };
+    joined && named && words.any(path)
 }
 
 /// Whether a value begins as lines of a shell's script do, by its grammar: `if [ … ]`, `for a in …`, `#!/bin/sh`, `name=$(…)`, `f() {`.

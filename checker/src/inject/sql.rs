@@ -32,8 +32,8 @@ pub(super) fn judge(text: &Text<'_>, tokens: &mut Vec<Token>, best: &mut Best) {
     }
     sql_token::read(text.lower, Context::Bare, tokens);
     bare(Tokens { text: text.lower, all: tokens }, best);
-    for quote in [b'\'', b'"'] {
-        if best.certain() || !text.lower.contains(&quote) {
+    for quote in [b'\'', b'"', b'`'] {
+        if best.certain() || !text.lower.contains(&quote) || quote == b'`' && !leaves_name(text.lower) {
             continue;
         }
         sql_token::read(text.lower, Context::Quoted(quote), tokens);
@@ -46,6 +46,11 @@ pub(super) fn judge(text: &Text<'_>, tokens: &mut Vec<Token>, best: &mut Best) {
             quoted(Tokens { text: rest, all: tokens }, best);
         }
     }
+}
+
+/// Whether a short value may close a name of MySQL's: texts about programs have backticks too, but in pairs.
+fn leaves_name(text: &[u8]) -> bool {
+    text.len() <= 64 && memchr::memchr_iter(b'`', text).count() == 1
 }
 
 pub(super) fn add(best: &mut Best, rule: &'static str, score: u16) {

@@ -4,6 +4,7 @@ use super::{
     Best,
     sql::add,
     sql_condition::Tokens,
+    sql_function,
     sql_token::{Kind, Word, is_empty_comment},
 };
 
@@ -65,6 +66,9 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
 pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
     if tokens.text.len() > SHORT {
         return;
+    }
+    if tokens.all.len() <= 3 && sql_function::is_opened(tokens.text) {
+        add(best, "sql-call", 65);
     }
     let first = tokens.kind(0);
     if first == Some(Kind::Left) {

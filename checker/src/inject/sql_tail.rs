@@ -107,6 +107,16 @@ pub(super) fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         Some(Kind::Semicolon) if quote && tokens.is(at + 1, Kind::Comment) && tokens.ends(at + 1) => {
             add(best, "sql-comment", 90);
         }
+        // x'/* a */; where a comment stands between the two.
+        Some(Kind::Semicolon)
+            if quote
+                && at == 1
+                && tokens.all.len() == 2
+                && tokens.text.len() <= LONGEST_LEAD
+                && super::contains(&tokens.text[tokens.all[0].end as usize..], b"/*") =>
+        {
+            add(best, "sql-closed", 65);
+        }
         // x'); and not the end of a line of code.
         Some(Kind::Semicolon)
             if quote

@@ -227,6 +227,12 @@ fn is_path(argument: &[u8]) -> bool {
         let colon = argument.iter().position(|byte| *byte == b':').unwrap_or(0);
         return is_axis(argument, colon);
     }
+    // Who knows by which prefix names are written wrote the document's constraints: `//f:name`.
+    let step = argument.iter().skip_while(|byte| **byte == b'/');
+    let step: Vec<u8> = step.take(24).take_while(|byte| is_word(**byte) || **byte == b':').copied().collect();
+    if memchr::memchr_iter(b':', &step).count() == 1 {
+        return false;
+    }
     let Some(path) = argument.strip_prefix(b"/") else { return false };
     let deep = path.strip_prefix(b"/");
     let path = deep.unwrap_or(path);

@@ -84,6 +84,7 @@ fn code_paths_and_prose_pass() {
         "not(descendant::*/@*[not(name(.)=('a', 'b'))])",
         "a[b='c']|/*/d[e=substring-after(f(), '#')]",
         "String or text() construct expected",
+        "count(//f:name[f:use/@value='a'])",
         "document('a.xml')",
         "it's or is it",
         "']; x = y",
