@@ -184,7 +184,7 @@ impl Store {
             let mut bytes = Zeroizing::new([0; SHORTEST_SECRET]);
             SystemRandom::new().fill(&mut *bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
             // As text: a line feed at the end would not be taken for a part of it.
-            let secret = Secret::new(URL_SAFE_NO_PAD.encode(&*bytes).into_bytes());
+            let secret = Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()).into_bytes());
             write(&path, secret.expose())?;
             secret
         } else {
