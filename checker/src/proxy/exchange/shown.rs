@@ -17,7 +17,11 @@ impl Exchange {
         shown: Shown,
     ) -> Result<(), Refusal> {
         let live = Arc::clone(&self.live);
-        forward::wishes(request).map_err(|reason| Refusal::new(Check::Connection, reason))?;
+        let wishes = forward::wishes(request).map_err(|reason| Refusal::new(Check::Connection, reason))?;
+        // It goes on, and behind an answer to it nothing that is asked would be judged (`h2c`). WebSockets are the policy's.
+        if request.values("upgrade").next().is_some() && !wishes.websocket || request.method == b"CONNECT" {
+            return Err(Refusal::new(Check::Connection, Reason::Upgrade));
+        }
         // Whoever asks is to have taken out by now what only it may say: otherwise a client's would go on.
         let own = live.judge.policy().default_rules().identity_headers();
         if own.iter().any(|name| request.values(name).next().is_some()) {

@@ -53,6 +53,8 @@ pub(super) struct Beside<'b> {
     pub(super) agent: &'b str,
     /// A line that is taken out, or another one in its place.
     pub(super) replaced: Option<(&'b str, &'b str)>,
+    /// The same of what is asked.
+    pub(super) asked: Option<(&'b str, &'b str)>,
     pub(super) certificates: Option<&'b Certificates>,
 }
 
@@ -84,16 +86,10 @@ impl Front {
             .replace("/etc/haproxy/stopbank.conf", &agent_file.display().to_string())
             .replace("127.0.0.1:8080", &format!("127.0.0.1:{application}"))
             .replace("127.0.0.1:9192", &format!("127.0.0.1:{}", checker.port));
-        let main = match beside.replaced {
-            Some((line, other)) => {
-                assert!(main.contains(line), "{main}");
-                main.replace(line, other)
-            }
-            None => main,
-        };
+        let main = replaced(main, beside.replaced);
         let agent =
             pasted("    [stopbank]\n").replace("    groups", &format!("    {}\n    groups", beside.agent));
-        fs::write(&agent_file, agent).unwrap();
+        fs::write(&agent_file, replaced(agent, beside.asked)).unwrap();
         let file = directory.file("haproxy.cfg");
         fs::write(&file, format!("global\n    maxconn 2000\n    {}\n{main}", beside.global)).unwrap();
         let log = File::create(directory.file("log")).unwrap();
@@ -140,6 +136,12 @@ impl Front {
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
     }
+}
+
+fn replaced(text: String, parts: Option<(&str, &str)>) -> String {
+    let Some((part, other)) = parts else { return text };
+    assert!(text.contains(part), "{text}");
+    text.replace(part, other)
 }
 
 /// The answer's status, its head and its body, of a URL.
