@@ -60,6 +60,12 @@ pub(crate) const BENCHMARK: [Package; 3] = [
 /// What libFuzzer is compiled with.
 pub(crate) const FUZZING: [Package; 1] = [Package { program: "c++", name: "g++", service: None }];
 
+/// HAProxy, and a server behind it: what asking the checker adds is measured with them.
+pub(crate) const ASKING: [Package; 2] = [
+    Package { program: "haproxy", name: "haproxy", service: Some("haproxy") },
+    Package { program: "nginx", name: "nginx-light", service: Some("nginx") },
+];
+
 /// What servers are started with that are measured: they end with their parent, on one processor.
 pub(crate) const PINNED: [Package; 2] = [
     Package { program: "setpriv", name: "util-linux", service: None },

@@ -1,6 +1,7 @@
 //! Measures how fast the checker is, alone and as a proxy beside others: `cargo xtask bench checker`.
 
 mod allocations;
+mod haproxy;
 mod in_process;
 mod load;
 mod requests;
@@ -15,6 +16,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use stopbank_checker::Policy;
 use stopbank_score::nginx::{Nginx, Role};
 
+use haproxy::{ALONE, ASKS};
 use load::{Load, Outcome, Pace};
 use requests::Kind;
 use subjects::{NONE, OURS, PEER, PLAIN, Subject};
@@ -50,6 +52,10 @@ struct Arguments {
     /// Only the engine, without any server
     #[arg(long)]
     in_process: bool,
+
+    /// Only HAProxy, that asks the checker by SPOE and that does not
+    #[arg(long, conflicts_with = "in_process")]
+    haproxy: bool,
 
     /// The checker; otherwise the one beside this program
     #[arg(long, value_name = "PROGRAM")]
@@ -91,7 +97,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let policy =
         Policy::shipped(&arguments.policy).context("no policy of this name comes with the checker")?;
     let mut allocated = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.into_iter().filter(|_| !arguments.haproxy) {
         let (row, allocations) = in_process::run(&policy, kind)?;
         allocated.push(format!("{}: {allocations:.1} allocations a request", row.case));
         rows.push(row);
@@ -123,21 +129,25 @@ fn proxies(arguments: &Arguments, first: usize, last: usize) -> Result<Vec<Row>>
         None => env::current_exe()?.with_file_name("stopbank-checker"),
     };
     let upstream = Nginx::start(Role::Upstream, Some(first))?;
-    let subjects = subjects::start(&checker, &PathBuf::from(&arguments.policy), &upstream, last)?;
+    let policy = PathBuf::from(&arguments.policy);
+    let (subjects, ours, plain) = match arguments.haproxy {
+        true => (subjects::haproxies(&checker, &policy, &upstream, last)?, ASKS, ALONE),
+        false => (subjects::start(&checker, &policy, &upstream, last)?, OURS, PLAIN),
+    };
     let during = Duration::from_secs_f64(arguments.seconds);
     let mut rows = Vec::new();
     for kind in Kind::ALL {
         say(&table::saturated(kind));
-        let all = [OURS, PLAIN, PEER, NONE];
+        let all = [ours, plain, PEER, NONE];
         let saturated =
             rounds(arguments, kind, &table::saturated(kind), &subjects, &all, Pace::Saturating, during)?;
-        let most = saturated.iter().find(|row| row.subject == OURS).map_or(0.0, |row| row.requests_per_s);
+        let most = saturated.iter().find(|row| row.subject == ours).map_or(0.0, |row| row.requests_per_s);
         rows.extend(saturated);
         say(&table::steady(kind));
         let pace = Pace::Rate(most * arguments.share);
         // The load shares a processor with the upstream. What it waits for that one would be counted as what the proxy adds.
         ahead(20);
-        rows.extend(rounds(arguments, kind, &table::steady(kind), &subjects, &[OURS, PLAIN], pace, during)?);
+        rows.extend(rounds(arguments, kind, &table::steady(kind), &subjects, &[ours, plain], pace, during)?);
         ahead(AHEAD);
     }
     Ok(rows)
@@ -182,6 +192,7 @@ fn report(arguments: &Arguments, rows: &[Row], allocated: &[String]) -> Result<b
             );
         }
     }
+    table::added(rows, ASKS, ALONE).iter().for_each(|line| println!("{line}"));
     let promises = table::promises(rows);
     for (line, holds) in &promises {
         println!("{} {line}", if *holds { "holds:" } else { "DOES NOT HOLD:" });

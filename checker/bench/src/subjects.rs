@@ -12,6 +12,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use stopbank_score::nginx::{self, Nginx, Role};
 
+use crate::haproxy::{ALONE, ASKS, Haproxy};
+
 /// How long the proxy may take to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -28,8 +30,8 @@ pub(crate) const NONE: &str = "upstream-alone";
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
-    /// Its process, whose time is that of the proxy.
-    id: u32,
+    /// Its processes, whose time is that of the proxy.
+    ids: Vec<u32>,
     _server: Server,
 }
 
@@ -37,6 +39,7 @@ pub(crate) struct Subject {
 enum Server {
     Ours(Checker),
     Nginx(Nginx),
+    Haproxy(Haproxy),
     /// Another's.
     Borrowed,
 }
@@ -48,7 +51,7 @@ pub(crate) fn start(checker: &Path, policy: &Path, upstream: &Nginx, cpu: usize)
     let mut subjects = vec![Subject {
         name: OURS,
         address: ours.address,
-        id: ours.process.id(),
+        ids: vec![ours.process.id()],
         _server: Server::Ours(ours),
     }];
     for (name, role) in [(PLAIN, Role::Proxy(behind)), (PEER, Role::Guarded(behind))] {
@@ -56,23 +59,46 @@ pub(crate) fn start(checker: &Path, policy: &Path, upstream: &Nginx, cpu: usize)
         subjects.push(Subject {
             name,
             address: nginx.address(),
-            id: nginx.id(),
+            ids: vec![nginx.id()],
             _server: Server::Nginx(nginx),
         });
     }
-    subjects.push(Subject { name: NONE, address: behind, id: upstream.id(), _server: Server::Borrowed });
+    subjects.push(alone(upstream));
     Ok(subjects)
 }
 
+/// HAProxy that asks, and that does not.
+pub(crate) fn haproxies(checker: &Path, policy: &Path, upstream: &Nginx, cpu: usize) -> Result<Vec<Subject>> {
+    let mut subjects = Vec::new();
+    for (name, asked) in [(ASKS, Some((checker, policy))), (ALONE, None)] {
+        let haproxy = Haproxy::start(asked, upstream.address(), cpu)?;
+        subjects.push(Subject {
+            name,
+            address: haproxy.address,
+            ids: haproxy.ids(),
+            _server: Server::Haproxy(haproxy),
+        });
+    }
+    subjects.push(alone(upstream));
+    Ok(subjects)
+}
+
+fn alone(upstream: &Nginx) -> Subject {
+    Subject { name: NONE, address: upstream.address(), ids: vec![upstream.id()], _server: Server::Borrowed }
+}
+
 impl Subject {
-    /// Time that its process has taken so far, all of its threads, in user space and in the kernel (proc(5): the fields `utime` and `stime`).
+    /// Time that its processes have taken so far, all of their threads, in user space and in the kernel (proc(5): the fields `utime` and `stime`).
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let file = format!("/proc/{}/stat", self.id);
-        let stat =
-            fs::read_to_string(&file).with_context(|| format!("reading {file}: is it still there?"))?;
-        // Behind the name, which may hold anything.
-        let fields = stat.rsplit_once(')').context("a line of /proc/ID/stat")?.1.split_ascii_whitespace();
-        let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let mut ticks = 0;
+        for id in &self.ids {
+            let file = format!("/proc/{id}/stat");
+            let stat =
+                fs::read_to_string(&file).with_context(|| format!("reading {file}: is it still there?"))?;
+            // Behind the name, which may hold anything.
+            let fields = stat.rsplit_once(')').context("a line of /proc/ID/stat")?.1.split_ascii_whitespace();
+            ticks += fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
+        }
         Ok(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second()))
     }
 }

@@ -108,6 +108,25 @@ pub(crate) fn text(rows: &[Row]) -> String {
     text
 }
 
+/// What one subject adds to the other, case by case.
+pub(crate) fn added(rows: &[Row], one: &str, other: &str) -> Vec<String> {
+    let both = rows.iter().filter(|row| row.subject == one).filter_map(|row| {
+        let plain = rows.iter().find(|plain| plain.subject == other && plain.case == row.case);
+        plain.map(|plain| (row, plain))
+    });
+    let line = |(row, plain): (&Row, &Row)| {
+        format!(
+            "{}: {one} serves {:.0} % of the requests of {other}, and adds {:.3} ms at the median, {:.3} ms at p99 and {:.1} µs of CPU time",
+            row.case,
+            100.0 * row.requests_per_s / plain.requests_per_s,
+            row.p50_ms - plain.p50_ms,
+            row.p99_ms - plain.p99_ms,
+            row.cpu_us_per_request - plain.cpu_us_per_request
+        )
+    };
+    both.map(line).collect()
+}
+
 /// What is promised, with what was measured, and whether it holds.
 pub(crate) fn promises(rows: &[Row]) -> Vec<(String, bool)> {
     let find = |case: &str, subject: &str| rows.iter().find(|row| row.case == case && row.subject == subject);
