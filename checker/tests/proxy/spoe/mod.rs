@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("what only HAProxy may say stays out, and who asks is told", identity),
     ("a configuration that lets a client say who asks passes nothing", misconfigured),
     ("a client certificate counts where HAProxy has verified it", certificates),
+    ("questions come over TLS, from a HAProxy that shows a certificate", over_tls),
     ("the client's address is HAProxy's word", addresses),
     ("preflights are answered, and headers of answers come along", headers),
     ("without the checker nobody gets through", killed),
@@ -311,6 +312,27 @@ fn certificates() {
     // Of an authority that HAProxy does not know, which is told to let it pass.
     assert_eq!(ask(Some(&others)), 403);
     assert!(application.another().is_none());
+}
+
+fn over_tls() {
+    let (files, application) = (Certificates::new(), Recorder::start(|_| good("ok")));
+    let [certificate, key, authority] = ["server.pem", "server.key", "ca.pem"].map(|name| files.path(name));
+    let shown = files.path("shown.pem");
+    let both = [files.path("client.pem"), files.path("client.key")].map(|file| fs::read(file).unwrap());
+    fs::write(&shown, both.concat()).unwrap();
+    for (with, status) in [(format!(" crt {shown}"), 200), (String::new(), 503)] {
+        let mut setup = setup(None);
+        setup.listen.push_str(&format!(
+            "tls = {{ certificate = \"{certificate}\", key = \"{key}\", client_ca = \"{authority}\" }}\n"
+        ));
+        // Its own health checks have nothing to say here: a server that is down would be refused, too.
+        let line = format!(" ssl verify required verifyhost localhost ca-file {authority}{with}\n");
+        let replaced = Some((" check\n", line.as_str()));
+        let front = Front::with(setup, application.port, &Beside { replaced, ..Beside::default() });
+        assert_eq!(front.status(&[], "/items"), status, "{with}");
+        assert_eq!(front.status(&[], ATTACK), if status == 200 { 403 } else { 503 });
+    }
+    assert!(application.request().is_some() && application.another().is_none());
 }
 
 fn addresses() {
