@@ -14,7 +14,7 @@ mod table;
 use std::{
     collections::BTreeSet,
     env, fs,
-    io::{BufWriter, Write as _},
+    io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -23,6 +23,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use serde_json::json;
 
+use attacks::made::UNSEEN;
 use case::{Case, Label, Split};
 use plan::Trial;
 use table::Table;
@@ -114,7 +115,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
         ours.add(&trial.key, verdict.refused);
     }
     if let Some(file) = &arguments.misses {
-        misses(file, &trials, &verdicts)?;
+        let out = fs::File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
+        misses(out, &trials, &verdicts)?;
     }
     let compared = if arguments.peer { Some(compare(arguments, &trials, &verdicts)?) } else { None };
     report(arguments, &ours, compared.as_ref())
@@ -185,13 +187,13 @@ fn cache() -> Result<PathBuf> {
     Ok(base.join("stopbank/score"))
 }
 
-/// Writes what was judged wrongly.
-fn misses(file: &Path, trials: &[Trial], verdicts: &[judge::Verdict]) -> Result<()> {
-    let out = fs::File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
+/// Writes what was judged wrongly, but nothing of the set that stays unseen: that is counted only.
+fn misses(out: impl io::Write, trials: &[Trial], verdicts: &[judge::Verdict]) -> Result<()> {
     let mut out = BufWriter::new(out);
     for (trial, verdict) in trials.iter().zip(verdicts) {
         let (set, class, label) = &trial.key;
-        if verdict.refused == (*label == Label::Attack) {
+        // With a suffix as well: `unseen+base64`.
+        if set.starts_with(UNSEEN) || verdict.refused == (*label == Label::Attack) {
             continue;
         }
         let request = String::from_utf8_lossy(&trial.request);
@@ -202,4 +204,26 @@ fn misses(file: &Path, trials: &[Trial], verdicts: &[judge::Verdict]) -> Result<
         writeln!(out, "{line}")?;
     }
     Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missed_is_listed_but_for_what_stays_unseen() {
+        let trial = |set: &str| Trial {
+            key: (set.to_owned(), "sqli".to_owned(), Label::Attack),
+            value: Some(format!("of {set}")),
+            request: Vec::new(),
+        };
+        let trials = ["made", "unseen", "unseen+base64"].map(trial);
+        let verdicts =
+            trials.each_ref().map(|_| judge::Verdict { refused: false, said: serde_json::Map::new() });
+        let mut out = Vec::new();
+        misses(&mut out, &trials, &verdicts).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("of made"), "{text}");
+    }
 }

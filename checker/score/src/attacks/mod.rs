@@ -1,10 +1,10 @@
 //! Attacks, out of public collections beside the workspace (`../shared/data`), none of which is part of this project, and by a grammar
-//! of our own ([`made`]).
+//! of our own ([`made`]), one of which is unseen: for figures alone, and never listed.
 
 mod crs;
 mod filter;
 mod lists;
-mod made;
+pub(crate) mod made;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -20,7 +20,7 @@ const PER_FILE: usize = 4_000;
 /// Longer values are left out: they are files, not values.
 const LONGEST: usize = 4_096;
 
-/// Every attack of the collections in `data` and of the grammar, and the benign values that the collections have.
+/// Every attack of the collections in `data` and of the grammars, and the benign values that the collections have.
 pub(crate) fn build(data: &Path) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     httpparams(data, &mut cases)?;
