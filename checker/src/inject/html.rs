@@ -312,6 +312,8 @@ fn value(text: &[u8]) -> (&[u8], usize) {
 /// A handler behind a quote: the value left the attribute that it stood in.
 fn broken_out(text: &[u8], best: &mut Best) {
     let begins = matches!(super::trim_start(text).first(), Some(b'"' | b'\'' | b'`'));
+    // What a value begins with that is no text, measured once for all handlers.
+    let blank = text.len() - super::trim_start(text).len();
     for equals in memchr::memchr_iter(b'=', text) {
         // The name before it, and what stands before that, within a few bytes.
         let before = &text[equals.saturating_sub(40)..equals];
@@ -327,7 +329,7 @@ fn broken_out(text: &[u8], best: &mut Best) {
         let call = after.iter().any(|byte| matches!(byte, b'(' | b'`' | b'['))
             || contains(after, b"script:")
             || contains(after, b"location");
-        let first = super::trim_start(&text[..equals]).len() == name_length;
+        let first = equals.saturating_sub(blank) == name_length;
         // A value that begins with the quote it leaves by needs no call behind a handler of a known name.
         let known = begins && text.len() <= 256 && gap > 0 && COMMON_HANDLERS.contains(&name);
         if quote && call || known {
