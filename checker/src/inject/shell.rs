@@ -148,7 +148,7 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
         let score = match byte {
             _ if first && matches!(byte, b'\n' | b'\r') => score.saturating_sub(15),
             _ if first => score.max(if score >= 55 { 65 } else { score }),
-            _ if own || long => 0,
+            _ if own || long => asked_for(&text[at + step..], own && !long),
             // A line end that was escaped, or behind one word, is less of a list or a letter.
             b'\n' | b'\r' if decoded && lines <= 1 => score.saturating_sub(10),
             b'\n' | b'\r' if score >= 75 && lines <= 1 && is_one_word(before) => {
@@ -169,6 +169,17 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
             return;
         }
     }
+}
+
+/// What a command behind a line of the value's own, or in a long text, is worth: who knows that these pass writes one of them before his. Only what
+/// no script and no documentation has there counts.
+fn asked_for(command: &[u8], in_line: bool) -> u16 {
+    let end = command.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(command.len());
+    let command = command[..end.min(512)].trim_ascii();
+    // In a line of its own it is a whole command, and what is fetched there is not for a reader to run.
+    let alone =
+        in_line && (matches!(command, b"id" | b"whoami" | b"uname -a") || shell_line::fetched(command));
+    if alone || shell_line::BREAKS_IN.iter().any(|what| contains(command, what)) { 70 } else { 0 }
 }
 
 /// Whether a sign belongs to code or an entity: the parameters of a closure (`(|id| id.name)`), a reference (`f(&cmd, x)`), a data URL's encoding.

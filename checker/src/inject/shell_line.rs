@@ -78,6 +78,24 @@ const ASKS: [&[u8]; 24] = [
     b"subprocess",
 ];
 
+/// Those of them that stand in no script and in no documentation behind another command.
+pub(super) const BREAKS_IN: [&[u8]; 9] = [
+    b"/etc/passwd",
+    b"/etc/shadow",
+    b"/dev/tcp/",
+    b"/dev/udp/",
+    b" -e /bin",
+    b" -e sh",
+    b" -e cmd",
+    b"bash -i",
+    b"id_rsa",
+];
+
+/// Whether something is fetched and handed to a shell.
+pub(super) fn fetched(text: &[u8]) -> bool {
+    (text.starts_with(b"curl ") || text.starts_with(b"wget ")) && piped(text)
+}
+
 /// A line that begins with a program and asks for one of these, or hands what it fetched to a shell.
 fn whole(start: &[u8], best: &mut Best) {
     if command(start) == 0 {
