@@ -174,8 +174,10 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
 /// What a command behind a line of the value's own, or in a long text, is worth: who knows that these pass writes one of them before his. Only what
 /// no script and no documentation has there counts.
 fn asked_for(command: &[u8], in_line: bool) -> u16 {
+    // There may be a separator at each byte: what is read behind one does not grow with the value.
+    let command = &command[..command.len().min(512)];
     let end = command.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(command.len());
-    let command = command[..end.min(512)].trim_ascii();
+    let command = command[..end].trim_ascii();
     // In a line of its own it is a whole command, and what is fetched there is not for a reader to run.
     let alone =
         in_line && (matches!(command, b"id" | b"whoami" | b"uname -a") || shell_line::fetched(command));
