@@ -59,7 +59,9 @@ impl Ids {
         let halves = self.keys.each_ref().map(|key| key.hash_one(number));
         // The formatter takes ten times as long, for each request.
         let digits = halves.iter().flat_map(|half| (0..16).rev().map(move |place| half >> (4 * place) & 15));
-        digits.map(|digit| char::from(b"0123456789abcdef"[digit as usize])).collect()
+        let mut id = String::with_capacity(32);
+        id.extend(digits.map(|digit| char::from(b"0123456789abcdef"[digit as usize])));
+        id
     }
 }
 

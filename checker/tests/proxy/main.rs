@@ -9,6 +9,7 @@ mod bypasses;
 mod corpus;
 mod credentials;
 mod cross_site;
+mod envoy;
 mod ext_authz;
 mod form_token;
 mod frames;
@@ -28,6 +29,7 @@ mod sign;
 mod specification;
 mod spoe;
 mod stapling;
+mod storm;
 mod streaming;
 
 use std::process::{Command, Stdio};
@@ -54,6 +56,7 @@ fn main() {
         (&["chromium", "curl", "openssl"], &[form_token::BROWSER]),
         (&["curl"], rates::TESTS),
         (&["curl", "openssl"], identity::TESTS),
+        (&["openssl"], storm::TESTS),
         (&["haproxy", "nginx", "curl", "openssl"], spoe::TESTS),
         (&["curl"], spoe::HOSTILE),
         (&["openssl"], credentials::TESTS),
