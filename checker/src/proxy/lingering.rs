@@ -24,25 +24,52 @@ const LONGEST: Duration = Duration::from_secs(30);
 const MOST: usize = CONNECTION_WINDOW as usize + (64 << 10);
 
 /// A connection that ends so.
-pub(super) struct Lingering<S> {
+pub(super) struct Lingering<S, C = Timer> {
     io: S,
+    clock: C,
     ending: Option<Ending>,
 }
 
 struct Ending {
-    silence: Pin<Box<Sleep>>,
+    /// When it is over, unless something comes.
+    silent: Instant,
     at_last: Instant,
     /// How many bytes may still come.
     left: usize,
 }
 
-impl<S> Lingering<S> {
-    pub(super) const fn new(io: S) -> Self {
-        Self { io, ending: None }
+/// What time is told by. Tests have a clock of their own: with tokio's, everything that stands on tokio would be compiled once more for tests.
+trait Clock: Unpin {
+    fn now(&self) -> Instant;
+    /// Whether it is `until`; if not, the task is woken then.
+    fn poll_until(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Time as it passes.
+#[derive(Default)]
+pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Clock for Timer {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn poll_until(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if sleep.deadline() != until {
+            sleep.as_mut().reset(until);
+        }
+        sleep.as_mut().poll(context)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+impl<S> Lingering<S> {
+    pub(super) const fn new(io: S) -> Self {
+        Self { io, clock: Timer(None), ending: None }
+    }
+}
+
+impl<S: AsyncRead + Unpin, C: Clock> AsyncRead for Lingering<S, C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -52,7 +79,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, C: Clock> AsyncWrite for Lingering<S, C> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         Pin::new(&mut self.io).poll_write(context, bytes)
     }
@@ -78,24 +105,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         if this.ending.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
         }
-        let now = Instant::now();
+        let now = this.clock.now();
         let ending = this.ending.get_or_insert_with(|| Ending {
-            silence: Box::pin(sleep_until(now + SILENCE)),
+            silent: now + SILENCE,
             at_last: now + LONGEST,
             left: MOST,
         });
         loop {
-            if ending.silence.as_mut().poll(context).is_ready() {
+            if this.clock.poll_until(ending.silent, context).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            let (mut bytes, before) = ([0; 4 << 10], ending.at_last);
+            let mut bytes = [0; 4 << 10];
             let mut buffer = ReadBuf::new(&mut bytes);
             match Pin::new(&mut this.io).poll_read(context, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) if (1..=ending.left).contains(&buffer.filled().len()) => {
                     ending.left -= buffer.filled().len();
-                    let until = (Instant::now() + SILENCE).min(before);
-                    ending.silence.as_mut().reset(until);
+                    ending.silent = (this.clock.now() + SILENCE).min(ending.at_last);
                 }
                 // Closed, or reset: it has all, or wants no more. Or it sends more than it may.
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
@@ -106,9 +132,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use std::{cell::Cell, future::poll_fn, rc::Rc, task::Waker};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+
+    /// A clock that is set.
+    struct Set(Rc<Cell<Instant>>);
+
+    impl Clock for Set {
+        fn now(&self) -> Instant {
+            self.0.get()
+        }
+
+        fn poll_until(&mut self, until: Instant, _: &mut Context<'_>) -> Poll<()> {
+            if self.now() < until { Poll::Pending } else { Poll::Ready(()) }
+        }
+    }
+
+    /// After how many seconds a connection has ended whose client does something in each; 100 if it has not.
+    fn waited(mut client_does: impl FnMut(Pin<&mut DuplexStream>, &mut Context<'_>)) -> u64 {
+        let (mut client, server) = duplex(1024);
+        let time = Rc::new(Cell::new(Instant::now()));
+        let mut server = Lingering { io: server, clock: Set(time.clone()), ending: None };
+        let context = &mut Context::from_waker(Waker::noop());
+        for seconds in 0..100 {
+            if let Poll::Ready(ended) = Pin::new(&mut server).poll_shutdown(context) {
+                ended.unwrap();
+                return seconds;
+            }
+            client_does(Pin::new(&mut client), context);
+            time.set(time.get() + Duration::from_secs(1));
+        }
+        100
+    }
 
     /// Sends blocks of 1 KiB until they are no longer taken. How many were.
     async fn taken(mut client: impl AsyncWrite + Unpin, most: usize) -> usize {
@@ -120,7 +178,7 @@ mod tests {
         most
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_comes_after_the_end_is_thrown_away_up_to_a_bound() {
         let (client, server) = duplex(1024);
         let ended = tokio::spawn(async move { Lingering::new(server).shutdown().await });
@@ -129,24 +187,29 @@ mod tests {
         assert!((256..=MOST / 1024 + 1).contains(&blocks), "{blocks} KiB");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_stays_silent_and_one_that_trickles_are_waited_for_so_long_alone() {
-        let (client, server) = duplex(1024);
-        let began = Instant::now();
-        Lingering::new(server).shutdown().await.unwrap();
-        assert_eq!(began.elapsed().as_secs(), SILENCE.as_secs());
-        drop(client);
+    #[test]
+    fn a_client_that_stays_silent_and_one_that_trickles_are_waited_for_so_long_alone() {
+        assert_eq!(waited(|_, _| {}), SILENCE.as_secs());
+        let trickle = |client: Pin<&mut DuplexStream>, context: &mut Context<'_>| {
+            assert!(matches!(client.poll_write(context, &[0]), Poll::Ready(Ok(1))));
+        };
+        assert_eq!(waited(trickle), LONGEST.as_secs());
+    }
 
-        let (mut client, server) = duplex(1024);
-        let began = Instant::now();
-        let trickle = tokio::spawn(async move {
-            while client.write_all(&[0]).await.is_ok() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
-        Lingering::new(server).shutdown().await.unwrap();
-        assert_eq!(began.elapsed().as_secs(), LONGEST.as_secs());
-        trickle.await.unwrap();
+    #[tokio::test]
+    async fn the_timer_wakes_when_it_was_last_told_to() {
+        let (mut timer, began) = (Timer::default(), Instant::now());
+        let (soon, later) = (began + Duration::from_millis(20), began + Duration::from_millis(60));
+        let told = async {
+            assert!(
+                poll_fn(|context| Poll::Ready(timer.poll_until(began + LONGEST, context))).await.is_pending()
+            );
+            poll_fn(|context| timer.poll_until(soon, context)).await;
+            assert!(timer.now() >= soon);
+            poll_fn(|context| timer.poll_until(later, context)).await;
+            assert!(timer.now() >= later);
+        };
+        tokio::time::timeout(SILENCE, told).await.unwrap();
     }
 
     #[tokio::test]

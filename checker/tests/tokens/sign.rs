@@ -3,6 +3,7 @@
 use std::{process::Command, sync::OnceLock};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use p521::elliptic_curve::rand_core;
 use ring::{
     hmac,
     rand::{SecureRandom as _, SystemRandom},
@@ -39,6 +40,31 @@ pub(crate) fn random(length: usize) -> Vec<u8> {
     SystemRandom::new().fill(&mut bytes).unwrap();
     bytes
 }
+
+/// ring's random numbers for a crate that asks for those of another. That other one is a feature of the crate, with which much would be compiled once
+/// more for tests.
+struct Randomness(SystemRandom);
+
+impl rand_core::RngCore for Randomness {
+    fn next_u32(&mut self) -> u32 {
+        rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rand_core::impls::next_u64_via_fill(self)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        self.0.fill(bytes).unwrap();
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl rand_core::CryptoRng for Randomness {}
 
 /// ring makes none: openssl does, once for all tests.
 fn rsa() -> &'static RsaKeyPair {
@@ -135,8 +161,8 @@ impl Signer {
             }
             Private::Curve(pair) => pair.sign(&source, message).unwrap().as_ref().to_vec(),
             Private::P521(key) => {
-                use p521::ecdsa::{Signature, signature::Signer as _};
-                let signed: Signature = key.sign(message);
+                use p521::ecdsa::{Signature, signature::RandomizedSigner as _};
+                let signed: Signature = key.sign_with_rng(&mut Randomness(source), message);
                 signed.to_bytes().to_vec()
             }
             Private::Edwards(pair) => pair.sign(message).as_ref().to_vec(),
