@@ -19,6 +19,7 @@ mod score;
 mod setup;
 mod suites;
 mod test;
+mod times;
 mod toolchain;
 mod tools;
 mod totals;

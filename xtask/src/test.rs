@@ -3,12 +3,16 @@
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::build::{self, Profile};
 use crate::command::{self, cargo, say};
+use crate::times::{self, Times};
 use crate::totals::{Summary, Totals};
 use crate::{envoy, package, packages, provider, rootfs, suites};
 
@@ -30,39 +34,29 @@ pub(crate) struct Options {
 /// Sets up, builds, runs the tests and closes with the totals, alone on the last line.
 pub(crate) fn run(options: &Options) -> Result<()> {
     command::require_root("the tests")?;
-    packages::require(&packages::NAMESPACES)?;
-    packages::wish(&packages::CLIENTS)?;
-    packages::wish(&packages::CHECKER)?;
-    packages::wish(&packages::MONITORS)?;
-    build::run(Profile::Release)?;
+    let mut times = Times::default();
+    times.of("installing what the tests run", || {
+        packages::require(&packages::NAMESPACES)?;
+        packages::wish(&packages::CLIENTS)?;
+        packages::wish(&packages::CHECKER)?;
+        packages::wish(&packages::MONITORS)
+    })?;
+    times.of("building the programs", || build::run(Profile::Release))?;
+    // Apart from running them, so that each has its own time. What does not compile is said by the run, too.
+    times.of("building the tests", || compile(options));
     let mut tests = tests(options)?;
     let wanted = |filter: &str| PACKAGES.contains(filter) || filter.contains(PACKAGES);
     if options.filter.as_deref().is_none_or(wanted) {
-        for_packages(&mut tests);
+        times.of("making packages, and a Debian to boot", || for_packages(&mut tests));
     }
-    for suite in suites::wanted(options.filter.as_deref()) {
-        match suites::folder(suite) {
-            Ok(folder) => {
-                tests.env(suite.variable, folder);
-            }
-            Err(error) => say(&format!("a suite for the checker's tests is missing: {error:#}")),
-        }
-    }
-    if envoy::is_wanted(options.filter.as_deref()) {
-        for_envoy(&mut tests);
-    }
-    if provider::wanted(options.filter.as_deref()) {
-        match provider::folder() {
-            Ok(folder) => {
-                tests.env(provider::VARIABLE, folder);
-            }
-            Err(error) => say(&format!("no OpenID provider for the checker's tests: {error:#}")),
-        }
-    }
+    times.of("fetching suites, an Envoy and a provider", || fetch(options, &mut tests));
 
-    let (summary, succeeded) = stream(&mut tests, &mut std::io::stdout())?;
+    let (summary, succeeded) = stream(&mut tests, &mut std::io::stdout(), &mut times)?;
     let totals = summary.totals(succeeded);
     let verdict = judge(totals, options.deny_skips);
+    for line in times.lines() {
+        say(&line);
+    }
     if let Err(error) = &verdict {
         say(&format!("error: {error:#}"));
     }
@@ -78,6 +72,32 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     Ok(())
 }
+
+/// Has the tests find what they read and ask that is downloaded once. Where something is missing, its tests are skipped.
+fn fetch(options: &Options, tests: &mut Command) {
+    for suite in suites::wanted(options.filter.as_deref()) {
+        match suites::folder(suite) {
+            Ok(folder) => {
+                tests.env(suite.variable, folder);
+            }
+            Err(error) => say(&format!("a suite for the checker's tests is missing: {error:#}")),
+        }
+    }
+    if envoy::is_wanted(options.filter.as_deref()) {
+        for_envoy(tests);
+    }
+    if provider::wanted(options.filter.as_deref()) {
+        match provider::folder() {
+            Ok(folder) => {
+                tests.env(provider::VARIABLE, folder);
+            }
+            Err(error) => say(&format!("no OpenID provider for the checker's tests: {error:#}")),
+        }
+    }
+}
+
+/// How long what cargo says may take to come once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How the names of the tests of packages begin, which want more than a build.
 const PACKAGES: &str = "packages";
@@ -126,6 +146,15 @@ fn judge(totals: Totals, deny_skips: bool) -> Result<()> {
     Ok(())
 }
 
+/// Builds the test programs.
+fn compile(options: &Options) {
+    let mut build = cargo();
+    build.args(["test", "--release", "--no-run"]).args(&options.filter);
+    if let Err(error) = command::run(&mut build) {
+        say(&format!("{error:#}"));
+    }
+}
+
 /// The command that runs the tests, the test programs as root.
 fn tests(options: &Options) -> Result<Command> {
     let mut tests = cargo();
@@ -145,11 +174,21 @@ fn runner_variable() -> Result<String> {
     Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
 }
 
-/// Runs `tests`, passing its output on to `to` as it comes. Returns what it adds up to, and whether it succeeded.
-fn stream(tests: &mut Command, to: &mut impl Write) -> Result<(Summary, bool)> {
-    let child = tests.stdout(Stdio::piped()).spawn();
+/// Runs `tests`, passing its output on to `to` as it comes, and what else it says to stderr. Returns what the output adds up to, and
+/// whether it succeeded.
+fn stream(tests: &mut Command, to: &mut impl Write, times: &mut Times) -> Result<(Summary, bool)> {
+    let child = tests.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.with_context(|| format!("starting {}", command::describe(tests)))?;
     let mut output = BufReader::new(child.stdout.take().context("the tests' output was asked for")?);
+    let said = child.stderr.take().context("what cargo says was asked for")?;
+    let process = child.id();
+    let seen = Arc::new(Mutex::new(Times::default()));
+    let (ended, is_ended) = mpsc::channel();
+    let watched = Arc::clone(&seen);
+    thread::spawn(move || {
+        times::watch(said, &mut std::io::stderr(), &watched, || times::of_children(process));
+        let _ended = ended.send(());
+    });
     let mut summary = Summary::default();
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line)? > 0 {
@@ -158,6 +197,9 @@ fn stream(tests: &mut Command, to: &mut impl Write) -> Result<(Summary, bool)> {
         line.clear();
     }
     let status = child.wait()?;
+    // Unless something that a test left running keeps stderr open: nobody waits for that.
+    let _ended = is_ended.recv_timeout(LAST_WORDS);
+    times.extend(&mut seen.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((summary, status.success()))
 }
 
@@ -183,7 +225,8 @@ mod tests {
             "-c",
             "echo 'test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.0s'; exit 1",
         ]);
-        let (summary, succeeded) = stream(&mut script, &mut output).expect("a shell runs");
+        let (summary, succeeded) =
+            stream(&mut script, &mut output, &mut Times::default()).expect("a shell runs");
         assert!(output.starts_with(b"test result: ok. 3 passed"));
         assert!(!succeeded);
         assert_eq!(summary.totals(succeeded), Totals { passed: 3, failed: 1, skipped: 1 });
