@@ -98,7 +98,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let counted = Rc::clone(&activity);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (worker, peer, counted) = (Rc::clone(&worker), Rc::clone(&peer), Counted::new(&counted));
-        async move { Ok::<_, Infallible>(stream(&worker, &peer, request, counted).await) }
+        // Kilobytes, which hyper and the executor would move from hand to hand.
+        Box::pin(async move { Ok::<_, Infallible>(stream(&worker, &peer, request, counted).await) })
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Lingering::new(io)), service));
     let idle = live.config.limits.idle_timeout;
