@@ -16,8 +16,8 @@ use crate::{
     policy::{Issuer, KeySource},
     secret::Secret,
     tokens::{
-        Cache, Expected, Guard, Key, KeySet, LONGEST_TOKEN, Problem, Revocations, Rules, Times, Verified,
-        certificate_thumbprint, introspected,
+        Cache, Expected, Guard, Judged, Key, KeySet, LONGEST_TOKEN, Problem, Revocations, Rules, Times,
+        Verified, certificate_thumbprint, introspected,
     },
 };
 
@@ -138,7 +138,19 @@ impl IssuerState {
         token: &str,
         now: u64,
     ) -> (Result<Arc<Verified>, Problem>, Waiting) {
-        let judged = self.guard.judge(token, now);
+        self.judged(self.guard.judge(token, now), now)
+    }
+
+    /// The same, of one that was verified before, whose issuer needs not be looked for in it. `None` where it was not, or is forgotten.
+    pub(crate) fn recall(
+        self: &Arc<Self>,
+        token: &str,
+        now: u64,
+    ) -> Option<(Result<Arc<Verified>, Problem>, Waiting)> {
+        self.guard.recall(token, now).map(|judged| self.judged(judged, now))
+    }
+
+    fn judged(self: &Arc<Self>, judged: Judged, now: u64) -> (Result<Arc<Verified>, Problem>, Waiting) {
         if let Some(fetch) = judged.fetch {
             if matches!(self.config.keys, Some(KeySource::Url(_))) {
                 self.queue.add(Work::keys(Arc::clone(self), fetch));

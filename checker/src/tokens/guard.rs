@@ -41,6 +41,27 @@ impl Guard {
 
     /// Judges a token. `now` is in seconds since the Unix epoch.
     pub fn judge(&self, token: &str, now: u64) -> Judged {
+        self.recall(token, now).unwrap_or_else(|| self.by_keys(now, |keys| self.first(token, keys, now)))
+    }
+
+    /// Judges a token that was verified before, without reading it; `None` where it was not, or is forgotten. What is remembered is of this issuer.
+    pub fn recall(&self, token: &str, now: u64) -> Option<Judged> {
+        let verified = lock(&self.cache).get(token, now)?;
+        Some(self.by_keys(now, |keys| {
+            let still = if keys.contains(&verified.key) {
+                lock(&self.revocations).check(&verified)
+            } else {
+                Err(Problem::KeyUnknown)
+            };
+            if still.is_err() {
+                lock(&self.cache).remove(token);
+            }
+            still.map(|()| verified)
+        }))
+    }
+
+    /// What the keys that count say, and whether others are to be fetched.
+    fn by_keys(&self, now: u64, answer: impl FnOnce(&KeySet) -> Result<Arc<Verified>, Problem>) -> Judged {
         let (due, keys) = {
             let mut refresh = lock(&self.refresh);
             (refresh.due(now), refresh.keys(now).cloned())
@@ -48,28 +69,14 @@ impl Guard {
         let Some(keys) = keys else {
             return Judged { answer: Err(Problem::KeysUnavailable), fetch: due };
         };
-        let answer = self.look(token, &keys, now);
+        let answer = answer(&keys);
         let unknown = matches!(answer, Err(Problem::KeyUnknown));
         let fetch = due.or_else(|| if unknown { lock(&self.refresh).unknown(now) } else { None });
         Judged { answer, fetch }
     }
 
-    fn look(&self, token: &str, keys: &KeySet, now: u64) -> Result<Arc<Verified>, Problem> {
-        let known = lock(&self.cache).get(token, now);
-        if let Some(verified) = known {
-            let still = if keys.contains(&verified.key) {
-                lock(&self.revocations).check(&verified)
-            } else {
-                Err(Problem::KeyUnknown)
-            };
-            return match still {
-                Ok(()) => Ok(verified),
-                Err(problem) => {
-                    lock(&self.cache).remove(token);
-                    Err(problem)
-                }
-            };
-        }
+    /// Verifies a token, and remembers it.
+    fn first(&self, token: &str, keys: &KeySet, now: u64) -> Result<Arc<Verified>, Problem> {
         let verified = Arc::new(verify(token, keys, &self.expected, now)?);
         lock(&self.revocations).check(&verified)?;
         // Within the leeway it would be forgotten at the next question.

@@ -1,5 +1,7 @@
 //! Cache, keys and revocations together, over time.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use stopbank_checker::tokens::{Algorithm, Cache, Guard, KeySet, Problem, Profile, Revocations, Times};
 
@@ -41,6 +43,29 @@ fn a_cached_token_ends_when_it_expires_and_is_judged_as_a_new_one() {
     assert_eq!(guard.judge(&token, NOW + 160).answer.err(), Some(Problem::Expired));
     let changed = token.replacen('A', "B", 1);
     assert!(guard.judge(&changed, NOW).answer.is_err());
+}
+
+#[test]
+fn what_was_verified_is_recalled_until_it_is_revoked_or_its_key_is_gone() {
+    let (signer, other) = (Signer::new(Algorithm::Ed25519, "k"), Signer::new(Algorithm::Ed25519, "l"));
+    let guard = guard(set(&[&signer, &other]));
+    let tokens = [token(&signer, 1, NOW + 400), token(&signer, 2, NOW + 400), token(&other, 3, NOW + 400)];
+    let recalled = |token: &str, now| guard.recall(token, now).map(|judged| judged.answer.err());
+    assert!(tokens.iter().all(|token| guard.recall(token, NOW).is_none()), "nobody has verified them");
+    for token in &tokens {
+        let verified = guard.judge(token, NOW).answer.unwrap();
+        let again = guard.recall(token, NOW).unwrap().answer.unwrap();
+        assert!(Arc::ptr_eq(&again, &verified), "the same, and not verified anew");
+    }
+    guard.revocations().token("t-1", NOW + 460, NOW).unwrap();
+    assert_eq!(recalled(&tokens[0], NOW), Some(Some(Problem::Revoked)));
+    assert_eq!(recalled(&tokens[0], NOW), None, "it is forgotten, and judged as a new one");
+    // Keys are due, which is said here as well; those that come have one less.
+    let fetch = guard.recall(&tokens[1], NOW + 301).unwrap().fetch.unwrap();
+    assert!(guard.refresh().succeeded(fetch, signer.keys(), NOW + 301));
+    assert_eq!(recalled(&tokens[1], NOW + 302), Some(None));
+    assert_eq!(recalled(&tokens[2], NOW + 302), Some(Some(Problem::KeyUnknown)));
+    assert_eq!(recalled(&tokens[1], NOW + 400), None, "it has expired");
 }
 
 #[test]
@@ -153,13 +178,13 @@ fn the_cache_is_bounded_in_number_and_bytes() {
         let text = token(&signer, number, NOW + 100);
         let token =
             stopbank_checker::tokens::verify(&text, &keys, &expected(Profile::AccessToken), NOW).unwrap();
-        (text, std::sync::Arc::new(token))
+        (text, Arc::new(token))
     };
     for (most, bytes) in [(64, 1 << 20), (1_024, 64 << 10), (8, 0)] {
         let mut cache = cache(most, bytes);
         for number in 0..2_000 {
             let (text, token) = verified(number);
-            cache.insert(&text, std::sync::Arc::clone(&token));
+            cache.insert(&text, Arc::clone(&token));
             cache.insert(&text, token);
             assert!(cache.count() <= most && cache.bytes() <= bytes);
             assert_eq!(cache.get(&text, NOW).is_some(), bytes > 0, "the newest is there");
