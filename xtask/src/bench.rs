@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::build::{self, Profile};
 use crate::command::{cargo, command};
 use crate::run::become_root;
-use crate::{command, packages, provider, score, workspace};
+use crate::{command, envoy, packages, provider, score, workspace};
 
 /// Sets up and builds, then becomes the benchmark with `arguments`.
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
@@ -27,18 +27,26 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     become_root("bench", arguments)
 }
 
-/// The same for the checker. Neither root nor the BPF tools are needed, but to install the peer.
+/// The same for the checker. Neither root nor the BPF tools are needed, but to install peers and front ends.
 fn checker(arguments: &[OsString]) -> Result<()> {
-    if arguments.iter().any(|argument| *argument == "--haproxy") {
-        packages::require(&packages::ASKING)?;
+    let asked = |option: &str| arguments.iter().any(|argument| argument == option);
+    if asked("--haproxy") {
+        packages::require(&packages::HAPROXY)?;
+    }
+    if ["--haproxy", "--envoy", "--nginx-auth"].into_iter().any(asked) {
+        packages::require(&packages::UPSTREAM)?;
         packages::require(&packages::PINNED)?;
     } else {
         score::require_peer()?;
     }
     let packages = ["-p", "stopbank-checker", "-p", "stopbank-checker-bench"];
     command::run(cargo().args(["build", "--release"]).args(packages))?;
-    let arguments = arguments.iter().filter(|argument| *argument != "--");
-    command::exec(command(workspace::binaries("release")?.join("stopbank-checker-bench")).args(arguments))
+    let mut bench = command(workspace::binaries("release")?.join("stopbank-checker-bench"));
+    bench.args(arguments.iter().filter(|argument| *argument != "--"));
+    if asked("--envoy") && std::env::var_os(envoy::VARIABLE).is_none() {
+        bench.env(envoy::VARIABLE, envoy::program()?);
+    }
+    command::exec(&mut bench)
 }
 
 /// Tokens: what verifying one costs beside OpenSSL; what a certified provider's rotation, failure, clock and revocation come to; a storm of a million bad ones

@@ -60,11 +60,13 @@ pub(crate) const BENCHMARK: [Package; 3] = [
 /// What libFuzzer is compiled with.
 pub(crate) const FUZZING: [Package; 1] = [Package { program: "c++", name: "g++", service: None }];
 
-/// HAProxy, and a server behind it: what asking the checker adds is measured with them.
-pub(crate) const ASKING: [Package; 2] = [
-    Package { program: "haproxy", name: "haproxy", service: Some("haproxy") },
-    Package { program: "nginx", name: "nginx-light", service: Some("nginx") },
-];
+/// A front end of which it is measured what asking the checker adds.
+pub(crate) const HAPROXY: [Package; 1] =
+    [Package { program: "haproxy", name: "haproxy", service: Some("haproxy") }];
+
+/// The server behind front ends, and one of them.
+pub(crate) const UPSTREAM: [Package; 1] =
+    [Package { program: "nginx", name: "nginx-light", service: Some("nginx") }];
 
 /// What servers are started with that are measured: they end with their parent, on one processor.
 pub(crate) const PINNED: [Package; 2] = [

@@ -2,7 +2,7 @@
 
 use std::{hint::black_box, time::Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use stopbank_checker::{
     Policy,
@@ -18,9 +18,9 @@ const WARM_UP: usize = 2_000;
 
 /// A row, and allocations per request.
 pub(crate) fn run(policy: &Policy, kind: Kind) -> Result<(Row, f64)> {
-    let bytes = kind.bytes();
-    let request = http1::read(&bytes, policy.request_limits())
-        .map_err(|reason| anyhow::anyhow!("{}", reason.name()))?;
+    let [bytes] = &kind.requests(None)[..] else { bail!("{} has more than one request", kind.name()) };
+    let request =
+        http1::read(bytes, policy.request_limits()).map_err(|reason| anyhow::anyhow!("{}", reason.name()))?;
     let started = Instant::now();
     let elapsed = || started.elapsed();
     let mut times = Vec::with_capacity(ROUNDS);

@@ -4,6 +4,7 @@
 //! server that stalls is not asked less for it.
 
 use std::{
+    cell::Cell,
     io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
@@ -37,10 +38,16 @@ pub(crate) struct Outcome {
     pub(crate) took: Duration,
 }
 
+/// Requests that come in turn, whomever they are sent to.
+pub(crate) struct Requests {
+    all: Vec<Vec<u8>>,
+    next: Cell<usize>,
+}
+
 /// Connections to one server.
-pub(crate) struct Load {
+pub(crate) struct Load<'a> {
     streams: Vec<TcpStream>,
-    request: Vec<u8>,
+    requests: &'a Requests,
 }
 
 /// What one connection is at.
@@ -49,9 +56,34 @@ struct Busy {
     answer: Vec<u8>,
 }
 
-impl Load {
+impl Requests {
+    pub(crate) fn new(all: Vec<Vec<u8>>) -> Result<Self> {
+        ensure!(!all.is_empty(), "there is nothing to ask");
+        Ok(Self { all, next: Cell::new(0) })
+    }
+
+    fn next(&self) -> &[u8] {
+        let place = self.next.get();
+        self.next.set((place + 1) % self.all.len());
+        &self.all[place]
+    }
+}
+
+/// The status of the answer to one request.
+pub(crate) fn status(server: SocketAddr, request: &[u8]) -> Result<u16> {
+    let mut stream = TcpStream::connect(server).with_context(|| format!("connecting to {server}"))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request)?;
+    let mut answer = [0; "HTTP/1.1 200".len()];
+    stream.read_exact(&mut answer).context("reading an answer")?;
+    let text = String::from_utf8_lossy(&answer);
+    let status = text.strip_prefix("HTTP/1.1 ").and_then(|status| status.parse().ok());
+    status.with_context(|| format!("no answer of HTTP/1.1: {text}"))
+}
+
+impl<'a> Load<'a> {
     /// Connects.
-    pub(crate) fn new(server: SocketAddr, request: Vec<u8>) -> Result<Self> {
+    pub(crate) fn new(server: SocketAddr, requests: &'a Requests) -> Result<Self> {
         let mut streams = Vec::with_capacity(CONNECTIONS);
         for _ in 0..CONNECTIONS {
             let stream = TcpStream::connect(server).with_context(|| format!("connecting to {server}"))?;
@@ -59,7 +91,7 @@ impl Load {
             stream.set_nonblocking(true)?;
             streams.push(stream);
         }
-        Ok(Self { streams, request })
+        Ok(Self { streams, requests })
     }
 
     /// Asks for so long, and waits for the last answer.
@@ -87,8 +119,9 @@ impl Load {
                 one.since = Some(due(asked, now));
                 asked += 1;
                 // It is smaller than what a connection takes without waiting.
-                let written = stream.write(&self.request).context("asking")?;
-                ensure!(written == self.request.len(), "a connection takes only part of a request");
+                let request = self.requests.next();
+                let written = stream.write(request).context("asking")?;
+                ensure!(written == request.len(), "a connection takes only part of a request");
             }
             let wait = if free.next().is_some() && !over {
                 due(asked, now).saturating_duration_since(Instant::now())
