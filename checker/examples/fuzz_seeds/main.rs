@@ -9,7 +9,11 @@
 
 #[path = "../../tests/corpus/mod.rs"]
 mod corpus;
+#[path = "../../src/proxy/ext_authz/messages.rs"]
+mod messages;
 mod ordinary;
+#[path = "../../src/proxy/ext_authz/question.rs"]
+mod question;
 mod questions;
 #[path = "../../tests/tokens/sign.rs"]
 mod sign;
@@ -85,7 +89,9 @@ fn main() {
     written_by_operators(&mut seeds);
     seeds.add("spoe", questions::hello());
     questions::questions().into_iter().for_each(|question| seeds.add("spoe", question));
+    questions::of_envoy(POSTS).into_iter().for_each(|question| seeds.add("ext_authz", question));
     specifications(&mut seeds);
+    answers(&mut seeds);
     tokens(&mut seeds);
     certified(&mut seeds);
     seeds.write(Path::new(&directory));
