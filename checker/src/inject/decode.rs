@@ -22,8 +22,8 @@ pub(super) fn next(text: &[u8], scan: Scan, decoded: &mut Vec<u8>) -> bool {
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true)
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+pub(super) const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+pub(super) const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// The whole text as base64 (RFC 4648, sections 4 and 5), if it decodes to text.
 fn base64(text: &[u8], decoded: &mut Vec<u8>) -> bool {
@@ -57,7 +57,6 @@ const fn is_base64(byte: u8) -> bool {
 /// Whether the first four characters become text: of what is no base64, few do.
 fn starts_as_text(text: &[u8]) -> bool {
     let Some(&[a, b, c, d]) = text.first_chunk() else { return false };
-    let six = |byte: u8| SIXES[usize::from(byte)];
     let (a, b, c, d) = (six(a), six(b), six(c), six(d));
     // Padding ends it.
     let length = match (a | b < 64, c < 64, d < 64) {
@@ -71,7 +70,11 @@ fn starts_as_text(text: &[u8]) -> bool {
     if bytes.is_ascii() { !bytes.iter().any(|&byte| is_control(byte)) } else { is_text(bytes) }
 }
 
-/// What a character of base64 stands for, in both alphabets.
+/// What a character of base64 stands for, in both alphabets: more than 63 for any other.
+pub(super) const fn six(byte: u8) -> u8 {
+    SIXES[byte as usize]
+}
+
 const SIXES: [u8; 256] = {
     let mut table = [NO_SIX; 256];
     let mut value = 0;

@@ -18,6 +18,13 @@ mod html_element;
 mod lookup;
 mod markup;
 mod object;
+mod object_class;
+mod object_php;
+mod object_pickle;
+mod object_stream;
+mod object_tag;
+mod object_term;
+mod object_word;
 mod path;
 mod prototype;
 mod query;
@@ -294,14 +301,20 @@ fn layer(
     lower: &mut Vec<u8>,
     tokens: &mut Vec<sql_token::Token>,
 ) -> Option<Finding> {
-    if scan.plain() {
+    // A stream may have nothing but letters and digits in it.
+    let stream = object_stream::whole(raw, scan);
+    let stream = stream.map(|rule| Hit { class: Class::Deserialisation, rule, score: 85 });
+    if stream.is_none() && scan.plain() {
         return None;
     }
-    lower.clear();
-    lower.reserve(raw.len().max(LEAST));
-    lower.extend(raw.iter().map(u8::to_ascii_lowercase));
-    let text = Text { raw, lower, scan, kind, layer };
-    let hit = judge(&text, tokens)?;
+    let hit = if let Some(hit) = stream {
+        hit
+    } else {
+        lower.clear();
+        lower.reserve(raw.len().max(LEAST));
+        lower.extend(raw.iter().map(u8::to_ascii_lowercase));
+        judge(&Text { raw, lower, scan, kind, layer }, tokens)?
+    };
     let decoded = String::from_utf8_lossy(&raw[..raw.len().min(SHOWN)]);
     let end = decoded.floor_char_boundary(SHOWN);
     Some(Finding {

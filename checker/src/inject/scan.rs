@@ -6,6 +6,8 @@ use aho_corasick::{
     dfa::DFA,
 };
 
+use super::object_word;
+
 /// Kinds of bytes.
 pub(super) mod bytes {
     pub(in super::super) const QUOTE: u32 = 1;
@@ -95,8 +97,8 @@ pub(super) mod words {
     pub(in super::super) const COMMAND: u32 = 1 << 13;
 }
 
-/// Words, in lower case, and the groups they make worth a look.
-pub(super) const WORDS: &[(&str, u32)] = &[
+/// Words, in lower case, and the groups they make worth a look. Those of serialised objects are in their own file.
+const WORDS: &[(&str, u32)] = &[
     ("union", words::SQL),
     ("select", words::SQL),
     ("waitfor", words::SQL),
@@ -228,92 +230,13 @@ pub(super) const WORDS: &[(&str, u32)] = &[
     ("print", words::CODE),
     ("java", words::CODE),
     ("getruntime", words::CODE),
-    ("ro0ab", words::OBJECT),
-    ("aced", words::OBJECT),
-    (":{", words::OBJECT),
     ("__proto__", words::PROTOTYPE),
     ("prototype", words::PROTOTYPE),
     ("classloader", words::PROTOTYPE),
-    ("$type", words::TYPED),
-    ("__reduce__", words::OBJECT),
-    ("@type", words::TYPED),
-    ("gaul", words::OBJECT),
-    ("aaeaaad", words::OBJECT),
-    ("/wey", words::OBJECT),
-    ("04086f3a", words::OBJECT),
-    ("04085b", words::OBJECT),
-    ("bahvo", words::OBJECT),
-    ("bahbb", words::OBJECT),
-    ("bah7b", words::OBJECT),
-    ("bahjo", words::OBJECT),
-    ("gajj", words::OBJECT),
-    ("ganj", words::OBJECT),
-    ("gasv", words::OBJECT),
-    ("gawv", words::OBJECT),
-    ("\"class\"", words::TYPED),
-    ("@class\"", words::TYPED),
-    ("__type", words::TYPED),
-    ("json_class\"", words::TYPED),
-    ("^o\"", words::TYPED),
-    ("[\"com.", words::TYPED),
-    ("[\"org.", words::TYPED),
-    ("[\"ch.qos.", words::TYPED),
-    ("[\"java", words::TYPED),
-    ("[\"oracle.", words::TYPED),
     ("__globals__", words::PROTOTYPE),
     ("__lookup", words::PROTOTYPE),
     ("__define", words::PROTOTYPE),
     ("__class__", words::PROTOTYPE),
-    ("cos\nsystem\n", words::GADGET),
-    ("cos\npopen\n", words::GADGET),
-    ("cposix\nsystem", words::GADGET),
-    ("c__builtin__\n", words::GADGET),
-    ("cbuiltins\n", words::GADGET),
-    ("csubprocess\n", words::GADGET),
-    ("ccommands\nget", words::GADGET),
-    ("\nios\nsystem", words::GADGET),
-    ("_$$nd_func$$_", words::GADGET),
-    ("\"__js_function\"", words::GADGET),
-    ("\"py/object/apply\"", words::GADGET),
-    ("\"py/reduce\"", words::GADGET),
-    ("\"py/function\"", words::GADGET),
-    ("jdbcrowsetimpl", words::GADGET),
-    ("java.beans.xmldecoder", words::GADGET),
-    ("templatesimpl", words::GADGET),
-    ("objectdataprovider", words::GADGET),
-    ("javax.script.scriptengine", words::GADGET),
-    ("java.lang.processbuilder", words::GADGET),
-    ("expandedwrapper`2[[", words::GADGET),
-    ("!!python/", words::GADGET),
-    (":python/object", words::GADGET),
-    (":python/name", words::GADGET),
-    (":python/module", words::GADGET),
-    ("!ruby/object", words::GADGET),
-    ("!ruby/hash:", words::GADGET),
-    ("!ruby/struct", words::GADGET),
-    ("!!javax.", words::GADGET),
-    ("!!com.", words::GADGET),
-    ("!!org.", words::GADGET),
-    ("!!java.", words::GADGET),
-    ("!!ch.qos.", words::GADGET),
-    ("tag:yaml.org,2002:com.sun.", words::GADGET),
-    ("<dynamic-proxy>", words::GADGET),
-    ("<java.util.priorityqueue", words::GADGET),
-    ("serialization='custom'", words::GADGET),
-    ("serialization=\"custom\"", words::GADGET),
-    ("<groovy.util.", words::GADGET),
-    ("<jdk.nashorn.", words::GADGET),
-    ("<javax.naming.", words::GADGET),
-    ("<unserializable-parents", words::GADGET),
-    ("java.beans.eventhandler", words::GADGET),
-    ("clonetransformer", words::GADGET),
-    ("forclosure", words::GADGET),
-    ("instantiatefactory", words::GADGET),
-    ("instantiatetransformer", words::GADGET),
-    ("invokertransformer", words::GADGET),
-    ("prototypeclonefactory", words::GADGET),
-    ("prototypeserializationfactory", words::GADGET),
-    ("whileclosure", words::GADGET),
     ("localhost", words::REMOTE),
     ("//instance-data", words::REMOTE),
     ("unix:", words::REMOTE),
@@ -399,6 +322,11 @@ pub(super) const WORDS: &[(&str, u32)] = &[
     ("/dev/", words::COMMAND),
 ];
 
+/// All words, those of serialised objects too.
+pub(super) fn all_words() -> impl Iterator<Item = &'static (&'static str, u32)> {
+    WORDS.iter().chain(object_word::WORDS)
+}
+
 /// What a value has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scan {
@@ -443,6 +371,8 @@ impl Scan {
 /// Finds words and kinds of bytes.
 pub(super) struct Scanner {
     words: Option<(DFA, StateID)>,
+    /// Of each word of the automaton.
+    groups: Vec<u32>,
 }
 
 impl Scanner {
@@ -451,10 +381,10 @@ impl Scanner {
             .ascii_case_insensitive(true)
             .start_kind(StartKind::Unanchored)
             .prefilter(false)
-            .build(WORDS.iter().map(|(word, _)| word));
+            .build(all_words().map(|(word, _)| word));
         let started = words.ok().and_then(|words| words.start_state(Anchored::No).ok().map(|at| (words, at)));
         // A few hundred fixed words always build; were they not to, every value would be looked at by every judge.
-        Self { words: started }
+        Self { words: started, groups: all_words().map(|(_, groups)| *groups).collect() }
     }
 
     /// Goes over the bytes once. All values come by here: what an iterator over matches has beside that is most of its time.
@@ -466,7 +396,7 @@ impl Scanner {
             state = words.next_state(Anchored::No, state, byte);
             if words.is_special(state) && words.is_match(state) {
                 for index in 0..words.match_len(state) {
-                    groups |= WORDS[words.match_pattern(state, index).as_usize()].1;
+                    groups |= self.groups[words.match_pattern(state, index).as_usize()];
                 }
             }
         }
