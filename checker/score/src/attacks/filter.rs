@@ -100,6 +100,18 @@ pub(super) fn harmless(line: &str) -> bool {
     markup(&text) && inert(&text) && !handler(&text) && !SCRIPT.iter().any(|part| text.contains(part))
 }
 
+/// Whether a value is one word or one number: without a sign or a space, it neither leaves a place of SQL's or HTML's nor goes on in either.
+pub(super) fn says_nothing(class: &str, line: &str) -> bool {
+    let text = plain(line);
+    let text = text.trim();
+    matches!(class, "sqli" | "xss")
+        && text
+            .strip_prefix(['-', '+'])
+            .unwrap_or(text)
+            .chars()
+            .all(|letter| letter.is_alphanumeric() || letter == '_')
+}
+
 /// A loop or a condition as `cmd.exe` has them: `for %a in (…) do …`, `if exist …`, `if not defined …`, `if "a"=="b" …`.
 fn statement(text: &str) -> bool {
     let text = text.trim_start_matches(['&', '|', ' ']);
@@ -337,6 +349,24 @@ fn handler(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_or_a_number_says_nothing_in_sql_or_html() {
+        for line in ["-3752", "1wwis", "+7", "select", "%61"] {
+            assert!(says_nothing("sqli", line), "{line}");
+        }
+        for (class, line) in [
+            ("sqli", "1'"),
+            ("sqli", "--1"),
+            ("sqli", "1 or 1"),
+            ("xss", "%3c"),
+            ("sqli", "%27"),
+            ("cmdi", "id"),
+            ("traversal", "x"),
+        ] {
+            assert!(!says_nothing(class, line), "{class}: {line}");
+        }
+    }
 
     #[test]
     fn attacks_are_kept_and_what_surrounds_them_in_lists_is_not() {

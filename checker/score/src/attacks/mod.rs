@@ -82,6 +82,9 @@ fn httpparams(data: &Path, cases: &mut Vec<Case>) -> Result<()> {
         values.dedup();
         // The one file of its kind: all of it.
         for value in values.into_iter().filter(|value| !value.trim().is_empty()) {
+            if label == Label::Attack && filter::says_nothing(class, &value) {
+                continue;
+            }
             let split = Split::of(value.as_bytes());
             cases.push(Case::value("httpparams", class, label, split, value));
         }
@@ -130,6 +133,7 @@ fn libinjection(data: &Path, cases: &mut Vec<Case>) -> Result<()> {
             .map(|line| if is_encoded(&line) { encode::url_decode(&line).unwrap_or(line) } else { line });
         // Some of its strings are pages of a list that were cut into lines.
         let values = values.filter(|value| class != "xss" || !filter::harmless(value));
+        let values = values.filter(|value| label == Label::Benign || !filter::says_nothing(class, value));
         push(cases, "libinjection", class, label, values);
     }
     Ok(())
