@@ -6,6 +6,7 @@ use super::{
     html_attribute::{is_handler, judge_attribute, without_noise},
     html_element::{declaration, element, ordinary},
     scan::{bytes, words},
+    script_value,
 };
 
 pub(super) fn add(best: &mut Best, rule: &'static str, score: u16) {
@@ -106,10 +107,10 @@ fn loose_style(text: &Text<'_>, best: &mut Best) {
     let script = text.scan.word(words::SCRIPT);
     if contains(lower, b"*/pression(") || script && contains(lower, b"-moz-binding") {
         add(best, "xss-style", 75);
-    } else if script && (contains(lower, b"url") || contains(lower, b"style")) {
+    } else if script && [&b"url"[..], b"style", b"expression("].iter().any(|mark| contains(lower, mark)) {
         let plain = without_noise(lower);
         if contains(&plain, b"url(javascript")
-            || contains(&plain, b":expression(") && contains(lower, b"style")
+            || contains(&plain, b":expression(") && (contains(lower, b"style") || script_value::shown(&plain))
         {
             add(best, "xss-style", 70);
         }
@@ -184,13 +185,16 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
             && (super::is_word(text.lower[start - 1]) || text.lower[start - 1] == b':')
             && matches!(body, [b'>', b'(' | b',' | b'>' | b' ' | b';' | b')', ..])
             && !contains(body, b"</script");
+        // A pattern that looks for scripts: `<script>.*</script>`. What has no letter and no bracket runs nothing.
+        let end = super::find(&body[..body.len().min(32)], b"</script").unwrap_or(0);
+        let pattern = end > 1 && body[1..end].iter().all(|byte| matches!(byte, b'.' | b'*' | b'?'));
         // Words of a sentence behind it, and nothing that a script would have.
         let body = &body[..body.len().min(160)];
         let code = body.len() <= 2
             || body.iter().any(|byte| matches!(byte, b'(' | b'=' | b'`' | b';' | b'[' | b'{' | b'+'))
             || contains(body, b"</")
             || !contains(body, b" ");
-        add(best, "xss-script", if sentence || generic || !code { 50 } else { base });
+        add(best, "xss-script", if sentence || generic || pattern || !code { 50 } else { base });
         return at + 1;
     }
     // <button.onclick=…: the name ends at what no name has.

@@ -4,6 +4,7 @@ use super::{
     Best, Class, contains,
     css::style,
     html::{Tag, add},
+    script_value,
 };
 
 /// `behind` is what follows the attribute.
@@ -16,6 +17,12 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], behind: &[u8], tag: &Ta
         let arrow = value.starts_with(b"{(") || value.starts_with(b"{e") || value.starts_with(b"{()");
         add(best, "xss-handler", if bound || arrow { 50 } else { 90 });
         return;
+    }
+    // What libraries run that find handlers of their own in a page: Vue, Alpine, htmx, Angular.
+    let bound = name.starts_with(b"@")
+        || [&b"v-"[..], b"x-", b"hx-on", b"ng-", b"data-ng-", b"on:"].iter().any(|own| name.starts_with(own));
+    if bound && script_value::shown(value) {
+        add(best, "xss-handler", 70);
     }
     if value.starts_with(b"&{") {
         add(best, "xss-url", 70);
@@ -224,6 +231,8 @@ pub(super) fn runs(value: &[u8]) -> bool {
         b"data:text/xml",
         b"data:image/svg+xml",
         b"data:application/x",
+        b"data:application/javascript",
+        b"data:application/ecmascript",
         b"data:,",
         b"data:;",
         b"data:xml",

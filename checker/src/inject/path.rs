@@ -71,7 +71,9 @@ const SECRETS: [&[u8]; 28] = [
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let nul = text.scan.byte(bytes::CONTROL) && text.lower.contains(&0);
-    if !text.scan.word(words::FILE) && !nul {
+    // A pattern that is anchored at both ends is no path: `^.*\\..*\\..*$`.
+    let trimmed = text.lower.trim_ascii();
+    if !text.scan.word(words::FILE) && !nul || trimmed.starts_with(b"^") && trimmed.ends_with(b"$") {
         return;
     }
     let path = canonical(text.lower);

@@ -57,6 +57,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         && !contains(start, b" ")
         && !contains(start, b"/usr/share/")
         && start != b"file://localhost/"
+        && !is_beside(start)
     {
         add(
             best,
@@ -89,6 +90,15 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     } else if let Some(rest) = start.strip_prefix(b"//") {
         remote_host::metadata(rest, best);
     }
+}
+
+/// `file://mappings.json`, by which tools are given a file beside them: there is a host, and no path.
+fn is_beside(start: &[u8]) -> bool {
+    start.strip_prefix(b"file://").is_some_and(|rest| {
+        rest.contains(&b'.')
+            && rest.iter().all(|byte| super::is_word(*byte) || matches!(byte, b'.' | b'-'))
+            && rest.first().is_some_and(u8::is_ascii_alphabetic)
+    })
 }
 
 /// Whether a scheme can stand in the text: what ends with `://` is looked for from there, which there are few of.

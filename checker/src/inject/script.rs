@@ -3,6 +3,7 @@
 use super::{
     Best, Class, Kind, Text, contains, html_attribute, is_word, places,
     scan::{bytes, words},
+    script_value,
 };
 
 fn add(best: &mut Best, rule: &'static str, score: u16) {
@@ -45,6 +46,10 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         return;
     }
     if !text.scan.word(words::SCRIPT) {
+        return;
+    }
+    if lower.len() <= 256 && !lower.contains(&b'\n') && script_value::runs(lower) {
+        add(best, "xss-value", 70);
         return;
     }
     url(lower, best);
@@ -153,7 +158,7 @@ fn spells(arguments: &[u8]) -> bool {
 }
 
 /// Whether what is shown is a sentence for people, in a string: `alert('Please save your changes.')`.
-fn tells(call: &[u8]) -> bool {
+pub(super) fn tells(call: &[u8]) -> bool {
     let Some(open) = memchr::memchr(b'(', call) else { return false };
     let text = &call[open + 1..];
     // A program's own, that goes on when it was answered.

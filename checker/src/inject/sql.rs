@@ -5,8 +5,9 @@
 use super::{
     Best, Class, Kind as Place, Text, contains,
     scan::{bytes, words},
+    sql_clause,
     sql_condition::Tokens,
-    sql_expression, sql_shape,
+    sql_expression, sql_literal, sql_shape,
     sql_statement::{anywhere, scattered, wants_more, whole},
     sql_tail::{self, Lead, tail},
     sql_token::{self, Context, Kind, Token, Word},
@@ -85,6 +86,8 @@ fn bare(tokens: Tokens<'_>, best: &mut Best) {
     }
     alone(tokens, best);
     sql_shape::bare(tokens, best);
+    sql_literal::bare(tokens, best);
+    sql_clause::bare(tokens, best);
     if !best.certain() {
         sql_expression::bare(tokens, best);
     }
@@ -236,6 +239,8 @@ fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     if !best.certain() && lead == Lead::Quote {
         closed_again(tokens, best);
         sql_shape::quoted(tokens, best);
+        sql_literal::quoted(tokens, best);
+        sql_clause::quoted(tokens, best);
         if !best.certain() {
             sql_expression::quoted(tokens, best);
         }
