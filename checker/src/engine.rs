@@ -284,7 +284,7 @@ impl Judge<'_> {
             return Ok(());
         }
         if !self.runs(Check::Coding)? && rules.is_on(Check::Coding) {
-            self.objects(Content::Opaque, &[])?;
+            self.objects(Content::Opaque, &[], &[])?;
             return self.undecoded();
         }
         let codings = request.values("content-encoding");
@@ -292,7 +292,7 @@ impl Judge<'_> {
             Ok(body) => body,
             Err(reason) => {
                 self.found(Check::Coding, reason, None)?;
-                self.objects(Content::Opaque, &[])?;
+                self.objects(Content::Opaque, &[], &[])?;
                 return self.undecoded();
             }
         };
@@ -305,7 +305,7 @@ impl Judge<'_> {
                 content::as_it_looks(&body)
             }
         };
-        self.objects(content, &body)?;
+        self.objects(content, content_type.unwrap_or_default(), &body)?;
         let content = self.graphql(content, request, &body)?;
         self.structure(content, content_type.unwrap_or_default(), &body)?;
         self.entity(request, &body)?;
@@ -492,6 +492,8 @@ fn too_long() -> Box<Finding> {
 mod cross_site_tests;
 #[cfg(test)]
 mod enumeration_tests;
+#[cfg(test)]
+mod evasion_tests;
 #[cfg(test)]
 mod patterns_tests;
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod inject;
 pub mod json;
 pub mod keys;
 pub mod multipart;
+mod names;
 pub mod ocsp;
 pub mod patterns;
 mod place;

@@ -190,7 +190,7 @@ reasons! {
     RateQuota, "rate-quota", 429, "A quota of the policy is used up.";
     RateUnknown, "rate-unknown", 503, "A rate, brake or enumeration of the policy cannot be judged: whoever asks keeps no count, or has no clock.";
     BrakeDelay, "brake-delay", 429, "Attempts at this account have failed: the next one has to wait.";
-    BrakeAccount, "brake-account", 400, "A login names its account twice: which one counts, only the server behind knows.";
+    BrakeAccount, "brake-account", 400, "A login names its account, or its credential, twice: which one counts, only the server behind knows.";
     CrossSite, "cross-site", 403, "Another site made the browser send it, and none that may.";
     CrossSiteFramed, "cross-site-framed", 403, "Another site shows it in a frame, an object or an embed.";
     CrossSiteOrigin, "cross-site-origin", 403, "A page of an origin that is not allowed sends it.";

@@ -5,16 +5,18 @@ use std::{borrow::Cow, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    Judge, Judged,
+    Judge, Judged, Limits,
     identity::{bearer_challenge, evidence, is_token_parameter},
 };
 use crate::{
-    Check, Identity, IdentityKind, Reason,
+    Check, Identity, IdentityKind, Place, Reason,
     content::Content,
     json::{self, Event, Scalar, Step},
+    names::{is_same_entry, is_same_parameter},
     policy::{Access, Bind, Id, Route},
     sensitive,
     target::{self, Target},
+    values,
 };
 
 /// What JSON may be whose values are bound: a name that stands twice is two values.
@@ -133,12 +135,12 @@ impl Judge<'_> {
     }
 
     /// Judges ids in a body, which is decoded, and whether it holds a second credential.
-    pub(super) fn objects(&mut self, content: Content, body: &[u8]) -> Judged {
-        self.bound_in_body(content, body)?;
+    pub(super) fn objects(&mut self, content: Content, content_type: &[u8], body: &[u8]) -> Judged {
+        self.bound_in_body(content, content_type, body)?;
         self.enumeration_of_body(content, body)
     }
 
-    fn bound_in_body(&mut self, content: Content, body: &[u8]) -> Judged {
+    fn bound_in_body(&mut self, content: Content, content_type: &[u8], body: &[u8]) -> Judged {
         let access = Arc::clone(&self.rules.access);
         if access.identity.is_empty() {
             return Ok(());
@@ -147,18 +149,23 @@ impl Judge<'_> {
             let evidence = evidence("form access_token", "credential-place");
             self.found(Check::Identity, Reason::CredentialForm, Some(evidence))?;
         }
-        if !access.needs_body() || !self.rules.is_on(Check::Authorisation) {
+        if !self.rules.is_on(Check::Authorisation) {
             return Ok(());
         }
         // Without one the head has been judged already.
         let Some(identity) = self.identity.clone() else { return Ok(()) };
-        let in_body = access.bind.iter().filter_map(|bind| match &bind.id {
-            Id::Body(pointer) => Some((bind, pointer)),
-            _ => None,
-        });
-        for (bind, pointer) in in_body {
-            let found = if content == Content::Json { value_at(body, pointer).ok().flatten() } else { None };
-            self.object(bind, found.as_deref(), &identity)?;
+        for bind in &access.bind {
+            match &bind.id {
+                Id::Body(pointer) => {
+                    let found = if content == Content::Json { one_of_json(body, pointer) } else { None };
+                    self.object(bind, found.as_deref(), &identity)?;
+                }
+                // Servers that have one set of parameters for both take that of the form, the other, or both.
+                Id::Query(name) if has_field(content, content_type, body, name) => {
+                    self.object(bind, None, &identity)?;
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -170,11 +177,36 @@ fn holds_token(body: &[u8]) -> bool {
         .map_or(true, |fields| fields.iter().any(|(name, _)| is_token_parameter(name)))
 }
 
-/// The value of a parameter that stands once: of several, servers take the first, the last or all.
+/// Whether a form has a field that a server behind may take for the parameter of this name; one that cannot be read may.
+fn has_field(content: Content, content_type: &[u8], body: &[u8], name: &str) -> bool {
+    let limits = Limits::widest();
+    let mut has = false;
+    let mut show = |place: &Place<'_>, text: &str| {
+        has |= *place == Place::FormName && is_same_parameter(text, name);
+        Ok(())
+    };
+    let read = match content {
+        Content::Form => values::of_form(body, &limits.form, &mut show),
+        Content::Multipart => values::of_parts(content_type, body, &limits.multipart, &mut show),
+        _ => return false,
+    };
+    read.is_err() || has
+}
+
+/// The value of a parameter that stands once: of several, servers take the first, the last or all, and some tell their names apart by less than others.
 fn one_of_query<'t>(target: &'t Target<'_>, name: &str) -> Option<Cow<'t, str>> {
-    let mut values = target.query.iter().filter(|(one, _)| one == name);
+    let mut values = target.query.iter().filter(|(one, _)| is_same_parameter(one, name));
     match (values.next(), values.next()) {
-        (Some((_, value)), None) => Some(Cow::Borrowed(value)),
+        (Some((one, value)), None) if one == name => Some(Cow::Borrowed(value)),
+        _ => None,
+    }
+}
+
+/// The string or number that a pointer leads to, where it leads there alone, whatever a server behind takes names for.
+fn one_of_json(body: &[u8], pointer: &str) -> Option<String> {
+    let mut all = values_at(body, pointer).ok()?;
+    match (all.pop(), all.pop()) {
+        (Some(At { exact: true, text }), None) => text,
         _ => None,
     }
 }
@@ -183,7 +215,8 @@ fn one_of_query<'t>(target: &'t Target<'_>, name: &str) -> Option<Cow<'t, str>> 
 fn has(claim: Option<&Value>, text: &str) -> bool {
     let is = |value: &Value| match value {
         Value::String(one) => one == text,
-        Value::Number(number) => number.to_string() == text,
+        // Another one is not as it was written: 2^64 and its neighbours are one double.
+        Value::Number(number) if number.is_u64() || number.is_i64() => number.to_string() == text,
         Value::Bool(flag) => flag.to_string() == text,
         _ => false,
     };
@@ -198,31 +231,40 @@ fn has_one_of(claim: Option<&Value>, wanted: &[String]) -> bool {
     wanted.iter().any(|wanted| has(claim, wanted))
 }
 
-/// The string or number that a pointer leads to (RFC 6901), if it leads to one.
+/// What a pointer leads to.
+pub(super) struct At {
+    /// Whether the names on the way are those of the pointer, to the letter.
+    exact: bool,
+    /// A string or a number.
+    pub(super) text: Option<String>,
+}
+
+/// All that is no container and that a pointer (RFC 6901) leads to, for whichever server behind.
 ///
 /// # Errors
 ///
 /// What keeps the body from being read.
-pub(super) fn value_at(body: &[u8], pointer: &str) -> Result<Option<String>, Reason> {
+pub(super) fn values_at(body: &[u8], pointer: &str) -> Result<Vec<At>, Reason> {
     let wanted: Vec<String> =
         pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
-    let is_it = |steps: &[Step<'_>]| {
+    let leads = |steps: &[Step<'_>], same: fn(&str, &str) -> bool| {
         steps.len() == wanted.len()
             && steps.iter().zip(&wanted).all(|(step, wanted)| match step {
-                Step::Name(name) => name == wanted,
+                Step::Name(name) => same(name, wanted),
                 Step::Element(number) => number.to_string() == *wanted,
             })
     };
-    let mut found = None;
+    let mut found = Vec::new();
     json::events(body, &JSON, &mut |steps, event, _| {
         if let Event::Scalar(scalar) = event
-            && is_it(steps)
+            && leads(steps, is_same_entry)
         {
-            found = match scalar {
+            let text = match scalar {
                 Scalar::String(text) => Some(text.to_string()),
                 Scalar::Number(number) => Some((*number).to_owned()),
                 Scalar::Null | Scalar::Boolean(_) => None,
             };
+            found.push(At { exact: leads(steps, str::eq), text });
         }
         Ok(())
     })?;

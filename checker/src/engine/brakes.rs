@@ -2,7 +2,10 @@
 
 use std::{fmt, net::IpAddr};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use ring::digest::{SHA256, digest};
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -11,8 +14,10 @@ use crate::{
     Check, Evidence, Finding, Place, Reason, Request,
     content::Content,
     json::Step,
+    names::{is_same_entry, is_same_parameter},
     policy::{BrakePolicy, Mode, Named, Whence},
     rates, sensitive,
+    target::{self, Target},
     tokens::certificate_thumbprint,
     values,
 };
@@ -88,14 +93,14 @@ impl Judge<'_> {
                 text,
             })),
         };
+        let credential = found(&brake.credential, false, request, content, body);
         // Which one the server behind takes, only it knows.
-        if accounts.values.len() > 1 {
+        if accounts.values.len() > 1 || credential.values.len() > 1 {
             return self.effect_of(enforced, finding(Reason::BrakeAccount, String::new()));
         }
         let (Some(state), Some(time)) = (self.context.state, self.context.time) else {
             return self.failed(Check::Brakes, Reason::RateUnknown);
         };
-        let credential = found(&brake.credential, false, request, content, body);
         let hashed = |text: &String| digest(&SHA256, text.as_bytes()).as_ref().to_vec();
         let attempted = Attempted {
             brake: place,
@@ -155,31 +160,51 @@ fn normalised(account: &str) -> String {
     account.trim().nfkc().flat_map(char::to_lowercase).collect()
 }
 
-/// What stands in the first of these places that there is; several values where that holds several. `user`: of Basic the user, not the
+/// What stands in these places; several values where one holds several, or another has something else. `user`: of Basic the user, not the
 /// password.
 fn found(places: &[Named], user: bool, request: &Request<'_>, content: Content, body: &[u8]) -> Found {
+    let mut all = Found::default();
     for named in places {
         let found = match named {
             Named::Basic => basic(request, user),
-            Named::Form(name) if matches!(content, Content::Form | Content::Multipart) => {
-                in_body(request, content, body, |place| match place {
-                    Place::Form(one) | Place::Part(one) => one == name,
-                    _ => false,
-                })
+            Named::Form(name) => {
+                let is_it = |one: &str| is_same_parameter(one, name);
+                let mut found = in_query(request, is_it);
+                if matches!(content, Content::Form | Content::Multipart) {
+                    let fields = in_body(request, content, body, |place| match place {
+                        Place::Form(one) | Place::Part(one) => is_it(one),
+                        _ => false,
+                    });
+                    found.values.extend(fields.values);
+                }
+                found
             }
             Named::Json(pointer) if content == Content::Json => in_body(
                 request,
                 content,
                 body,
-                |place| matches!(place, Place::Json(steps) if is_at(steps, pointer)),
+                |place| matches!(place, Place::Json(steps) | Place::JsonNumber(steps) if is_at(steps, pointer)),
             ),
-            Named::Form(_) | Named::Json(_) => Found::default(),
+            Named::Json(_) => Found::default(),
         };
-        if !found.values.is_empty() {
-            return found;
-        }
+        // A dummy in a place that comes first hides nothing.
+        let same = |one: &str, other: &str| {
+            if user { normalised(one) == normalised(other) } else { one == other }
+        };
+        let first = all.values.first().cloned();
+        let other = |value: &String| first.as_ref().is_none_or(|first| !same(first, value));
+        all.values.extend(found.values.into_iter().filter(other));
     }
-    Found::default()
+    all
+}
+
+/// Many servers have one set of parameters for the query and the form.
+fn in_query(request: &Request<'_>, is_it: impl Fn(&str) -> bool) -> Found {
+    // The head was judged already.
+    let target = Target::read(request.method, request.target, &target::Limits::WIDEST);
+    let query = target.map(|target| target.query).unwrap_or_default();
+    let values = query.into_iter().filter(|(name, _)| is_it(name)).map(|(_, value)| value.into_owned());
+    Found { values: values.take(MOST).collect() }
 }
 
 /// Values that are kept: more than one are too many.
@@ -215,7 +240,7 @@ fn is_at(steps: &[Step<'_>], pointer: &str) -> bool {
     let same = steps.iter().all(|step| {
         let Some(name) = names.next() else { return false };
         match step {
-            Step::Name(one) => *one == name.replace("~1", "/").replace("~0", "~"),
+            Step::Name(one) => is_same_entry(one, &name.replace("~1", "/").replace("~0", "~")),
             Step::Element(number) => name == number.to_string(),
         }
     });
@@ -224,9 +249,10 @@ fn is_at(steps: &[Step<'_>], pointer: &str) -> bool {
 
 fn basic(request: &Request<'_>, user: bool) -> Found {
     let decoded = request.values("authorization").find_map(|value| {
-        let (scheme, rest) = value.split_at_checked(6)?;
-        let text = scheme.eq_ignore_ascii_case(b"basic ").then_some(rest)?;
-        String::from_utf8(BASE64.decode(text.trim_ascii()).ok()?).ok()
+        let (scheme, rest) = value.split_at_checked(5)?;
+        let text =
+            (scheme.eq_ignore_ascii_case(b"basic") && matches!(rest, [b' ' | b'\t', ..])).then_some(rest)?;
+        Some(String::from_utf8_lossy(&decoded(text)?).into_owned())
     });
     let split = decoded.as_deref().and_then(|text| text.split_once(':'));
     Found {
@@ -235,4 +261,26 @@ fn basic(request: &Request<'_>, user: bool) -> Found {
             .into_iter()
             .collect(),
     }
+}
+
+/// As the most lenient servers decode it: either alphabet, with or without padding, and with characters in between that belong to neither.
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let plain = text.iter().filter_map(|byte| match byte {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        b'+' | b'/' => Some(*byte),
+        byte => byte.is_ascii_alphanumeric().then_some(*byte),
+    });
+    let mut plain: Vec<u8> = plain.collect();
+    // A single character at the end is no byte.
+    if plain.len() % 4 == 1 {
+        plain.pop();
+    }
+    LENIENT.decode(plain).ok()
 }

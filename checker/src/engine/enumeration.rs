@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Judge, Judged, access::value_at, brakes::network, rates::of_issuer};
+use super::{Judge, Judged, access::values_at, brakes::network, rates::of_issuer};
 use crate::{
     Check, Evidence, Finding, Reason,
     content::Content,
+    names::is_same_parameter,
     policy::{EnumerationPolicy, Held, Id, Mode},
     rates::{Enumerated, TooMuch},
     sensitive,
@@ -13,7 +14,8 @@ use crate::{
 };
 
 impl Judge<'_> {
-    /// Ids in the path and in the query. Of a parameter that stands several times each value is one: which of them the server behind gives, only it knows.
+    /// Ids in the path and in the query. Of a parameter that stands several times, by
+    /// whatever name a server behind may read so, each value is one: which of them it gives, only it knows.
     pub(super) fn enumeration_of_target(&mut self, target: &Target<'_>) -> Judged {
         for held in self.enumerations() {
             match &held.rule.id {
@@ -22,7 +24,7 @@ impl Judge<'_> {
                     id.map_or(Ok(()), |id| self.enumerates(&held, &id))?;
                 }
                 Id::Query(name) => {
-                    for (_, id) in target.query.iter().filter(|(one, _)| one == name) {
+                    for (_, id) in target.query.iter().filter(|(one, _)| is_same_parameter(one, name)) {
                         self.enumerates(&held, id)?;
                     }
                 }
@@ -36,9 +38,13 @@ impl Judge<'_> {
     pub(super) fn enumeration_of_body(&mut self, content: Content, body: &[u8]) -> Judged {
         for held in self.enumerations() {
             let Id::Body(pointer) = &held.rule.id else { continue };
-            match (content, value_at(body, pointer)) {
-                (Content::Empty, _) | (Content::Json, Ok(None)) => {}
-                (Content::Json, Ok(Some(id))) => self.enumerates(&held, &id)?,
+            match (content, values_at(body, pointer)) {
+                (Content::Empty, _) => {}
+                (Content::Json, Ok(all)) => {
+                    for id in all.into_iter().filter_map(|at| at.text) {
+                        self.enumerates(&held, &id)?;
+                    }
+                }
                 // What is for the server behind may be an id all the same.
                 _ => self.failed(Check::Authorisation, Reason::BodyUnread)?,
             }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::{Judge, Judged};
 use crate::{
     Check, Evidence, Identity, IdentityKind, Reason, Request, keys,
-    policy::{Access, ApiKeys, Identities, Issuer, Prover},
+    names::is_same_parameter,
+    policy::{Access, ApiKeys, Id, Identities, Issuer, Prover},
     state::{IssuerState, State, Waiting},
     target::Target,
     tokens::{
@@ -100,7 +101,8 @@ impl Judge<'_> {
             return Ok(());
         }
         // A token in it would be a second credential (RFC 6750, section 2.2).
-        self.has_form = request.values("content-type").any(is_form);
+        let of_parts = access.bind.iter().any(|bind| matches!(bind.id, Id::Query(_)));
+        self.has_form = has_form(request) || of_parts && request.values("content-type").any(is_form_of_parts);
         let identities = Arc::clone(&self.rules.identities);
         match self.identify(request, target, &access, &identities) {
             Ok(identity) => {
@@ -317,14 +319,26 @@ struct Asking<'a> {
     now: u64,
 }
 
-fn is_form(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+/// Whether the body is declared as a form.
+pub(super) fn has_form(request: &Request<'_>) -> bool {
+    request.values("content-type").any(is_form)
 }
 
-/// RFC 6750, sections 2.2 and 2.3. Some servers trim names, and some take no notice of case.
+fn is_form(content_type: &[u8]) -> bool {
+    essence(content_type).eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+fn is_form_of_parts(content_type: &[u8]) -> bool {
+    essence(content_type).eq_ignore_ascii_case(b"multipart/form-data")
+}
+
+fn essence(content_type: &[u8]) -> &[u8] {
+    content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+/// RFC 6750, sections 2.2 and 2.3, by whatever name a server behind may read so.
 pub(super) fn is_token_parameter(name: &str) -> bool {
-    name.trim().eq_ignore_ascii_case("access_token")
+    is_same_parameter(name, "access_token")
 }
 
 /// The path of a target as its client has it.

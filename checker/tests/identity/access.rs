@@ -135,6 +135,52 @@ fn an_id_in_path_query_or_body_must_be_the_identitys_own() {
 }
 
 #[test]
+fn an_id_that_some_server_reads_twice_is_not_ones_own() {
+    let world = World::new(
+        "identity = [\"main\"]\nbind = [{ id = \"query:user_id\", claim = \"sub\" }, { id = \"body:/from/id\", claim = \"sub\" }]",
+    );
+    let json = |text: &str| format!("Content-Type: application/json\n\n{text}");
+    let good = "{\"from\": {\"id\": \"alice\"}}";
+    assert!(asks(&world, &json!({}), "POST /1?user_id=alice", &json(good)).is_allowed());
+    for (query, text) in [
+        // ASP.NET, and PHP.
+        ("user_id=alice&User_ID=bob", good),
+        ("user_id=alice&user.id=bob", good),
+        ("user_id=alice&user_id[]=bob", good),
+        ("user_id=alice&user_id%00=bob", good),
+        // Go's encoding/json takes the last of these, and System.Text.Json as well.
+        ("user_id=alice", "{\"from\": {\"id\": \"alice\", \"ID\": \"bob\"}}"),
+        ("user_id=alice", "{\"from\": {\"id\": \"alice\"}, \"From\": {\"id\": \"bob\"}}"),
+        ("user_id=alice", "{\"\u{17f}\": 1, \"From\": {\"Id\": \"alice\"}}"),
+    ] {
+        let verdict = asks(&world, &json!({}), &format!("POST /1?{query}"), &json(text));
+        assert_eq!(verdict.reason, Some(Reason::ObjectOther), "{query} {text}");
+    }
+    // PHP's $_REQUEST takes the form's, servlets the query's.
+    let world = World::new(
+        "identity = [\"main\"]\nbind = [{ id = \"query:id\", claim = \"sub\" }]\nchecks = { form = \"off\", multipart = \"off\" }",
+    );
+    let form = "Content-Type: application/x-www-form-urlencoded\n\n";
+    let parts = "Content-Type: multipart/form-data; boundary=b\n\n--b\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\nbob\r\n--b--\r\n";
+    let ask = |rest: &str| asks(&world, &json!({}), "POST /1?id=alice", rest).reason;
+    assert_eq!(ask(&format!("{form}other=bob")), None);
+    assert_eq!(ask(&format!("{form}a=b&ID=bob")), Some(Reason::ObjectOther));
+    assert_eq!(ask(parts), Some(Reason::ObjectOther));
+}
+
+#[test]
+fn a_number_that_is_not_kept_as_it_is_written_is_nobodys_id() {
+    let world = World::new("identity = [\"main\"]\nbind = [{ id = \"path:id\", claim = \"account\" }]");
+    // 2^64 and what follows are doubles: two of them would be one.
+    let claims = json!({ "account": 18_446_744_073_709_551_616_f64 });
+    for id in ["18446744073709552000", "18446744073709551616", "1.8446744073709552e19"] {
+        let verdict = asks(&world, &claims, &format!("GET /{id}"), "");
+        assert_eq!(verdict.reason, Some(Reason::ObjectOther), "{id}");
+    }
+    assert!(asks(&world, &json!({ "account": u64::MAX }), "GET /18446744073709551615", "").is_allowed());
+}
+
+#[test]
 fn two_values_of_one_name_in_json_are_none_even_where_the_check_of_json_is_off() {
     let world = World::new(
         "identity = [\"main\"]\nbind = [{ id = \"body:/account\", claim = \"sub\" }]\nchecks = { json = \"off\", content = \"off\", injection = \"off\" }",
