@@ -8,9 +8,11 @@ mod answer;
 mod brakes;
 mod cross_site;
 mod enumeration;
+mod graphql;
 mod head;
 mod identity;
 mod limits;
+mod overrides;
 mod patterns;
 mod rates;
 mod specification;
@@ -20,9 +22,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use crate::{
     Check, Evidence, Finding, Headers, Identity, Place, Policy, Reason, Request, State, Verdict, coding,
     content::{self, Content},
-    cookies, fields, forward, graphql, http1,
+    cookies, fields, forward, http1,
     inject::{self, Detector, Scratch},
-    json,
     policy::{self, Fail, Mode, RateRule, Route, Rules},
     rates::{Ruling, Time},
     target::{self, Target},
@@ -101,12 +102,21 @@ pub fn check_head<'p>(
         _ => policy.route(host, &target.segments, request.method),
     };
     let route = routed.ok();
+    overrides::check(request, &target, policy, route)
+        .map_err(|reason| Verdict::refused(Check::Target, reason))?;
     let rules = policy.rules(route);
     let mut judge = Judge::new(rules, context);
     judge.headers = cross_site::headers(request, rules);
     judge.route = route.and_then(|route| policy.routes().get(route));
+    judge.has_form = !policy.identities().is_empty() && identity::has_form(request);
     let judged = match (routed, policy.undeclared()) {
-        (Err(reason), Mode::Enforce) => {
+        // What is demanded of those who ask by one method is not to be had by another for nothing. Browsers ask by OPTIONS without any credential.
+        (Err(reason), mode)
+            if mode == Mode::Enforce
+                || reason == Reason::MethodUndeclared
+                    && request.method != b"OPTIONS"
+                    && policy.demands_identity_at(host, &target.segments) =>
+        {
             Err(Box::new(Finding { check: Check::Route, reason, evidence: None }))
         }
         (Err(reason), Mode::Observe) => {
@@ -148,6 +158,8 @@ struct Judge<'j> {
     waits: bool,
     /// Its route.
     route: Option<&'j Route>,
+    /// Where the body is judged: the policy, and the route as that counts.
+    of: Option<(&'j Policy, Option<usize>)>,
     /// What rates have said of it so far.
     rulings: Vec<(Arc<RateRule>, Ruling)>,
     /// An attempt at a login.
@@ -175,6 +187,7 @@ impl<'j> Judge<'j> {
             has_form: false,
             waits: false,
             route: None,
+            of: None,
             rulings: Vec::new(),
             attempt: None,
             scratch: Scratch::default(),
@@ -305,51 +318,16 @@ impl Judge<'_> {
                 content::as_it_looks(&body)
             }
         };
+        if let Some((policy, route)) = self.of
+            && let Err(reason) = overrides::check_form(request, content, &body, policy, route)
+        {
+            return Err(Box::new(Finding { check: Check::Target, reason, evidence: None }));
+        }
         self.objects(content, content_type.unwrap_or_default(), &body)?;
         let content = self.graphql(content, request, &body)?;
         self.structure(content, content_type.unwrap_or_default(), &body)?;
         self.entity(request, &body)?;
         self.brakes(request, content, &body)
-    }
-
-    /// What is carried to an endpoint of GraphQL, and what is declared as it. What the body is to the checks that follow.
-    fn graphql(
-        &mut self,
-        content: Content,
-        request: &Request<'_>,
-        body: &[u8],
-    ) -> Result<Content, Box<Finding>> {
-        let rules = self.rules;
-        let limits = &rules.limits.graphql;
-        let declared = content == Content::GraphQl;
-        if !limits.endpoint && !declared {
-            return Ok(content);
-        }
-        // What is declared as GraphQL and was not read as it may be anything.
-        let unread = || if declared { content::as_it_looks(body) } else { content };
-        if !self.runs(Check::GraphQl)? {
-            return Ok(unread());
-        }
-        // The head was judged already.
-        let target = Target::read(request.method, request.target, &target::Limits::WIDEST);
-        let query = target.map(|target| target.query).unwrap_or_default();
-        let query = if limits.endpoint { query.as_slice() } else { &[] };
-        let method = if limits.endpoint { request.method } else { b"POST" };
-        let carrier = graphql::Carrier { method, query, content, body };
-        let mut refused = None;
-        let mut show = |argument: &str, text: &str| {
-            self.value(&Place::GraphQl(argument), text).map_err(|finding| {
-                let reason = finding.reason;
-                refused = Some(finding);
-                reason
-            })
-        };
-        let read = graphql::check(&carrier, limits, &rules.limits.json, &mut show);
-        match (read, refused) {
-            (Ok(()), _) => Ok(if declared { Content::Empty } else { content }),
-            (Err(_), Some(finding)) => Err(finding),
-            (Err(reason), None) => self.found(Check::GraphQl, reason, None).map(|()| unread()),
-        }
     }
 
     /// The body as what it is.
@@ -409,7 +387,7 @@ impl Judge<'_> {
         let rules = self.rules;
         if rules.limits.graphql.endpoint
             && rules.of(Check::GraphQl).mode == Mode::Enforce
-            && is_document(place)
+            && graphql::is_document(place)
         {
             // It is read as what it is, and its strings are shown.
             return Ok(());
@@ -453,17 +431,6 @@ const fn kind(place: &Place<'_>) -> inject::Kind {
         | Place::XmlAttribute(..)
         | Place::GraphQl(_)
         | Place::Body => inject::Kind::Value,
-    }
-}
-
-/// Whether an endpoint of GraphQL finds a document there.
-fn is_document(place: &Place<'_>) -> bool {
-    match place {
-        Place::Query(name) => *name == "query",
-        Place::Json([json::Step::Name(name)] | [json::Step::Element(_), json::Step::Name(name)]) => {
-            name == "query"
-        }
-        _ => false,
     }
 }
 

@@ -96,6 +96,7 @@ reasons! {
     JsonStringLength, "json-string-length", 400, "A string longer than the policy allows.";
     JsonNumberLength, "json-number-length", 400, "A number with more characters than the policy allows.";
     JsonValues, "json-values", 400, "More values in all than the policy allows.";
+    Override, "override", 400, "A header or parameter by which some servers take another method, or another path, than the one that is judged, and that is not of the same route.";
     RouteUndeclared, "route-undeclared", 404, "No route of the policy has this host and path.";
     MethodUndeclared, "method-undeclared", 405, "A route of the policy has this path, but none with this method.";
     CookieSyntax, "cookie-syntax", 400, "The cookies are not `name=value; name=value` (RFC 6265, section 4.2), strictly read.";

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::{Reason, Request};
+use crate::{Reason, Request, names::is_same_parameter};
 pub use origin::{Origin, OriginError};
 
 /// Which requests of other sites may pass.
@@ -45,16 +45,16 @@ pub struct Asked<'a> {
 }
 
 /// Headers by which frameworks take another method for that of the request.
-const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+pub(crate) const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 /// The parameter of the query that does the same.
-const OVERRIDE: &str = "_method";
+pub(crate) const OVERRIDE: &str = "_method";
 
 /// Whether a request may change something: by its method, or by what stands in for one behind.
 pub fn changes(request: &Request<'_>, query: &[(Cow<'_, str>, Cow<'_, str>)]) -> bool {
     // Names of methods are told apart by case; what is not one of these changes something.
     !matches!(request.method, b"GET" | b"HEAD" | b"OPTIONS")
         || request.headers.iter().any(|field| OVERRIDES.iter().any(|name| field.is(name)))
-        || query.iter().any(|(name, _)| name == OVERRIDE)
+        || query.iter().any(|(name, _)| is_same_parameter(name, OVERRIDE))
 }
 
 /// Schemes of `Authorization` that browsers answer by themselves, with what was typed or signed in with before.

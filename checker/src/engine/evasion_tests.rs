@@ -102,3 +102,54 @@ fn objects_are_counted_however_their_id_is_called() {
         assert_eq!((ask(first), ask(second)), (None, Some(Reason::ObjectCount)), "{id}");
     }
 }
+
+const METHODS: &str = "\
+undeclared = \"allow\"
+
+[[route]]
+path = \"/items/{id}\"
+methods = [\"GET\", \"PUT\", \"POST\"]
+
+[[route]]
+path = \"/items/{id}\"
+methods = [\"DELETE\"]
+checks.injection = \"observe\"
+
+[[route]]
+path = \"/{rest*}\"
+methods = \"any\"
+";
+
+#[test]
+fn what_some_servers_take_for_the_method_or_the_path_is_of_the_same_route() {
+    let world = world(METHODS);
+    for head in [
+        "POST /items/1 HTTP/1.1\r\nX-HTTP-Method-Override: DELETE",
+        "POST /items/1 HTTP/1.1\r\nX-HTTP-Method: delete",
+        "GET /items/1 HTTP/1.1\r\nX-Method-Override: PUT\r\nX-Method-Override: DELETE",
+        "GET /items/1?_method=DELETE HTTP/1.1",
+        "GET /items/1?_Method=DELETE HTTP/1.1",
+        "GET /other HTTP/1.1\r\nX-Original-URL: /items/1",
+        "GET /other HTTP/1.1\r\nX-Rewrite-URL: /other?a=b",
+    ] {
+        assert_eq!(ask(&world, head, "").reason, Some(Reason::Override), "{head}");
+    }
+    for head in [
+        "POST /items/1 HTTP/1.1\r\nX-HTTP-Method-Override: PUT",
+        "POST /other HTTP/1.1\r\nX-HTTP-Method-Override: DELETE",
+        "GET /items/1?_method=put HTTP/1.1",
+        "GET /items/1?_method= HTTP/1.1",
+        "GET /other?a HTTP/1.1\r\nX-Original-URL: /other?a",
+    ] {
+        assert_eq!(ask(&world, head, "").reason, None, "{head}");
+    }
+    let form = format!("POST /items/1 HTTP/1.1\r\n{FORM}");
+    assert_eq!(ask(&world, &form, "a=b&_method=DELETE").reason, Some(Reason::Override));
+    assert_eq!(ask(&world, &form, "a=b&_method=PUT").reason, None);
+    let parts = "POST /items/1 HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=b";
+    let part = |method: &str| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\n{method}\r\n--b--\r\n")
+    };
+    assert_eq!(ask(&world, parts, &part("DELETE")).reason, Some(Reason::Override));
+    assert_eq!(ask(&world, parts, &part("PUT")).reason, None);
+}

@@ -6,6 +6,7 @@ use crate::{Finding, Headers, Identity, Policy, Request, Verdict, policy::Rules}
 /// A request of which nothing speaks against the head.
 #[derive(Clone, Debug)]
 pub struct Head<'p> {
+    policy: &'p Policy,
     rules: &'p Rules,
     found: Parked,
 }
@@ -27,7 +28,7 @@ pub struct Parked {
 impl Parked {
     /// Goes on under the policy by which the head was judged.
     pub fn resume(self, policy: &Policy) -> Head<'_> {
-        Head { rules: policy.rules(self.route), found: self }
+        Head { policy, rules: policy.rules(self.route), found: self }
     }
 
     /// A verdict with what is known.
@@ -80,10 +81,11 @@ impl Head<'_> {
 
     /// Judges the body of the same request.
     pub fn check_body(self, request: &Request<'_>, context: &Context<'_>) -> Verdict {
-        let Self { rules, found } = self;
+        let Self { policy, rules, found } = self;
         let Parked { route, operation, observed, identity, headers, has_form } = found;
+        let of = Some((policy, route));
         let mut judge =
-            Judge { operation, observed, identity, headers, has_form, ..Judge::new(rules, context) };
+            Judge { operation, observed, identity, headers, has_form, of, ..Judge::new(rules, context) };
         let judged = judge.body(request);
         let verdict = judged.map_or_else(|finding| Verdict::from(*finding), |()| Verdict::ALLOWED);
         let Judge { observed, identity, headers, attempt, .. } = judge;

@@ -21,7 +21,7 @@ mod schema;
 mod settings;
 mod websocket;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
 pub use brakes::{BrakePolicy, Named, Whence};
 pub use cross_site::{FormToken, SECRET, Sites};
@@ -474,6 +474,16 @@ impl Policy {
             Found::OtherMethods => Err(Reason::MethodUndeclared),
             Found::Nothing => Err(Reason::RouteUndeclared),
         }
+    }
+
+    /// Whether a route of this path, whatever its methods, demands to know who asks.
+    pub(crate) fn demands_identity_at(&self, host: &[u8], segments: &[Cow<'_, str>]) -> bool {
+        let methods: BTreeSet<&String> = self.routes.iter().flat_map(Route::methods).collect();
+        methods.into_iter().any(|method| {
+            let route = self.route(host, segments, method.as_bytes()).ok();
+            let route = route.and_then(|route| self.routes.get(route));
+            route.is_some_and(|route| !route.rules.access.identity.is_empty())
+        })
     }
 
     /// How requests of a route are judged; those of none, where it is `None`.

@@ -181,6 +181,31 @@ fn a_number_that_is_not_kept_as_it_is_written_is_nobodys_id() {
 }
 
 #[test]
+fn what_a_route_demands_is_not_to_be_had_by_another_method() {
+    let provers = crate::world::PROVERS;
+    for undeclared in ["allow", "observe"] {
+        let world = World::of(&format!(
+            "undeclared = \"{undeclared}\"\n{provers}\n[[route]]\npath = \"/admin\"\nmethods = [\"GET\"]\nidentity = [\"main\"]\n\
+             [[route]]\npath = \"/open\"\nmethods = [\"GET\"]\n"
+        ));
+        let ask = |line: &str| world.judge(&format!("{line} HTTP/1.1\nHost: a"), |_| {}).reason;
+        for method in ["HEAD", "POST", "FOO", "get"] {
+            assert_eq!(ask(&format!("{method} /admin")), Some(Reason::MethodUndeclared), "{method}");
+        }
+        // Browsers ask so before they send a credential.
+        for line in ["OPTIONS /admin", "POST /open", "POST /other", "GET /open"] {
+            assert_eq!(ask(line), None, "{line}");
+        }
+        // Frameworks that take the one for the other.
+        let asked = "GET /open HTTP/1.1\nHost: a\nX-Original-URL: /admin";
+        assert_eq!(world.judge(asked, |_| {}).reason, Some(Reason::Override));
+        let form =
+            "POST /admin/x HTTP/1.1\nHost: a\nContent-Type: application/x-www-form-urlencoded\n\n_method=GET";
+        assert_eq!(world.judge(form, |_| {}).reason, None);
+    }
+}
+
+#[test]
 fn two_values_of_one_name_in_json_are_none_even_where_the_check_of_json_is_off() {
     let world = World::new(
         "identity = [\"main\"]\nbind = [{ id = \"body:/account\", claim = \"sub\" }]\nchecks = { json = \"off\", content = \"off\", injection = \"off\" }",
