@@ -171,6 +171,22 @@ fn a_policy_is_a_file_or_one_that_is_shipped() {
     let routes: serde_json::Value = serde_json::from_slice(&routes).unwrap();
     assert_eq!(routes[0]["checks"]["query"].as_str(), Some("observe"));
 
+    // Who may ask stands there as soon as anybody is known.
+    let issuer = "[[issuer]]\nname = \"main\"\nissuer = \"https://a.example\"\naudiences = [\"a\"]\nkeys = { file = \"keys.json\" }\n[certificates]\n";
+    write(&format!(
+        "{issuer}[[route]]\npath = \"/open\"\nmethods = \"any\"\n[[route]]\npath = \"/accounts/{{id}}\"\nmethods = \"any\"\n\
+         identity = [[\"main\", \"certificate\"], \"main\"]\nscopes = [\"read\"]\nbind = [{{ id = \"path:id\", claim = \"sub\" }}]\n"
+    ));
+    let routes = String::from_utf8(run(&["routes", "--policy", path], b"").stdout).unwrap();
+    assert!(routes.contains("asked by anyone\n"), "{routes}");
+    assert!(
+        routes.contains("asked by main+certificate or main, scopes read, their own path:id\n"),
+        "{routes}"
+    );
+    let routes = run(&["routes", "--policy", path, "-o", "json"], b"").stdout;
+    let routes: serde_json::Value = serde_json::from_slice(&routes).unwrap();
+    assert_eq!(routes[1]["identity"], serde_json::json!([["main", "certificate"], ["main"]]));
+
     write("undeclared = \"alow\"\n");
     for arguments in [
         &["config", "check", path][..],

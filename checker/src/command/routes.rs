@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::json;
 use stopbank_checker::{
     Check, Kind, Policy,
-    policy::{Mode, Rules},
+    policy::{Mode, Prover, Rules},
     schema::Operation,
 };
 
@@ -87,11 +87,32 @@ fn summary(policy: &Policy, rules: Option<&Rules>) -> String {
         .map(|check| format!("{} {}", check.name(), rules.of(check).mode.name()))
         .collect();
     let checks = if weaker.is_empty() { "all enforced".to_owned() } else { weaker.join(", ") };
+    let may_ask = (!policy.identities().is_empty()).then(|| format!("asked by {}", askers(policy, rules)));
     let counted = rules.counted().map(|(kind, name, mode)| match mode {
         Mode::Enforce => format!("{kind} {name}"),
         Mode::Observe | Mode::Off => format!("{kind} {name} {}", mode.name()),
     });
-    [checks].into_iter().chain(counted).collect::<Vec<_>>().join("; ")
+    [checks].into_iter().chain(may_ask).chain(counted).collect::<Vec<_>>().join("; ")
+}
+
+/// What proves who asks, one of each list.
+fn provers<'p>(policy: &'p Policy, rules: &Rules) -> Vec<Vec<&'p str>> {
+    let names = |together: &Vec<Prover>| together.iter().map(|one| policy.identities().name(*one)).collect();
+    rules.access.identity.iter().map(names).collect()
+}
+
+/// Who may ask, in words.
+fn askers(policy: &Policy, rules: &Rules) -> String {
+    let access = &rules.access;
+    if access.identity.is_empty() {
+        return "anyone".to_owned();
+    }
+    let mut words: Vec<String> = provers(policy, rules).iter().map(|together| together.join("+")).collect();
+    words = vec![words.join(" or ")];
+    words.extend((!access.scopes.is_empty()).then(|| format!("scopes {}", access.scopes.join(" "))));
+    let binds: Vec<String> = access.bind.iter().map(|bind| bind.id.to_string()).collect();
+    words.extend((!binds.is_empty()).then(|| format!("their own {}", binds.join(" "))));
+    words.join(", ")
 }
 
 fn table(policy: &Policy, rows: &[Row<'_>]) -> Result<()> {
@@ -127,9 +148,14 @@ fn json(policy: &Policy, rows: &[Row<'_>]) -> Result<()> {
                 .flat_map(|rules| rules.counted())
                 .map(|(kind, name, mode)| json!({ "kind": kind, "name": name, "mode": mode.name() }))
                 .collect();
+            let identity = row.rules.map(|rules| provers(policy, rules));
+            let binds = row.rules.map(|rules| rules.access.bind.iter().map(|bind| bind.id.to_string()));
+            let binds: Option<Vec<String>> = binds.map(Iterator::collect);
+            let scopes = row.rules.map(|rules| &rules.access.scopes);
             let Row { host, path, methods, rules: _, operation } = row;
             json!({
-                "host": host, "path": path, "methods": methods, "operation": operation, "checks": checks, "counted": counted
+                "host": host, "path": path, "methods": methods, "operation": operation, "checks": checks, "counted": counted,
+                "identity": identity, "scopes": scopes, "bind": binds
             })
         })
         .collect();

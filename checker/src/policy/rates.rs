@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    Mode,
+    Mode, Prover, Route,
     brakes::texts,
     document::{Diagnostics, Table, Value},
     held::Placed,
@@ -88,6 +88,25 @@ impl Placed for RateRule {
 
     fn routes(&self) -> Option<&[String]> {
         self.routes.as_deref()
+    }
+
+    /// Whoever is not known is not counted.
+    fn fits(&self, route: &Route) -> Result<(), String> {
+        let mut provers = route.rules.access.identity.iter().flatten();
+        let known = match self.rule.by {
+            By::Token => provers.any(|prover| matches!(prover, Prover::Issuer(_))),
+            By::Key => provers.any(|prover| *prover == Prover::Key),
+            By::Subject | By::Claim(_) => provers.next().is_some(),
+            By::Certificate | By::Route | By::Address | By::Session(_) => true,
+        };
+        let wrong = || {
+            let (name, path) = (printable(&self.rule.name, 40), printable(&route.path, 60));
+            format!(
+                "`{name}` counts by {}, of which \"{path}\" demands none (`identity`)",
+                self.rule.by.name()
+            )
+        };
+        if known { Ok(()) } else { Err(wrong()) }
     }
 }
 

@@ -314,7 +314,7 @@ fn rules(
         cross_site::read_cors(value, &mut rules.cors, diagnostics);
     }
     let identities = Arc::clone(&rules.identities);
-    identity::read_access(table, &identities, &mut rules.access, diagnostics);
+    identity::read_access(table, default.is_none(), &identities, &mut rules.access, diagnostics);
     if let Some(value) = table.get("checks") {
         checks(value, has, rules, diagnostics);
     }

@@ -1,7 +1,7 @@
 //! What who asks may do: by scope, audience and claim, by how they were authenticated, and with whose objects.
 
 use serde_json::{Value, json};
-use stopbank_checker::Reason;
+use stopbank_checker::{Policy, Reason};
 
 use crate::{
     sign::NOW,
@@ -203,6 +203,23 @@ fn what_a_route_demands_is_not_to_be_had_by_another_method() {
             "POST /admin/x HTTP/1.1\nHost: a\nContent-Type: application/x-www-form-urlencoded\n\n_method=GET";
         assert_eq!(world.judge(form, |_| {}).reason, None);
     }
+}
+
+#[test]
+fn what_is_demanded_where_anyone_may_ask_is_an_error() {
+    let provers = crate::world::PROVERS;
+    let route = "[[route]]\npath = \"/a\"\nmethods = \"any\"\nidentity = []\nscopes = [\"admin\"]\n";
+    let wrong = Policy::parse("test", &format!("{provers}\n{route}")).unwrap_err().to_string();
+    assert!(wrong.contains("`scopes` where anyone may ask"), "{wrong}");
+    let rate = "[[rate]]\nname = \"a\"\nby = \"key\"\nspike = \"5/s\"\nroutes = [\"/a\"]\n[[route]]\npath = \"/a\"\nmethods = \"any\"\nidentity = [\"main\"]\n";
+    let wrong = Policy::parse("test", &format!("{provers}\n{rate}")).unwrap_err().to_string();
+    assert!(wrong.contains("`a` counts by key, of which \"/a\" demands none"), "{wrong}");
+    // At the top it stands for routes that say who asks.
+    let top = format!(
+        "identity = []\nscopes = [\"read\"]\n{provers}\n[[route]]\npath = \"/a\"\nmethods = \"any\"\nidentity = [\"main\"]\n"
+    );
+    let world = World::of(&top);
+    assert_eq!(asks(&world, &json!({ "scope": "x" }), "GET /a", "").reason, Some(Reason::ScopeMissing));
 }
 
 #[test]

@@ -106,6 +106,7 @@ impl Access {
 /// What stands at the top of the file or in a route; `access` is what it goes by otherwise.
 pub(in crate::policy) fn read(
     table: &Table<'_, '_>,
+    is_top: bool,
     identities: &Identities,
     access: &mut Arc<Access>,
     diagnostics: &mut Diagnostics,
@@ -141,7 +142,9 @@ pub(in crate::policy) fn read(
         read.forward_credential = diagnostics.flag("forward_credential", value).unwrap_or_default();
     }
     let own = KEYS.iter().skip(1).find(|key| table.get(key).is_some());
-    if let Some(key) = own.filter(|_| read.identity.is_empty() && table.get("identity").is_none()) {
+    // At the top, demands may stand for routes that name who asks.
+    let for_routes = is_top && table.get("identity").is_some();
+    if let Some(key) = own.filter(|_| read.identity.is_empty() && !for_routes) {
         diagnostics.push(
             table.get(key).map_or_else(|| table.span(), Value::span),
             format!("`{key}` where anyone may ask"),
