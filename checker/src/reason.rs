@@ -213,7 +213,7 @@ reasons! {
     ProofNonce, "proof-nonce", 401, "The proof of possession must hold the nonce that is sent along (RFC 9449, section 8).";
     KeyRefused, "key-refused", 401, "The API key is none, is unknown or revoked, or its time is over.";
     CertificateMissing, "certificate-missing", 403, "The client has shown no certificate, and the route demands one.";
-    CertificateRefused, "certificate-refused", 403, "The client's certificate is not of an authority that counts here, or has no name that does.";
+    CertificateRefused, "certificate-refused", 403, "The client's certificate is not of an authority that counts here, has no name that does, or does not hold any more.";
     ScopeMissing, "scope-missing", 403, "The token does not cover what is asked for: a scope is missing.";
     AudienceOther, "audience-other", 401, "The token is for others than this route.";
     ClaimOther, "claim-other", 403, "A claim has none of the values that the route demands.";

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     bounds::{Admitted, Full},
     config::Config,
+    holding::Held,
     http1, http2,
     shared::{Peer, Worker},
     spoe::{self, is_among},
@@ -130,7 +131,7 @@ async fn serve(
     let within = live.config.limits.head_timeout;
     let worker = Rc::clone(worker);
     let Some(tls) = live.tls.get(listener).cloned().flatten() else {
-        let peer = Rc::new(Peer { address, tls: false, listener, chain: None });
+        let peer = Rc::new(Peer { address, tls: false, listener, chain: None, held: None });
         let by_haproxy = live.spoe(listener).is_some();
         let by_envoy = live.asked_by_envoy(listener).is_some();
         let h2c = by_envoy || live.config.listen.get(listener).is_some_and(|listen| listen.h2c);
@@ -146,7 +147,6 @@ async fn serve(
     };
     let by_haproxy = live.spoe(listener).is_some();
     let (by_nginx, by_envoy) = (live.asked(listener).is_some(), live.asked_by_envoy(listener).is_some());
-    drop(live);
     let Ok(Ok(stream)) = Box::pin(timeout(within, TlsAcceptor::from(tls).accept(stream))).await else {
         worker.shared.metrics.accepted.with_label_values(&["handshake-failed"]).inc();
         return;
@@ -155,7 +155,9 @@ async fn serve(
     let http2 = session.alpn_protocol() == Some(b"h2");
     let chain =
         session.peer_certificates().map(|chain| chain.iter().map(|one| one.clone().into_owned()).collect());
-    let peer = Rc::new(Peer { address, tls: true, listener, chain });
+    let held = Held::begin(session, &live, listener);
+    drop(live);
+    let peer = Rc::new(Peer { address, tls: true, listener, chain, held });
     if (http2 && by_nginx) || (!http2 && by_envoy) {
         // Questions come over HTTP/1 there, and over HTTP/2 here.
         return;

@@ -155,6 +155,9 @@ impl Exchange {
         live: &'l Live,
         request: &Request<'_>,
     ) -> Result<Head<'l>, Refusal> {
+        if !self.peer.still_holds(live) {
+            return Err(Refusal::new(Check::Connection, Reason::CertificateRefused));
+        }
         let mut judged = live.judge.head(request, &self.client(false));
         fetch::begin(&self.worker.shared, live);
         if matches!(&judged, Err(verdict) if verdict.waits) {

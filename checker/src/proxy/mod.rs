@@ -14,6 +14,7 @@ mod exchange;
 mod ext_authz;
 mod fetch;
 mod health;
+mod holding;
 mod http1;
 mod http2;
 mod judge;

@@ -121,12 +121,12 @@ fn build(config: Config, seed: &Seed, earlier: Option<&Live>) -> Result<Live> {
             ));
         }
     }
-    let (mut tls, mut revoked) = (Vec::new(), Vec::new());
+    let (mut tls, mut verifiers, mut revoked) = (Vec::new(), Vec::new(), Vec::new());
     for listen in &config.listen {
         let made = listen.tls.as_ref().map(tls::server).transpose()?;
-        let (server, lists) = made.map(|(server, lists)| (Some(server), lists)).unwrap_or_default();
-        tls.push(server);
-        revoked.extend(lists);
+        verifiers.push(made.as_ref().and_then(|made| made.verifier.clone()));
+        revoked.extend(made.iter().flat_map(|made| made.revoked.iter().cloned()));
+        tls.push(made.map(|made| made.config));
     }
     let mut upstreams = Vec::new();
     for upstream in &config.upstream {
@@ -134,7 +134,7 @@ fn build(config: Config, seed: &Seed, earlier: Option<&Live>) -> Result<Live> {
         let same = known.clone().find(|known| known.config.name == upstream.name);
         upstreams.push(Arc::new(Upstream::new(upstream.clone(), same.map(Arc::as_ref))?));
     }
-    Ok(Live { config, judge, tls, revoked, upstreams })
+    Ok(Live { config, judge, tls, verifiers, revoked, upstreams })
 }
 
 /// As many descriptors as connections may need, if that is allowed.

@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use stopbank_checker::state::Seed;
 use tokio::sync::watch;
-use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer};
+use tokio_rustls::rustls::{ServerConfig, pki_types::CertificateDer, server::danger::ClientCertVerifier};
 
 use super::{
     audit::Audit,
@@ -19,6 +19,7 @@ use super::{
     config::Config,
     ext_authz::ExtAuthz,
     fetch::Fetcher,
+    holding::Held,
     judge::Judge,
     metrics::Metrics,
     problem::Ids,
@@ -34,6 +35,8 @@ pub(crate) struct Live {
     pub(crate) judge: Arc<Judge>,
     /// For each listener.
     pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
+    /// The same, who verifies certificates of clients.
+    pub(crate) verifiers: Vec<Option<Arc<dyn ClientCertVerifier>>>,
     /// The lists of revoked certificates that count for clients.
     pub(crate) revoked: Vec<Revoked>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
@@ -137,4 +140,6 @@ pub(crate) struct Peer {
     pub(crate) listener: usize,
     /// The certificates that it has shown, verified, its own first.
     pub(crate) chain: Option<Rc<[CertificateDer<'static>]>>,
+    /// When that was, where it was here.
+    pub(crate) held: Option<Rc<Held>>,
 }

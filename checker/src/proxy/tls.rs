@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{
     client::WebPkiServerVerifier,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject as _},
-    server::WebPkiClientVerifier,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
@@ -140,14 +140,24 @@ fn revoked(tls: &ServerTls) -> Result<(Vec<CertificateRevocationListDer<'static>
     Ok((lists, about))
 }
 
-/// What clients are served with, and the lists of revoked certificates that count there.
-pub(crate) fn server(tls: &ServerTls) -> Result<(Arc<ServerConfig>, Vec<Revoked>)> {
+/// What clients are served with.
+pub(crate) struct Server {
+    pub(crate) config: Arc<ServerConfig>,
+    /// Who verifies their certificates.
+    pub(crate) verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// The lists of revoked certificates that count there.
+    pub(crate) revoked: Vec<Revoked>,
+}
+
+/// What clients are served with.
+pub(crate) fn server(tls: &ServerTls) -> Result<Server> {
     let versions: &[&SupportedProtocolVersion] = match tls.minimum_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
     };
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
     let (lists, about) = revoked(tls)?;
+    let mut used = None;
     let builder = match &tls.client_ca {
         None => builder.with_no_client_auth(),
         Some(file) => {
@@ -159,7 +169,9 @@ pub(crate) fn server(tls: &ServerTls) -> Result<(Arc<ServerConfig>, Vec<Revoked>
             };
             let verifier =
                 if tls.client_certificate_optional { verifier.allow_unauthenticated() } else { verifier };
-            builder.with_client_cert_verifier(verifier.build()?)
+            let verifier = verifier.build()?;
+            used = Some(Arc::clone(&verifier));
+            builder.with_client_cert_verifier(verifier)
         }
     };
     let own = identity(&tls.certificate, &tls.key)?;
@@ -168,7 +180,7 @@ pub(crate) fn server(tls: &ServerTls) -> Result<(Arc<ServerConfig>, Vec<Revoked>
     config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     // Early data can be sent again by whoever has seen it.
     config.max_early_data_size = 0;
-    Ok((Arc::new(config), about))
+    Ok(Server { config: Arc::new(config), verifier: used, revoked: about })
 }
 
 /// What an upstream is asked with.

@@ -403,7 +403,7 @@ fn revocation() {
 }
 
 /// A policy that wants certificates, and a listener that asks for them.
-fn by_certificate(files: &Certificates, more: &str, port: u16) -> Setup {
+pub(crate) fn by_certificate(files: &Certificates, more: &str, port: u16) -> Setup {
     let mut setup = setup(
         "undeclared = \"allow\"\nidentity = [\"certificate\"]\n[certificates]\nnames = [\"dns\"]\n"
             .to_owned(),

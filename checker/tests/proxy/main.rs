@@ -14,6 +14,7 @@ mod ext_authz;
 mod form_token;
 mod frames;
 mod framing;
+mod holding;
 mod identity;
 mod issuer;
 mod life;
@@ -56,6 +57,7 @@ fn main() {
         (&["chromium", "curl", "openssl"], &[form_token::BROWSER]),
         (&["curl"], rates::TESTS),
         (&["curl", "openssl"], identity::TESTS),
+        (&["openssl"], holding::TESTS),
         (&["openssl"], storm::TESTS),
         (&["haproxy", "nginx", "curl", "openssl"], spoe::TESTS),
         (&["curl"], spoe::HOSTILE),

@@ -131,6 +131,7 @@ fn peer(question: &Question, asked: &ExtAuthz, listener: usize) -> Peer {
         tls: question.secure,
         listener,
         chain: certificate.map(|certificate| Rc::from([certificate])),
+        held: None,
     }
 }
 

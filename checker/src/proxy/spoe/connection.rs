@@ -238,6 +238,7 @@ impl Asked {
             tls: question.secure,
             listener: self.peer.listener,
             chain: certificate.map(|certificate| Rc::from([certificate])),
+            held: None,
         }
     }
 }

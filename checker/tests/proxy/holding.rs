@@ -1,0 +1,87 @@
+//! A connection that was there before its client's certificate was revoked.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+use crate::{
+    identity::by_certificate,
+    servers::{Certificates, Proxy, Recorder, good, wait_until},
+};
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("a certificate that is revoked says nothing any more on connections that are open", revoked),
+];
+
+/// A client with a certificate whose connection stays.
+struct Session {
+    process: Child,
+    input: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Session {
+    fn start(proxy: &Proxy, files: &Certificates) -> Self {
+        let mut process = Command::new("openssl")
+            .args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", proxy.port)])
+            .args(["-servername", "localhost", "-CAfile", &files.path("ca.pem")])
+            .args(["-cert", &files.path("client.pem"), "-key", &files.path("client.key")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let input = process.stdin.take().unwrap();
+        Self { process, input, lines }
+    }
+
+    /// The status of the answer.
+    fn ask(&mut self, request: &str) -> String {
+        self.input.write_all(request.as_bytes()).unwrap();
+        self.input.flush().unwrap();
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(20)).expect("an answer");
+            if let Some(rest) = line.split_once("HTTP/1.1 ") {
+                return rest.1[..3].to_owned();
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const GET: &str = "GET /7 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn revoked() {
+    let files = Certificates::new();
+    files.revoke(None);
+    let recorder = Recorder::start(|_| good("ok"));
+    let proxy = by_certificate(&files, "", recorder.port).start();
+    let mut session = Session::start(&proxy, &files);
+    assert_eq!((session.ask(GET), session.ask(GET)), ("200".to_owned(), "200".to_owned()));
+    // A reload by which nothing changes costs nobody its connection.
+    proxy.process.signal("HUP");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(session.ask(GET), "200");
+    files.revoke(Some("client"));
+    proxy.process.signal("HUP");
+    let mut last = String::new();
+    wait_until("the certificate to be refused", || {
+        last = session.ask(GET);
+        last != "200"
+    });
+    assert_eq!(last, "403");
+}
