@@ -206,6 +206,7 @@ reasons! {
     CorsRepeated, "cors-repeated", 403, "A preflight one of whose headers stands twice.";
     PatternResponse, "pattern-response", 502, "The response holds what a pattern of the policy looks for.";
     IdentityMissing, "identity-missing", 401, "The request does not say who asks, and the route demands that.";
+    IdentityClaimed, "identity-claimed", 400, "The request has the header by which servers behind are told who asks, and whoever asks about the request would pass it on.";
     IdentityUnavailable, "identity-unavailable", 503, "Who asks cannot be found out now: keys of an issuer, or what outlives a request, are missing.";
     CredentialForm, "credential-form", 400, "Not one credential in one place: a second one, one in the query or in a form, or one that is no credential (RFC 6750, section 2).";
     TokenRefused, "token-refused", 401, "The token is not good; the evidence's rule says why.";

@@ -3,14 +3,20 @@
 use std::fs;
 
 use serde_json::Value;
+use stopbank_checker::tokens::Algorithm;
 
-use crate::servers::{
-    Directory, Process, Proxy, Recorder, Setup, curl, free_port, good, is_open, nginx, text, wait_until,
+use crate::{
+    identity::{by_file, key},
+    servers::{
+        Directory, Process, Proxy, Recorder, Setup, curl, free_port, good, is_open, nginx, text, wait_until,
+    },
+    sign::Signer,
 };
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("nginx asks, passes on what is allowed, and tells the client why something is not", asks),
     ("what a client says of the request itself counts for nothing", forged),
+    ("who asks is told by the checker alone, and a client that says so itself is refused", smuggling),
     ("bodies are not seen, and the log, the metrics and the start say so", bodies),
     ("the client's address is nginx's word", addresses),
     ("nobody else may ask, and an incomplete question is refused", questions),
@@ -39,10 +45,15 @@ struct Front {
 
 impl Front {
     fn start(listen: &str, policy: Option<&str>) -> Self {
-        let application = Recorder::start(|_| good("ok"));
-        let mut setup = Setup::new("[refusals]\nreason = true\n".to_owned());
-        setup.listen = format!("auth_request = {{ trusted = [\"127.0.0.1/32\"] }}\n{listen}");
+        let mut setup = Setup::new(String::new());
         setup.policy = policy.map(str::to_owned);
+        Self::with(listen, setup, Recorder::start(|_| good("ok")))
+    }
+
+    fn with(listen: &str, mut setup: Setup, application: Recorder) -> Self {
+        setup.rest.push_str("[refusals]\nreason = true\n");
+        let more = std::mem::take(&mut setup.listen);
+        setup.listen = format!("auth_request = {{ trusted = [\"127.0.0.1/32\"]{more} }}\n{listen}");
         setup.audits_all = true;
         let checker = setup.start();
         let directory = Directory::new();
@@ -132,6 +143,26 @@ fn forged() {
     assert_eq!(line["path"], "/items");
     // The place where it is asked is nobody's business.
     assert_eq!(front.ask(&lies, "/_stopbank").0, 404);
+}
+
+fn smuggling() {
+    let (application, signer) = (Recorder::start(|_| good("ok")), Signer::new(Algorithm::Es256, "k-1"));
+    let setup = by_file(&signer, "identity_header = true", application.port);
+    let front = Front::with("", setup, application);
+    let key = format!("X-Api-Key: {}", key(&front.checker));
+    assert_eq!(front.ask(&["-H", &key], "/").0, 200);
+    let passed = String::from_utf8(front.application.request().unwrap()).unwrap().to_lowercase();
+    let told = "x-stopbank-identity: {\"class\":";
+    assert!(passed.contains(told) || passed.contains("x-stopbank-identity: {\"id\":"), "{passed}");
+    assert!(passed.contains("\"sub\":\"billing\""), "{passed}");
+    for claim in
+        ["X-Stopbank-Identity: {\"sub\":\"admin\"}", "x-STOPBANK-identity: a", "X-Stopbank-Identity;"]
+    {
+        let (status, _, body) = front.ask(&["-H", &key, "-H", claim], "/");
+        assert_eq!(status, 400, "{claim} {body}");
+        assert!(body.contains("identity-claimed"), "{body}");
+    }
+    assert!(front.application.another().is_none(), "a client's word has been passed on");
 }
 
 fn bodies() {

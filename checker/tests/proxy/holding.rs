@@ -9,11 +9,12 @@ use std::{
 
 use crate::{
     identity::by_certificate,
-    servers::{Certificates, Proxy, Recorder, good, wait_until},
+    servers::{Certificates, Proxy, Recorder, good, text, wait_until},
 };
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a certificate that is revoked says nothing any more on connections that are open", revoked),
+    ("the certificate of a server that asks is none of its clients'", of_asker),
 ];
 
 /// A client with a certificate whose connection stays.
@@ -84,4 +85,29 @@ fn revoked() {
         last != "200"
     });
     assert_eq!(last, "403");
+}
+
+fn of_asker() {
+    let files = Certificates::new();
+    files.revoke(None);
+    let recorder = Recorder::start(|_| good("ok"));
+    let mut setup = by_certificate(&files, "", recorder.port);
+    setup.listen.push_str("\nauth_request = { trusted = [\"127.0.0.1/32\"] }");
+    let proxy = setup.start();
+    let (authority, certificate, key) =
+        (files.path("ca.pem"), files.path("client.pem"), files.path("client.key"));
+    let said = proxy.curl(
+        &[
+            &["--http1.1", "--cacert", &authority, "--cert", &certificate, "--key", &key, "-D", "-"][..],
+            &["-H", "X-Original-Method: GET", "-H", "X-Original-URI: /", "-H", "X-Original-Host: a"],
+            &["-H", "X-Forwarded-For: 192.0.2.1", "-H", "X-Forwarded-Proto: http"],
+        ]
+        .concat(),
+        "/",
+    );
+    let said = text(&said);
+    assert!(
+        said.starts_with("HTTP/1.1 403 ") && said.contains("x-stopbank-reason: certificate-missing\r\n"),
+        "{said}"
+    );
 }

@@ -23,8 +23,7 @@ impl Exchange {
             return Err(Refusal::new(Check::Connection, Reason::Upgrade));
         }
         // Whoever asks is to have taken out by now what only it may say: otherwise a client's would go on.
-        let own = live.judge.policy().default_rules().identity_headers();
-        if own.iter().any(|name| request.values(name).next().is_some()) {
+        if self.says_who_asks(request) {
             return Err(Refusal::new(Check::Connection, Reason::FrontEnd));
         }
         let head = self.judge(&live, request).await?;
@@ -44,6 +43,17 @@ impl Exchange {
         }
         let verdict = live.judge.body(head, request, body, self.client).await;
         self.decided(verdict)
+    }
+
+    /// Whether the request has a header that only this server's word may be in.
+    pub(crate) fn says_who_asks(&self, request: &Request<'_>) -> bool {
+        let own = self.live.judge.policy().default_rules().identity_headers();
+        own.iter().any(|name| request.values(name).next().is_some())
+    }
+
+    /// The header that says who asks, as a line.
+    pub(crate) fn identity_header(&self) -> Option<String> {
+        self.told().map(|(name, value)| format!("{name}: {value}\r\n"))
     }
 
     /// The value of the header that says who asks.

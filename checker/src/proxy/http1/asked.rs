@@ -10,6 +10,7 @@ use crate::proxy::{
     auth_request::AuthRequest,
     exchange::Exchange,
     problem::{self, Refusal},
+    shared::Peer,
 };
 
 /// How it is asked.
@@ -38,11 +39,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(request) if bare => request,
             _ => return self.refused(exchange, Refusal::new(Check::Connection, Reason::FrontEnd), how).await,
         };
+        let live = Arc::clone(&exchange.live);
+        if !self.peer.still_holds(&live) {
+            let refusal = Refusal::new(Check::Connection, Reason::CertificateRefused);
+            return self.refused(exchange, refusal, how).await;
+        }
+        // The connection is the asking server's, and so are its certificate and its TLS: they say nothing of the client.
+        let address = self.peer.address;
+        exchange.comes_from(|listener| Peer { address, tls: false, listener, chain: None, held: None });
         exchange.is_about(&request);
+        // It cannot be taken out from here, and nothing says that nginx does.
+        if exchange.says_who_asks(&request) {
+            let refusal = Refusal::new(Check::Connection, Reason::IdentityClaimed);
+            return self.refused(exchange, refusal, how).await;
+        }
         if let Err(refusal) = exchange.allows(&request).await {
             return self.refused(exchange, refusal, how).await;
         }
-        let out = format!("HTTP/1.1 204 No Content\r\n{}\r\n", last(&exchange, how));
+        let identity = exchange.identity_header().unwrap_or_default();
+        let out = format!("HTTP/1.1 204 No Content\r\n{identity}{}\r\n", last(&exchange, how));
         let live = Arc::clone(&exchange.live);
         let written = self.write(out.as_bytes(), &live).await;
         exchange.end(204, None);
