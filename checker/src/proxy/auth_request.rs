@@ -28,6 +28,14 @@ pub(crate) struct AuthRequest {
     pub(crate) host: String,
     #[serde(default)]
     pub(crate) statuses: Statuses,
+    /// Whether a question uses up what the request will: proofs (DPoP), rates and allowances of ids. Where each request may be asked about several times, and what is behind counts
+    /// them, it does not (RFC 9449, section 11.1).
+    #[serde(default = "yes")]
+    pub(crate) uses_up: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Statuses of refusals that whoever asks can pass on.

@@ -184,7 +184,9 @@ impl Exchange {
     /// Who asks, as far as the connection and those in front say.
     fn client(&self, again: bool) -> Client<'_> {
         let certificates = self.peer.chain.as_deref().unwrap_or_default();
-        Client { address: self.client, secure: self.secure, certificates, again }
+        let asked = self.live.asked(self.peer.listener);
+        let looks_only = asked.is_some_and(|asked| !asked.uses_up);
+        Client { address: self.client, secure: self.secure, certificates, again, looks_only }
     }
 
     fn note(&mut self, verdict: Verdict) {
@@ -206,7 +208,7 @@ impl Exchange {
         websocket: bool,
         accept: impl FnOnce(&Arrived<'_>) -> T,
     ) -> Result<(T, Passing), Refusal> {
-        let verdict = self.live.judge.body(head, request, body, self.client).await;
+        let verdict = self.live.judge.body(head, request, body, &self.client(false)).await;
         let refusal = (!verdict.is_allowed()).then(|| Refusal::from(&verdict));
         self.note(verdict);
         if let Some(refusal) = refusal {

@@ -49,6 +49,8 @@ pub(crate) struct Client<'c> {
     pub(crate) certificates: &'c [CertificateDer<'static>],
     /// Whether the request was judged before, and has waited.
     pub(crate) again: bool,
+    /// Whether it is only asked about, and uses up nothing.
+    pub(crate) looks_only: bool,
 }
 
 impl Judge {
@@ -113,14 +115,7 @@ impl Judge {
         let began = Instant::now();
         let elapsed = || began.elapsed();
         let certificates: Vec<&[u8]> = client.certificates.iter().map(AsRef::as_ref).collect();
-        let context = Context {
-            client: Some(client.address),
-            secure: client.secure,
-            certificates: &certificates,
-            again: client.again,
-            ..self.context(&elapsed)
-        };
-        engine::check_head(request, &context, &self.policy)
+        engine::check_head(request, &self.asked_by(client, &certificates, &elapsed), &self.policy)
     }
 
     /// Judges the body of a request, which `request` has as well.
@@ -129,17 +124,21 @@ impl Judge {
         head: Head<'_>,
         request: &Request<'_>,
         body: &Bytes,
-        client: IpAddr,
+        client: &Client<'_>,
     ) -> Verdict {
         let began = Instant::now();
         let elapsed = move || began.elapsed();
         if body.len() <= INLINE {
-            let context = Context { client: Some(client), ..self.context(&elapsed) };
-            return head.check_body(request, &context);
+            let certificates: Vec<&[u8]> = client.certificates.iter().map(AsRef::as_ref).collect();
+            return head.check_body(request, &self.asked_by(client, &certificates, &elapsed));
         }
         let (owned, body, judge, head) = (Owned::of(request), body.clone(), Arc::clone(self), head.park());
+        let (certificates, address, secure) = (client.certificates.to_vec(), client.address, client.secure);
+        let looks_only = client.looks_only;
         let judged = tokio::task::spawn_blocking(move || {
-            let context = Context { client: Some(client), ..judge.context(&elapsed) };
+            let client = Client { address, secure, certificates: &certificates, again: false, looks_only };
+            let certificates: Vec<&[u8]> = certificates.iter().map(AsRef::as_ref).collect();
+            let context = judge.asked_by(&client, &certificates, &elapsed);
             head.resume(&judge.policy).check_body(&owned.request(&body), &context)
         });
         // A check that panics refuses.
@@ -156,8 +155,23 @@ impl Judge {
         &self.state
     }
 
-    fn context<'c>(&'c self, elapsed: &'c dyn Fn() -> Duration) -> Context<'c> {
-        Context { elapsed: Some(elapsed), time: Some(now()), state: Some(&self.state), ..Context::default() }
+    /// What is known beside a request; `certificates` are the client's.
+    fn asked_by<'c>(
+        &'c self,
+        client: &Client<'_>,
+        certificates: &'c [&'c [u8]],
+        elapsed: &'c dyn Fn() -> Duration,
+    ) -> Context<'c> {
+        Context {
+            elapsed: Some(elapsed),
+            client: Some(client.address),
+            secure: client.secure,
+            certificates,
+            time: Some(now()),
+            state: Some(&self.state),
+            again: client.again,
+            looks_only: client.looks_only,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("bodies are not seen, and the log, the metrics and the start say so", bodies),
     ("the client's address is nginx's word", addresses),
     ("nobody else may ask, and an incomplete question is refused", questions),
+    ("a question uses nothing up where it is told so", looks),
     ("who asks too often is told by nginx when to come back", often),
     ("WebSockets that nginx passes on are judged", websockets),
     ("who goes through objects is stopped where nginx asks", objects),
@@ -214,6 +215,16 @@ fn questions() {
     let said = curl(&["--interface", "127.0.0.3", "-H", "X-Original-URI: /", &url]);
     assert!(!said.status.success() && said.stdout.is_empty(), "{}", text(&said));
     assert!(front.checker.admin("/metrics").contains("outcome=\"untrusted\"} 1\n"));
+}
+
+fn looks() {
+    let mut setup = Setup::new(String::new());
+    setup.policy = Some(
+        "undeclared = \"allow\"\n[[rate]]\nname = \"all\"\nby = \"address\"\nspike = \"1/m\"\n".to_owned(),
+    );
+    setup.listen = ", uses_up = false".to_owned();
+    let front = Front::with("", setup, Recorder::start(|_| good("ok")));
+    assert_eq!([(); 3].map(|()| front.ask(&[], "/items").0), [200; 3]);
 }
 
 fn often() {

@@ -15,6 +15,7 @@ use crate::{
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a certificate that is revoked says nothing any more on connections that are open", revoked),
     ("the certificate of a server that asks is none of its clients'", of_asker),
+    ("who was in front of a login by certificate before is known there", known),
 ];
 
 /// A client with a certificate whose connection stays.
@@ -110,4 +111,47 @@ fn of_asker() {
         said.starts_with("HTTP/1.1 403 ") && said.contains("x-stopbank-reason: certificate-missing\r\n"),
         "{said}"
     );
+}
+
+/// The brake counts attempts of a body, by the certificate that came with the head.
+fn known() {
+    let files = Certificates::new();
+    files.revoke(None);
+    let recorder = Recorder::start(|request| {
+        let right = request.ends_with(b"right");
+        if right {
+            good("ok")
+        } else {
+            (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_vec(), false)
+        }
+    });
+    let mut setup = by_certificate(&files, "", recorder.port);
+    setup.policy = Some(
+        "undeclared = \"allow\"\n[[brake]]\nname = \"login\"\nroutes = [\"/login\"]\naccount = \"form:user\"\norigin = \"certificate\"\n\
+         shared_free = 3\n[[route]]\npath = \"/login\"\nmethods = [\"POST\"]\n"
+            .to_owned(),
+    );
+    let proxy = setup.start();
+    let login = |password: &str| {
+        let body = format!("user=alice&password={password}");
+        let length = body.len();
+        format!(
+            "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let mut owner = Session::start(&proxy, &files);
+    assert_eq!(owner.ask(&login("right")), "200");
+    // Strangers, who have no certificate.
+    for turn in 0..8 {
+        let arguments = [
+            "--cacert",
+            &files.path("ca.pem"),
+            "-o",
+            "/dev/null",
+            "-d",
+            &format!("user=alice&password={turn}"),
+        ];
+        proxy.curl(&arguments, "/login");
+    }
+    assert_eq!(owner.ask(&login("right")), "200", "whoever was in before is delayed by nobody else");
 }

@@ -48,8 +48,8 @@ impl Exchange {
         let bound = live.judge.rules(head.route()).access.needs_body();
         let verdict = match request.method {
             // Most have none, and their query may be what others have in it (GraphQL).
-            b"GET" | b"HEAD" => live.judge.body(head, request, &Bytes::new(), self.client).await,
-            _ if bound => live.judge.body(head, request, &Bytes::new(), self.client).await,
+            b"GET" | b"HEAD" => live.judge.body(head, request, &Bytes::new(), &self.client(false)).await,
+            _ if bound => live.judge.body(head, request, &Bytes::new(), &self.client(false)).await,
             _ => head.allow(),
         };
         self.decided(verdict)
@@ -59,7 +59,7 @@ impl Exchange {
     pub(crate) async fn allows_whole(&mut self, request: &Request<'_>, body: &Bytes) -> Result<(), Refusal> {
         let live = Arc::clone(&self.live);
         let head = self.judge(&live, request).await?;
-        let verdict = live.judge.body(head, request, body, self.client).await;
+        let verdict = live.judge.body(head, request, body, &self.client(false)).await;
         self.decided(verdict)
     }
 

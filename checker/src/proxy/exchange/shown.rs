@@ -41,7 +41,7 @@ impl Exchange {
             self.note(head.allow());
             return Err(Refusal::new(Check::Framing, reason));
         }
-        let verdict = live.judge.body(head, request, body, self.client).await;
+        let verdict = live.judge.body(head, request, body, &self.client(false)).await;
         self.decided(verdict)
     }
 
