@@ -232,7 +232,8 @@ impl Rules {
     pub fn kept_back(&self) -> Vec<&str> {
         let identities = &self.identities;
         let mut names = self.identity_headers();
-        if !self.access.identity.is_empty() && !self.access.forward_credential {
+        let demanded = !self.access.identity.is_empty() && self.of(Check::Identity).mode == Mode::Enforce;
+        if demanded && !self.access.forward_credential {
             names.extend(["authorization", "dpop"]);
             names.extend(identities.keys.as_ref().map(|keys| &*keys.header));
         }

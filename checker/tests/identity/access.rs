@@ -252,6 +252,9 @@ fn checks_that_only_observe_let_through_and_say_so() {
         verdict.is_allowed() && observed == [Reason::IdentityMissing; 2] && verdict.identity.is_none(),
         "{verdict:?}"
     );
+    // What is only observed changes nothing: the server behind gets what it got before.
+    let keeps = |world: &World| world.policy.rules(Some(0)).kept_back().contains(&"authorization");
+    assert!(!keeps(&world) && keeps(&World::new("identity = [\"main\"]")));
     // Who is not known may not.
     let world = World::new("identity = [\"main\"]\nchecks.identity = \"off\"");
     assert_eq!(world.get("").reason, Some(Reason::IdentityMissing));
