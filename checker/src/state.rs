@@ -162,18 +162,19 @@ impl State {
             let of = |text: String| format!("issuer `{}`: {text}", config.name);
             let known = before.and_then(|before| before.issuers.iter().find(|known| known.config == *config));
             let issuer = match known {
-                Some(known) => Arc::clone(known),
-                None => Arc::new(IssuerState::new(config, seed, &state.queue, files).map_err(of)?),
+                Some(known) if known.has_secret(files).map_err(of)? => Arc::clone(known),
+                _ => Arc::new(IssuerState::new(config, seed, &state.queue, files).map_err(of)?),
             };
             state.issuers.push(issuer);
         }
         let keys = before.and_then(|before| before.keys.as_ref());
-        state.keys = match (&identities.keys, keys) {
-            (Some(config), Some(known)) if known.config == *config => Some(Arc::clone(known)),
-            (Some(config), _) => {
-                Some(Arc::new(KeyList::new(config, files).map_err(|text| format!("[keys]: {text}"))?))
+        state.keys = match &identities.keys {
+            Some(config) => {
+                let list = KeyList::new(config, files).map_err(|text| format!("[keys]: {text}"))?;
+                let known = keys.filter(|known| known.is_as(&list)).map(Arc::clone);
+                Some(known.unwrap_or_else(|| Arc::new(list)))
             }
-            (None, _) => None,
+            None => None,
         };
         state.certificates =
             identities.certificates.as_ref().map(|config| Arc::new(CertificateState::new(config)));

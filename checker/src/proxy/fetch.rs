@@ -91,8 +91,14 @@ async fn fetch(shared: Arc<Shared>, work: Work, ca: Option<PathBuf>) {
         }
         _ => Err(anyhow::anyhow!("there is nothing to ask")),
     };
-    let answer = fetched.as_ref().ok().map(|bytes| &bytes[..]);
-    let used = work.done(answer, now().wall.as_secs());
+    let (answer, time) = (fetched.as_ref().ok().map(|bytes| &bytes[..]), now().wall.as_secs());
+    let used = match &fetched {
+        Err(error) if error.downcast_ref::<Status>().is_some_and(Status::is_of_the_question) => {
+            work.turned_down(time);
+            Ok(())
+        }
+        _ => work.done(answer, time),
+    };
     if let Some(fetcher) = shared.fetcher.get() {
         let wrong = match (&fetched, used) {
             (Err(error), _) => Some(format!("{error:#}")),
@@ -108,6 +114,25 @@ async fn fetch(shared: Arc<Shared>, work: Work, ca: Option<PathBuf>) {
         }
     }
     shared.fetched.send_modify(|count| *count = count.wrapping_add(1));
+}
+
+/// An answer's status that is not 200.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer has the status {0}")]
+struct Status(StatusCode);
+
+impl Status {
+    /// Whether it says something of what was asked, and not of the server, nor of who asks it.
+    fn is_of_the_question(&self) -> bool {
+        self.0.is_client_error()
+            && !matches!(
+                self.0,
+                StatusCode::UNAUTHORIZED
+                    | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                    | StatusCode::REQUEST_TIMEOUT
+                    | StatusCode::TOO_MANY_REQUESTS
+            )
+    }
 }
 
 async fn ask(asked: &Ask<'_>, fetcher: &Fetcher, ca: Option<PathBuf>) -> Result<Bytes> {
@@ -152,7 +177,7 @@ async fn exchange(
     }
     let answer = sender.send_request(request.body(Full::new(body.unwrap_or_default()))?).await?;
     let status = answer.status();
-    ensure!(status == StatusCode::OK, "the answer has the status {status}");
+    ensure!(status == StatusCode::OK, Status(status));
     let body = Limited::new(answer.into_body(), asked.most).collect().await;
     connection.abort();
     let body = body.map_err(|error| anyhow::anyhow!("the answer's body: {error}"))?;

@@ -59,6 +59,19 @@ struct Asked {
     next: u64,
 }
 
+impl Asked {
+    fn refuse(&mut self, name: [u8; 32], until: u64, now: u64) {
+        if self.refused.len() >= MOST_REFUSED {
+            self.refused.retain(|_, until| now < *until);
+            if self.refused.len() >= MOST_REFUSED {
+                // Rather ask again than forget nothing.
+                self.refused.clear();
+            }
+        }
+        self.refused.insert(name, until);
+    }
+}
+
 impl IssuerState {
     pub(super) fn new(
         config: &Issuer,
@@ -255,16 +268,26 @@ impl IssuerState {
                 if answer.is_some() { Err("the answer is not one of RFC 7662".to_owned()) } else { Ok(()) }
             }
             Some(Err(_)) => {
-                if asked.refused.len() >= MOST_REFUSED {
-                    asked.refused.retain(|_, until| now < *until);
-                    if asked.refused.len() >= MOST_REFUSED {
-                        // Rather ask again than forget nothing.
-                        asked.refused.clear();
-                    }
-                }
-                asked.refused.insert(name, now.saturating_add(lasts));
+                asked.refuse(name, now.saturating_add(lasts), now);
                 Ok(())
             }
+        }
+    }
+
+    /// The issuer's server has turned a question down. The token is not good then, and for a moment nothing is asked about it.
+    pub(super) fn turned_down(&self, name: [u8; 32], now: u64) {
+        let mut asked = lock(&self.asked);
+        asked.under_way.remove(&name);
+        asked.refuse(name, now.saturating_add(PAUSE), now);
+        drop(asked);
+        self.count("turned-down");
+    }
+
+    /// Whether it is asked by the secret that is in the file now.
+    pub(super) fn has_secret(&self, files: &mut dyn Files) -> Result<bool, String> {
+        match self.config.introspection.as_ref().zip(self.secret.as_ref()) {
+            Some((asked, secret)) => Ok(secret.matches(files.secret(&asked.secret)?.expose())),
+            None => Ok(true),
         }
     }
 

@@ -35,6 +35,12 @@ impl KeyList {
         Ok(Self { config: config.clone(), hasher, keys: RwLock::default(), counts: Mutex::default() })
     }
 
+    /// Whether it is of the same file, and hashed with the same secret.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let hash = |list: &Self| list.hasher.hash(b"the same secret");
+        self.config == other.config && hash(self) == hash(other)
+    }
+
     /// Reads the list, where it has changed.
     pub(super) fn bring(&self, files: &mut dyn Files) -> Result<(), String> {
         let file = &self.config.file;

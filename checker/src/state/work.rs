@@ -111,6 +111,18 @@ impl Work {
         self.end(answer, now)
     }
 
+    /// Says that the server which was asked has answered, and wants nothing to do with what it was asked about. Of a token that is that token's matter: whoever sends such
+    /// a one keeps no other from being asked about.
+    pub fn turned_down(mut self, now: u64) {
+        match self.kind.take() {
+            Some(Kind::Question(name, _)) => self.issuer.turned_down(name, now),
+            kind => {
+                self.kind = kind;
+                let _ = self.end(None, now);
+            }
+        }
+    }
+
     fn end(&mut self, answer: Option<&[u8]>, now: u64) -> Result<(), String> {
         match self.kind.take() {
             Some(Kind::Keys(fetch)) => self.issuer.fetched(fetch, answer, now),

@@ -3,6 +3,7 @@
 
 mod access;
 mod credentials;
+mod reload;
 #[path = "../tokens/sign.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod sign;

@@ -24,7 +24,7 @@ methods = "any"
 identity = ["main"]
 "#;
 
-const ASKED: &str = r#"
+pub(crate) const ASKED: &str = r#"
 [[issuer]]
 name = "main"
 issuer = "https://issuer.example"
@@ -142,6 +142,22 @@ fn an_issuer_is_asked_once_about_a_token_and_its_answer_counts_for_a_while() {
     one(&world).done(Some(good.to_string().as_bytes()), NOW + 30).unwrap();
     assert_eq!(said(&at(&world, NOW + 31, opaque)), (Some(Reason::TokenRefused), "token-inactive"));
     assert!(world.state.take_work().is_empty());
+}
+
+#[test]
+fn a_token_that_the_issuers_server_turns_down_keeps_no_other_from_being_asked_about() {
+    let world = World::of(ASKED);
+    // A firewall in front of the issuer, for example, that takes it for an attack.
+    let attack = "../../etc/passwd";
+    assert!(at(&world, NOW, attack).waits);
+    one(&world).turned_down(NOW);
+    assert_eq!(said(&at(&world, NOW, attack)), (Some(Reason::TokenRefused), "token-inactive"));
+    assert!(world.state.take_work().is_empty(), "it is not asked about at once again");
+    let good = claims(&json!({ "active": true })).to_string();
+    assert!(at(&world, NOW, "opaque").waits);
+    one(&world).done(Some(good.as_bytes()), NOW).unwrap();
+    assert!(at(&world, NOW, "opaque").is_allowed());
+    assert!(at(&world, NOW + 2, attack).waits);
 }
 
 #[test]
