@@ -15,8 +15,9 @@ use crate::secrets;
 /// Largest file, in bytes: that of a list of API keys.
 const LARGEST: u64 = stopbank_checker::keys::LARGEST as u64;
 
-/// What tells one state of a file from another: device, inode, size, and the time of its last change.
-type Mark = (u64, u64, u64, i64, i64);
+/// What tells one state of a file from another: device, inode, size, and when its bytes and the rest of it were changed last. The first of these times can be set
+/// by whoever copies a file, the other cannot.
+type Mark = (u64, u64, u64, [i64; 4]);
 
 /// Files in a policy's folder.
 #[derive(Debug)]
@@ -42,8 +43,10 @@ impl Files for Disk {
     fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>, String> {
         let place = self.place(name);
         let cannot = |error: std::io::Error| format!("cannot read {}: {error}", place.display());
-        let mark =
-            |about: &fs::Metadata| (about.dev(), about.ino(), about.len(), about.mtime(), about.mtime_nsec());
+        let mark = |about: &fs::Metadata| {
+            let times = [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()];
+            (about.dev(), about.ino(), about.len(), times)
+        };
         if self.seen.get(name) == Some(&mark(&fs::metadata(&place).map_err(cannot)?)) {
             return Ok(None);
         }
@@ -104,6 +107,12 @@ mod tests {
         assert_eq!(disk.read("b"), Ok(None));
         fs::write(&file, "three").unwrap();
         assert_eq!(disk.read("b"), Ok(Some(b"three".to_vec())));
+        // Of the same length, and made to look as old.
+        let before = fs::metadata(&file).unwrap().modified().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        fs::write(&file, "seven").unwrap();
+        fs::File::options().write(true).open(&file).unwrap().set_modified(before).unwrap();
+        assert_eq!(disk.read("b"), Ok(Some(b"seven".to_vec())));
         fs::remove_file(&file).unwrap();
         assert!(disk.read("b").is_err());
     }

@@ -132,9 +132,10 @@ impl Source<'_> {
         let mut client = self.peer;
         for name in named.iter().rev() {
             // What no address is was not written by a proxy that deserves trust; the one that passed it on is the last that is known.
-            let Some(address) = str::from_utf8(name).ok().and_then(|name| name.parse().ok()) else { break };
-            client = address;
-            if !self.trusts(address) {
+            let address = str::from_utf8(name).ok().and_then(|name| name.parse::<IpAddr>().ok());
+            let Some(address) = address else { break };
+            client = address.to_canonical();
+            if !self.trusts(client) {
                 break;
             }
         }
@@ -376,8 +377,8 @@ mod tests {
         );
         assert!(written.contains("X-Forwarded-Proto: http\r\n") && !written.contains("https"), "{written}");
         for (peer, list, client) in [
-            ("10.0.0.1", "192.0.2.9, 203.0.113.5, 10.0.0.2", "203.0.113.5"),
             ("10.0.0.1", "10.0.0.3", "10.0.0.3"),
+            ("10.0.0.1", "192.0.2.9, ::ffff:203.0.113.5, ::ffff:10.0.0.2", "203.0.113.5"),
             ("10.0.0.1", "192.0.2.9, nonsense, 10.0.0.2", "10.0.0.2"),
             ("10.0.0.1", "", "10.0.0.1"),
             ("198.51.100.7", "192.0.2.9", "198.51.100.7"),

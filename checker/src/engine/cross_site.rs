@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Judge, Judged, rates::sessions};
+use super::{
+    Judge, Judged,
+    rates::{are_cookies_read, sessions},
+};
 use crate::{
     Action, Check, Evidence, Headers, Place, Policy, Reason, Request, Verdict,
     cross_site::{
@@ -64,7 +67,11 @@ impl Judge<'_> {
     /// Whether a request of a session that changes something has the session's token; and a new one, where the session has none or an old one.
     fn form_token(&mut self, request: &Request<'_>, token: &FormToken, changes: bool) -> Judged {
         let own = sessions(request, &token.session);
-        let Some(session) = own.first() else { return Ok(()) };
+        let Some(session) = own.first() else {
+            // What cannot be read here may be a session to a server that is less strict.
+            let unread = changes && !are_cookies_read(request);
+            return if unread { self.found(Check::CrossSite, Reason::CrossSiteToken, None) } else { Ok(()) };
+        };
         let (Some(state), Some(time)) = (self.context.state, self.context.time) else {
             return if changes { self.failed(Check::CrossSite, Reason::CrossSiteToken) } else { Ok(()) };
         };

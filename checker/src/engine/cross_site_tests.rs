@@ -279,13 +279,18 @@ fn a_route_may_be_without_what_stands_at_the_top() {
 
 const TOKEN: &str = "undeclared = \"allow\"\n[cross-site]\ntoken = { secret = \"csrf.key\", session = \"sid\", max_age = 3600 }\n";
 
-#[test]
-fn a_session_gets_a_token_and_changes_nothing_without_it() {
-    let policy = Policy::read("policy", TOKEN, &mut |name| {
+/// A policy with a secret beside it.
+fn policy_of(text: &str) -> Policy {
+    let policy = Policy::read("policy", text, &mut |name| {
         assert_eq!(name, "secret:csrf.key");
         Ok("0123456789abcdef0123456789abcdef\n".to_owned())
     });
-    let policy = policy.unwrap_or_else(|errors| panic!("{errors}"));
+    policy.unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn a_session_gets_a_token_and_changes_nothing_without_it() {
+    let policy = policy_of(TOKEN);
     let state = State::new(&policy, &Seed::new(&[1; 32]), None, &mut NoFiles, 0).unwrap();
     let ask = |method: &str, second: u64, headers: &str| {
         let wall = Duration::from_secs(1_700_000_000 + second);
@@ -332,6 +337,24 @@ fn a_session_gets_a_token_and_changes_nothing_without_it() {
     assert_eq!(said(&late), "cross-site-token");
     let fresh = issued(&late).unwrap();
     assert_eq!(said(&ask("POST", 3_602, &with("one", &fresh, &fresh))), "allow");
+    // Cookies that cannot be read here, and that the application reads: a neighbour has set one of them.
+    let unread = policy_of(&TOKEN.replace("[cross-site]", "checks.cookies = \"off\"\n[cross-site]"));
+    for cookies in
+        ["Cookie: sid=one; \u{e9}=1\r\n", "Cookie: sid=one; a b=1\r\n", "Cookie: sid=one\r\nCookie: a=b\r\n"]
+    {
+        let context = Context {
+            time: Some(Time { monotonic: Duration::ZERO, wall: Duration::ZERO }),
+            state: Some(&state),
+            ..tls()
+        };
+        let said = said(&judged_by(
+            &unread,
+            &context,
+            "POST /",
+            &format!("Origin: https://api.example.org\r\n{cookies}"),
+        ));
+        assert!(said == "cross-site-token" || said == "header-value", "{cookies} {said}");
+    }
     // Without a clock nothing that changes something passes.
     let headers = format!("Origin: https://api.example.org\r\n{}", with("one", &token, &token));
     assert_eq!(said(&judged_by(&policy, &tls(), "POST /", &headers)), "cross-site-token");

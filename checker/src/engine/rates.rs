@@ -214,6 +214,11 @@ pub(super) fn of_issuer(identity: &Identity, name: &str) -> Vec<u8> {
     [&(identity.issuer.len() as u64).to_le_bytes(), identity.issuer.as_bytes(), name.as_bytes()].concat()
 }
 
+/// Whether the cookies of a request can be read at all.
+pub(super) fn are_cookies_read(request: &Request<'_>) -> bool {
+    cookies::read(request.version, &request.headers, &cookies::Limits::WIDEST).is_ok()
+}
+
 /// The values of a session's cookie: where it stands twice the first and the last, since servers differ in which one counts.
 pub(super) fn sessions(request: &Request<'_>, cookie: &str) -> Vec<Vec<u8>> {
     let cookies =
