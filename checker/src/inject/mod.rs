@@ -12,6 +12,8 @@ mod code;
 mod css;
 mod decode;
 mod header;
+mod header_line;
+mod header_name;
 mod html;
 mod html_attribute;
 mod html_element;
@@ -48,6 +50,12 @@ mod sql_statement;
 mod sql_tail;
 mod sql_token;
 mod sql_word;
+mod store;
+mod store_code;
+mod store_line;
+mod store_path;
+mod store_query;
+mod store_word;
 mod template;
 mod template_expression;
 mod template_name;
@@ -344,7 +352,7 @@ const FIRST: [Judge; 9] = [
     script::judge,
 ];
 /// Those behind it, which would take some SQL for theirs.
-const LAST: [Judge; 2] = [shell::judge, query::judge_filters];
+const LAST: [Judge; 3] = [store_query::judge, shell::judge, query::judge_filters];
 
 /// Each judge in turn, until one is certain.
 fn judge(text: &Text<'_>, tokens: &mut Vec<sql_token::Token>) -> Option<Hit> {
@@ -412,6 +420,8 @@ fn trim_start(text: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod neighbours;
+#[cfg(test)]
+mod neighbours_store;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

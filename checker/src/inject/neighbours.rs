@@ -8,7 +8,7 @@ fn found(value: &str) -> Option<Class> {
 }
 
 /// The first are found, under their class; the second pass.
-fn told_apart(class: Class, attacks: &[&str], neighbours: &[&str]) {
+pub(super) fn told_apart(class: Class, attacks: &[&str], neighbours: &[&str]) {
     for attack in attacks {
         assert_eq!(found(attack), Some(class), "{attack:?}");
     }

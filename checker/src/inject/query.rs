@@ -1,158 +1,24 @@
-//! Queries other than SQL: operators of document stores and LDAP filters (RFC 4515).
+//! Queries other than SQL: those of stores, each in its file, and LDAP filters (RFC 4515).
 
-use super::{Best, Class, Kind, Text, contains, scan::bytes, scan::words, xpath};
-
-/// Operators of document stores.
-const OPERATORS: [&[u8]; 27] = [
-    b"where",
-    b"ne",
-    b"gt",
-    b"gte",
-    b"lt",
-    b"lte",
-    b"in",
-    b"nin",
-    b"or",
-    b"and",
-    b"not",
-    b"nor",
-    b"regex",
-    b"exists",
-    b"eq",
-    b"expr",
-    b"elemmatch",
-    b"all",
-    b"type",
-    b"mod",
-    b"size",
-    b"text",
-    b"function",
-    b"accumulator",
-    b"jsonschema",
-    b"comment",
-    b"func",
-];
+use super::{
+    Best, Class, Kind, Text, contains, scan::bytes, scan::words, store, store_code, store_line, store_path,
+    xpath,
+};
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
-    let lower = text.lower;
+    let entries = text.scan.byte(bytes::QUOTE) && text.scan.byte(bytes::COLON);
+    let marked = bytes::DOLLAR | bytes::BRACE | bytes::BRACKET;
+    if text.scan.word(words::DOCUMENT) || text.scan.byte(marked) || entries {
+        store::judge(text, best);
+    }
     if text.scan.word(words::DOCUMENT) {
-        operators(text, best);
-        code(lower, best);
+        store_code::judge(text.lower, best);
     }
-}
-
-/// `$ne` as a name, or where a name stands in a value: `{"$ne":…`, `[$ne]=`.
-fn operators(text: &Text<'_>, best: &mut Best) {
-    let lower = text.lower;
-    for at in memchr::memchr_iter(b'$', lower).take(128) {
-        let rest = &lower[at + 1..];
-        let length = rest.iter().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
-        if !OPERATORS.contains(&&rest[..length]) {
-            continue;
-        }
-        let (before, after) =
-            (lower[..at].trim_ascii_end().last(), super::trim_start(&rest[length..]).first());
-        let named = text.kind == Kind::Name
-            && (at == 0 && after.is_none() || before == Some(&b'[') || before == Some(&b'.'));
-        let opened = matches!(before, Some(b'{' | b'[' | b',' | b'"' | b'\''));
-        let closed = matches!(after, Some(b'"' | b'\'' | b']' | b':'));
-        if named && !matches!(&rest[..length], b"type" | b"comment" | b"text" | b"size" | b"all") {
-            best.add(Class::NoSql, "nosql-name", 85);
-        } else if opened
-            && closed
-            && !matches!(&rest[..length], b"type" | b"comment" | b"text" | b"size" | b"all")
-        {
-            // A long document that has one is about them.
-            best.add(Class::NoSql, "nosql-operator", if lower.len() > 1024 { 50 } else { 75 });
-        }
+    if text.scan.word(words::STORE) && text.kind == Kind::Value {
+        store_path::judge(text.lower, best);
     }
-}
-
-/// Code for `$where`: it leaves a string, and returns or waits.
-fn code(lower: &[u8], best: &mut Best) {
-    let start = super::trim_start(lower);
-    let left = start
-        .iter()
-        .take(24)
-        .position(|byte| matches!(byte, b'\'' | b'"'))
-        .map(|at| super::trim_start(&start[at + 1..]));
-    if let Some(after) = left {
-        let joined = after
-            .strip_prefix(b";")
-            .or_else(|| after.strip_prefix(b"&&"))
-            .or_else(|| after.strip_prefix(b"||"))
-            .or_else(|| after.strip_prefix(b"})"));
-        if let Some(joined) = joined {
-            let joined = super::trim_start(joined.strip_prefix(b";").unwrap_or(joined));
-            if [
-                &b"return true"[..],
-                b"return(",
-                b"return 1",
-                b"return '",
-                b"return \"",
-                b"return this",
-                b"return!",
-                b"sleep(",
-                b"while(",
-                b"this.",
-                b"db.",
-                b"var ",
-                b"it=new",
-                b"function()",
-            ]
-            .iter()
-            .any(|word| joined.starts_with(word))
-            {
-                best.add(Class::NoSql, "nosql-code", 80);
-            }
-        }
-    }
-    let number = start.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let bare = super::trim_start(&start[number..]);
-    if bare.starts_with(b";")
-        && (contains(&bare[..bare.len().min(16)], b"return true")
-            || contains(&bare[..bare.len().min(16)], b"return 1")
-            // Without a number it is a statement of SQL.
-            || number > 0 && contains(&bare[..bare.len().min(16)], b"sleep("))
-    {
-        best.add(Class::NoSql, "nosql-code", 75);
-    }
-    let calls = [
-        &b".insert("[..],
-        b".find(",
-        b".drop(",
-        b".remove(",
-        b".getcollectionnames(",
-        b".findone(",
-        b".update(",
-    ];
-    if start.starts_with(b"db.") && start.len() < 128 && calls.iter().any(|call| contains(start, call)) {
-        best.add(Class::NoSql, "nosql-command", 65);
-    }
-    if contains(lower, b"this.")
-        && contains(lower, b".match(/")
-        && lower.contains(&b'\'')
-        && lower.len() < 256
-        && contains(lower, b"&&")
-    {
-        best.add(Class::NoSql, "nosql-code", 70);
-    }
-    // A function as `$where` takes it, or its body.
-    let body = start.strip_prefix(b"function()").map(super::trim_start);
-    let returns = body.and_then(|body| body.strip_prefix(b"{")).map(super::trim_start);
-    let condition = start.starts_with(b"this.") && contains(start, b"==") && contains(start, b"|| true");
-    if start.len() <= 200 && (returns.is_some_and(|body| body.starts_with(b"return this.")) || condition) {
-        best.add(Class::NoSql, "nosql-code", 70);
-    }
-    // '+(function(){…}())+'
-    if matches!(start.first(), Some(b'\'' | b'"'))
-        && start.len() <= 300
-        && super::trim_start(&start[1..]).starts_with(b"+(function(")
-    {
-        best.add(Class::NoSql, "nosql-code", 75);
-    }
-    if start.starts_with(b"{\"&exists") || start.starts_with(b"|| 1==1") || start.starts_with(b"||1==1") {
-        best.add(Class::NoSql, "nosql-operator", 65);
+    if text.scan.byte(bytes::CONTROL) || text.scan.word(words::HEADER | words::STORE) {
+        store_line::judge(text, best);
     }
 }
 

@@ -6,7 +6,7 @@ use aho_corasick::{
     dfa::DFA,
 };
 
-use super::object_word;
+use super::{object_word, store_word};
 
 /// Kinds of bytes.
 pub(super) mod bytes {
@@ -95,9 +95,11 @@ pub(super) mod words {
     pub(in super::super) const PROTOTYPE: u32 = 1 << 12;
     /// Of command lines as a whole. No judge asks for it: it only makes the value worth a look.
     pub(in super::super) const COMMAND: u32 = 1 << 13;
+    /// Of stores other than SQL's and their languages.
+    pub(in super::super) const STORE: u32 = 1 << 14;
 }
 
-/// Words, in lower case, and the groups they make worth a look. Those of serialised objects are in their own file.
+/// Words, in lower case, and the groups they make worth a look. Those of serialised objects and of stores are in their own files.
 const WORDS: &[(&str, u32)] = &[
     ("union", words::SQL),
     ("select", words::SQL),
@@ -254,31 +256,19 @@ const WORDS: &[(&str, u32)] = &[
     ("metadata", words::REMOTE),
     ("gopher", words::REMOTE),
     ("dict:", words::REMOTE),
-    ("$where", words::DOCUMENT),
-    ("$ne", words::DOCUMENT),
-    ("$gt", words::DOCUMENT),
-    ("$lt", words::DOCUMENT),
-    ("$or", words::DOCUMENT),
-    ("$and", words::DOCUMENT),
-    ("$nin", words::DOCUMENT),
-    ("$in", words::DOCUMENT),
-    ("$regex", words::DOCUMENT),
-    ("$exists", words::DOCUMENT),
-    ("$eq", words::DOCUMENT),
-    ("$not", words::DOCUMENT),
-    ("$expr", words::DOCUMENT),
-    ("db.", words::DOCUMENT),
-    ("this.", words::DOCUMENT),
-    ("return", words::DOCUMENT),
-    ("sleep(", words::DOCUMENT),
-    ("while(", words::DOCUMENT),
-    ("&exists", words::DOCUMENT),
     ("\\r", words::HEADER),
     ("\\n", words::HEADER),
     ("http/", words::HEADER),
     ("\u{560a}", words::HEADER),
     ("\u{560d}", words::HEADER),
-    ("$func", words::DOCUMENT),
+    ("\u{10d}\u{10a}", words::HEADER),
+    ("\u{2028}", words::HEADER),
+    ("queuedirectory", words::HEADER),
+    (" -oq", words::HEADER),
+    ("${run{", words::HEADER),
+    ("${read", words::HEADER),
+    ("${perl{", words::HEADER),
+    ("?q?", words::HEADER),
     ("xsl:", words::MARKUP),
     ("powershell", words::COMMAND),
     ("pwsh", words::COMMAND),
@@ -330,9 +320,9 @@ const WORDS: &[(&str, u32)] = &[
     ("/dev/", words::COMMAND),
 ];
 
-/// All words, those of serialised objects too.
+/// All words, those of serialised objects and of stores too.
 pub(super) fn all_words() -> impl Iterator<Item = &'static (&'static str, u32)> {
-    WORDS.iter().chain(object_word::WORDS)
+    WORDS.iter().chain(object_word::WORDS).chain(store_word::WORDS)
 }
 
 /// What a value has.
