@@ -74,7 +74,7 @@ pub(super) fn is_marshal(bytes: &[u8]) -> bool {
 /// Whether a symbol that is a constant's name stands there, or its beginning, where it was cut off.
 fn class_name(bytes: &[u8], at: usize) -> bool {
     let mut start = at + 1;
-    if bytes.get(at) != Some(&b':') || !number(bytes, &mut start).is_some_and(|length| length < 128) {
+    if bytes.get(at) != Some(&b':') || number(bytes, &mut start).is_none_or(|length| length >= 128) {
         return false;
     }
     let name = bytes.get(start..).unwrap_or_default();
