@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     net::IpAddr,
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use stopbank::datapath::{Datapath, Options};
@@ -112,29 +112,35 @@ pub(crate) fn per_second(count: u64, burst: u64) -> Limit {
     Limit::new(count, 1_000_000_000, burst, MAX_UNITS).unwrap()
 }
 
-/// Programs are loaded one at a time, so that a test can tell which maps are its own.
-static LOADING: Mutex<()> = Mutex::new(());
+/// Whoever is to tell which maps are its own loads alone. All others load beside each other: the verifier takes most of what a test takes.
+static LOADING: RwLock<()> = RwLock::new(());
 
 /// A program of our own with this policy in force.
 pub(crate) fn load(rules: Rules) -> Datapath {
-    load_and_tell(rules).0
+    let mut datapath = load_without_policy();
+    install(&mut datapath, rules);
+    datapath
 }
 
 /// A program of our own that no policy was given to.
 pub(crate) fn load_without_policy() -> Datapath {
-    let _alone = lock(&LOADING);
-    Datapath::private(&Options::default()).unwrap_or_else(|error| panic!("{error}"))
+    let _beside_others = LOADING.read().unwrap_or_else(PoisonError::into_inner);
+    private()
 }
 
 /// [`load`], and the ids of the maps that came with it.
 pub(crate) fn load_and_tell(rules: Rules) -> (Datapath, BTreeSet<u32>) {
-    let alone = lock(&LOADING);
+    let alone = LOADING.write().unwrap_or_else(PoisonError::into_inner);
     let before = map_memory();
-    let mut datapath = Datapath::private(&Options::default()).unwrap_or_else(|error| panic!("{error}"));
+    let mut datapath = private();
     let maps = map_memory().into_keys().filter(|id| !before.contains_key(id)).collect();
     drop(alone);
     install(&mut datapath, rules);
     (datapath, maps)
+}
+
+fn private() -> Datapath {
+    Datapath::private(&Options::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Kernel memory in bytes of every map that this process holds, by the map's id.
@@ -218,7 +224,7 @@ pub(crate) fn judge(datapath: &Datapath, frame: &[u8]) -> (u32, Counted) {
 
 /// A lock that a failed test does not poison for the others.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn ip(text: &str) -> IpAddr {
