@@ -4,7 +4,7 @@
 use std::io::Read as _;
 
 use base64::Engine as _;
-use flate2::read::{GzDecoder, ZlibDecoder};
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 
 use super::{
     contains, decode, is_word, object_class, object_php, object_pickle, object_term, places,
