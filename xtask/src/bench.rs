@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     }
     command::require_root("the benchmark")?;
     packages::require(&packages::NAMESPACES)?;
+    packages::require(&packages::WITNESS)?;
     packages::require(&packages::BENCHMARK)?;
     build::run(Profile::Release)?;
     become_root("bench", arguments)

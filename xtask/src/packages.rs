@@ -26,6 +26,10 @@ pub(crate) const NAMESPACES: [Package; 3] = [
     Package { program: "ip", name: "iproute2", service: None },
 ];
 
+/// What counts, independently of the program, what has passed it: in the tests and the benchmark, beside [`NAMESPACES`].
+pub(crate) const WITNESS: [Package; 1] =
+    [Package { program: "nft", name: "nftables", service: Some("nftables") }];
+
 /// Clients of the tests alone, beside [`NAMESPACES`]: where apt has no say, the tests that want one are skipped.
 pub(crate) const CLIENTS: [Package; 2] = [
     Package { program: "wrk", name: "wrk", service: None },
@@ -50,10 +54,9 @@ pub(crate) const MONITORS: [Package; 2] = [
     },
 ];
 
-/// What the benchmark compares with, and what makes its server's certificate; beside [`NAMESPACES`].
-pub(crate) const BENCHMARK: [Package; 3] = [
+/// What the benchmark compares with, beside [`WITNESS`], and what makes its server's certificate; beside [`NAMESPACES`].
+pub(crate) const BENCHMARK: [Package; 2] = [
     Package { program: "xdp-filter", name: "xdp-tools", service: None },
-    Package { program: "nft", name: "nftables", service: Some("nftables") },
     Package { program: "openssl", name: "openssl", service: None },
 ];
 

@@ -37,6 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut times = Times::default();
     times.of("installing what the tests run", || {
         packages::require(&packages::NAMESPACES)?;
+        packages::require(&packages::WITNESS)?;
         packages::wish(&packages::CLIENTS)?;
         packages::wish(&packages::CHECKER)?;
         packages::wish(&packages::MONITORS)
