@@ -3,7 +3,13 @@
 /// As parameters and fields of forms are looked up: by some without regard to case (ASP.NET), and by PHP with an underscore for each point, space and bracket, up to a
 /// NUL, without spaces in front, and of `id[]` as `id`.
 pub(crate) fn is_same_parameter(sent: &str, wanted: &str) -> bool {
-    sent == wanted || parameter(sent).eq(parameter(wanted))
+    let (sent, wanted) = (bare(sent), bare(wanted));
+    if sent.is_ascii() && wanted.is_ascii() {
+        // Asked of every parameter of every request.
+        let plain = |one| if matches!(one, b' ' | b'.' | b'[') { b'_' } else { one.to_ascii_lowercase() };
+        return sent.len() == wanted.len() && sent.bytes().map(plain).eq(wanted.bytes().map(plain));
+    }
+    parameter(sent).eq(parameter(wanted))
 }
 
 /// As entries of JSON are looked up: by some without regard to case (Go's encoding/json, System.Text.Json).
@@ -11,9 +17,13 @@ pub(crate) fn is_same_entry(sent: &str, wanted: &str) -> bool {
     sent == wanted || folded(sent.chars()).eq(folded(wanted.chars()))
 }
 
-fn parameter(name: &str) -> impl Iterator<Item = char> {
+/// A parameter's name up to a NUL, without what makes it a list's.
+fn bare(name: &str) -> &str {
     let name = name.split('\0').next().unwrap_or_default().trim();
-    let name = name.strip_suffix("[]").unwrap_or(name);
+    name.strip_suffix("[]").unwrap_or(name)
+}
+
+fn parameter(name: &str) -> impl Iterator<Item = char> {
     let plain = |one| if matches!(one, ' ' | '.' | '[') { '_' } else { one };
     folded(name.chars().map(plain))
 }

@@ -50,6 +50,10 @@ pub(super) fn check_form(
     policy: &Policy,
     route: Option<usize>,
 ) -> Result<(), Reason> {
+    // Of most bodies nothing is to be made ready.
+    if !matches!(content, Content::Form | Content::Multipart) {
+        return Ok(());
+    }
     let mut methods = Vec::new();
     let mut show = |place: &Place<'_>, text: &str| {
         if matches!(place, Place::Form(name) | Place::Part(name) if is_same_parameter(name, OVERRIDE)) {
@@ -60,10 +64,7 @@ pub(super) fn check_form(
     let (content_type, limits) = (request.values("content-type").next(), Limits::widest());
     let _ = match content {
         Content::Form => values::of_form(body, &limits.form, &mut show),
-        Content::Multipart => {
-            values::of_parts(content_type.unwrap_or_default(), body, &limits.multipart, &mut show)
-        }
-        _ => return Ok(()),
+        _ => values::of_parts(content_type.unwrap_or_default(), body, &limits.multipart, &mut show),
     };
     if methods.is_empty() {
         return Ok(());

@@ -97,6 +97,8 @@ pub(super) mod words {
     pub(in super::super) const COMMAND: u32 = 1 << 13;
     /// Of stores other than SQL's and their languages.
     pub(in super::super) const STORE: u32 = 1 << 14;
+    /// Of what such a store keeps about itself, and of functions that only its conditions have.
+    pub(in super::super) const CATALOGUE: u32 = 1 << 15;
 }
 
 /// Words, in lower case, and the groups they make worth a look. Those of serialised objects and of stores are in their own files.

@@ -5,7 +5,7 @@
 
 use super::{
     Best, Class, Kind, Text, contains, is_word, places,
-    scan::{bytes, words},
+    scan::{Scan, bytes, words},
     store_code::{Left, cut, left},
 };
 
@@ -19,7 +19,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         return;
     }
     let start = super::trim_start(lower);
-    let found = left(start).is_some_and(|left| {
+    let quoted = text.scan.byte(bytes::QUOTE | bytes::BACKTICK);
+    let found = quoted.then(|| left(start)).flatten().is_some_and(|left| {
         clause_behind(&left)
             || statement(&left)
             || traversal(&left)
@@ -27,11 +28,12 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
             || piped(&left)
             || compared(left.tail)
     });
-    if found || bare(start) || catalogue(start) || condition(start) {
+    let catalogued = || text.scan.word(words::CATALOGUE) && (catalogue(start) || condition(start));
+    if found || bare(start) || catalogued() {
         best.add(Class::NoSql, "nosql-clause", 75);
         return;
     }
-    if lucene(text.raw.trim_ascii(), best) {
+    if lucene(text.raw.trim_ascii(), text.scan, best) {
         best.add(Class::NoSql, "nosql-lucene", 70);
     }
 }
@@ -347,11 +349,13 @@ const PARSERS: [&[u8]; 10] = [
 ];
 
 /// Lucene's: a phrase or a group that is left and joined to another field, everything, and another parser.
-fn lucene(raw: &[u8], best: &Best) -> bool {
+fn lucene(raw: &[u8], scan: Scan, best: &Best) -> bool {
     if best.certain() {
         return false;
     }
-    if let Some(at) = places(raw, b"{!").next() {
+    if scan.byte(bytes::BRACE)
+        && let Some(at) = places(raw, b"{!").next()
+    {
         let name = &raw[at + 2..];
         let length = name.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
         let ends = matches!(name.get(length), Some(b' ' | b'}'));
@@ -359,12 +363,17 @@ fn lucene(raw: &[u8], best: &Best) -> bool {
             && PARSERS.contains(&&name[..length])
             && (at == 0 || raw[..at].ends_with(b"\"") || raw[at - 1] <= b' ');
     }
-    if contains(raw, b"_query_:\"") || contains(raw, b" OR *:*") || contains(raw, b"NOT *:*") || raw == b"*:*"
-    {
+    let colon = scan.byte(bytes::COLON);
+    if colon && scan.byte(bytes::QUOTE) && contains(raw, b"_query_:\"") {
         return true;
     }
-    if contains(raw, b":[* TO *]") && (contains(raw, b" OR ") || contains(raw, b" AND ")) {
-        return true;
+    if colon && scan.byte(bytes::STAR) {
+        if contains(raw, b" OR *:*") || contains(raw, b"NOT *:*") || raw == b"*:*" {
+            return true;
+        }
+        if contains(raw, b":[* TO *]") && (contains(raw, b" OR ") || contains(raw, b" AND ")) {
+            return true;
+        }
     }
     // What closes what the value did not open.
     let Some(at) = raw.iter().take(64).position(|byte| matches!(byte, b'"' | b')' | b'(')) else {

@@ -1,6 +1,6 @@
 //! Words that make a value worth a look as a query of a store that is none of SQL's.
 
-use super::scan::words::{DOCUMENT, STORE};
+use super::scan::words::{CATALOGUE, DOCUMENT, STORE};
 
 /// In lower case, and the groups they belong to.
 pub(super) const WORDS: &[(&str, u32)] = &[
@@ -74,4 +74,16 @@ pub(super) const WORDS: &[(&str, u32)] = &[
     ("call db", STORE),
     ("call apoc", STORE),
     (" return document(", STORE),
+    ("system:", CATALOGUE),
+    ("system_auth.", CATALOGUE),
+    ("system_schema.", CATALOGUE),
+    ("from ouser", CATALOGUE),
+    ("from orole", CATALOGUE),
+    ("from ofunction", CATALOGUE),
+    ("meta(", CATALOGUE),
+    ("influxdb/secrets", CATALOGUE),
+    ("attribute_exists(", CATALOGUE),
+    ("attribute_not_exists(", CATALOGUE),
+    ("attribute_type(", CATALOGUE),
+    ("begins_with(", CATALOGUE),
 ];
