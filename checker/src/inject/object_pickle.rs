@@ -57,8 +57,9 @@ pub(super) fn is_one(bytes: &[u8], cut: bool) -> bool {
             0x8d | 0x8e | 0x96 => counted(rest, 8),
             _ => None,
         };
+        // A length of nearly 2^64 leads past the end, and not back into what was read.
         let Some(length) = length else { return false };
-        at += 1 + length;
+        at = at.saturating_add(1).saturating_add(length);
     }
     // Its end is missing: cut off here, or before it was sent.
     (cut || versioned) && named && steps > 3
@@ -110,6 +111,9 @@ mod tests {
             b"I am\nhere.",
             b"\x80\x04hello",
             b"\x80\x02.",
+            // Lengths with which a sum that wraps would stand still, or go back.
+            b"\x80\x04\x8d\xf7\xff\xff\xff\xff\xff\xff\xff",
+            b"\x80\x04N\x96\xf6\xff\xff\xff\xff\xff\xff\xff",
             b"",
         ] {
             assert!(!is_one(other, false), "{}", other.escape_ascii());
