@@ -28,7 +28,11 @@ pub(super) const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_S
 /// The whole text as base64 (RFC 4648, sections 4 and 5), if it decodes to text.
 fn base64(text: &[u8], decoded: &mut Vec<u8>) -> bool {
     let text = text.trim_ascii();
-    if text.len() < 4 || !starts_as_text(text) || !text.iter().all(|&byte| is_base64(byte)) {
+    if text.len() < 4
+        || !starts_as_text(text)
+        || !goes_on_as_text(text)
+        || !text.iter().all(|&byte| is_base64(byte))
+    {
         return false;
     }
     let ok = if text.iter().any(u8::is_ascii_whitespace) {
@@ -67,7 +71,39 @@ fn starts_as_text(text: &[u8]) -> bool {
     };
     let bytes = [a << 2 | b >> 4, b << 4 | (c & 63) >> 2, c << 6 | d & 63];
     let bytes = &bytes[..length];
-    if bytes.is_ascii() { !bytes.iter().any(|&byte| is_control(byte)) } else { is_text(bytes) }
+    if bytes.is_ascii() {
+        return !bytes.iter().any(|&byte| is_control(byte));
+    }
+    // Most that are no text begin with a byte that no character begins with, or go on with one that none has there.
+    let continues = |byte: u8| byte & 0xc0 == 0x80;
+    let starts = match bytes {
+        [first, ..] if continues(*first) => false,
+        [first, second, ..] => continues(*second) == (*first >= 0xc0),
+        _ => true,
+    };
+    starts && is_text(bytes)
+}
+
+/// Whether the first characters become what text may hold, as far as [`is_text`] lets it: of words, numbers and keys that are no base64, few do.
+/// It decodes nothing to memory, and is asked of most values.
+fn goes_on_as_text(text: &[u8]) -> bool {
+    let mut start = [0; 24];
+    let mut length = 0;
+    for four in text[..text.len().min(32)].chunks_exact(4) {
+        let (a, b, c, d) = (six(four[0]), six(four[1]), six(four[2]), six(four[3]));
+        if a | b | c | d >= PADDING {
+            // Padding or a line end: the whole is decoded.
+            return true;
+        }
+        start[length..length + 3].copy_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+        length += 3;
+    }
+    let start = &start[..length];
+    let odd = match str::from_utf8(start) {
+        Err(error) if error.error_len().is_some() => start.iter().filter(|&&byte| byte >= 0x80).count(),
+        _ => 0,
+    };
+    odd + start.iter().filter(|&&byte| is_control(byte)).count() <= text.len() * 3 / 4 / 16
 }
 
 /// What a character of base64 stands for, in both alphabets: more than 63 for any other.
@@ -115,7 +151,7 @@ fn is_text(bytes: &[u8]) -> bool {
 
 /// What stands behind `base64,` in a data URL, in place of it.
 fn data_url(text: &[u8], decoded: &mut Vec<u8>) -> bool {
-    let Some(at) = memchr::memmem::find(text, b";base64,") else { return false };
+    let Some(at) = super::find(text, b";base64,") else { return false };
     let start = at + b";base64,".len();
     let end =
         text[start..].iter().position(|&byte| !is_base64(byte)).map_or(text.len(), |length| start + length);

@@ -166,7 +166,7 @@ fn known_alone(head: [u8; 3]) -> bool {
 fn base64(text: &[u8], deep: usize) -> Option<&'static str> {
     let begins = known_alone(head(text)?);
     // In whatever else is no text, only a class's name says what it is.
-    if !begins && text.len() < 32 {
+    if !begins && (text.len() < 32 || !has_run(text)) {
         return None;
     }
     let joined: Vec<u8> =
@@ -187,6 +187,21 @@ fn base64(text: &[u8], deep: usize) -> Option<&'static str> {
     }
     let binary = stream.iter().take(256).any(is_binary);
     (binary && object_class::in_binary(&stream)).then_some("object-named")
+}
+
+/// Whether there are so many letters and digits in a row as the name of a class comes to ([`object_class::in_binary`]), which has none of the bytes
+/// that other signs stand for: of 12 bytes, 14 characters are whole. Identifiers with hyphens have fewer.
+fn has_run(text: &[u8]) -> bool {
+    let mut run = 0;
+    text.iter().any(|byte| {
+        match byte {
+            _ if byte.is_ascii_alphanumeric() => run += 1,
+            // Lines are joined.
+            _ if byte.is_ascii_whitespace() => {}
+            _ => run = 0,
+        }
+        run == 14
+    })
 }
 
 /// What bytes are. `cut` when there were more.

@@ -73,7 +73,10 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let nul = text.scan.byte(bytes::CONTROL) && text.lower.contains(&0);
     // A pattern that is anchored at both ends is no path: `^.*\\..*\\..*$`.
     let trimmed = text.lower.trim_ascii();
-    if !text.scan.word(words::FILE) && !nul || trimmed.starts_with(b"^") && trimmed.ends_with(b"$") {
+    // Of a URL, only what is named in it can be a file's.
+    let url = text.lower.starts_with(b"http") && !text.scan.byte(bytes::PERCENT);
+    let marked = text.scan.word(words::FILE) || text.scan.word(words::ROOT) && !url || nul;
+    if !marked || trimmed.starts_with(b"^") && trimmed.ends_with(b"$") {
         return;
     }
     let path = canonical(text.lower);

@@ -43,8 +43,8 @@ pub(super) fn judge_filters(text: &Text<'_>, best: &mut Best) {
 /// A parenthesis that closes what the value did not open, and another filter.
 fn ldap(lower: &[u8], best: &mut Best) {
     let mut depth = 0_usize;
-    for (at, &byte) in lower.iter().enumerate() {
-        match byte {
+    for at in memchr::memchr3_iter(b'(', b')', b'*', lower) {
+        match lower[at] {
             b'(' => depth += 1,
             b')' if depth > 0 => depth -= 1,
             b')' => {

@@ -7,24 +7,27 @@ fn add(best: &mut Best, rule: &'static str, score: u16) {
 }
 
 /// Schemes that no page links to, and that clients on servers know.
-const SCHEMES: [&[u8]; 17] = [
-    b"gopher://",
-    b"dict://",
+const SCHEMES: [&[u8]; 20] = [
+    b"gopher",
+    b"dict",
     b"jar:http",
-    b"netdoc://",
-    b"expect://",
-    b"phar://",
-    b"php://",
-    b"zip://",
-    b"zlib://",
-    b"glob://",
-    b"ogg://",
-    b"rar://",
-    b"tftp://",
-    b"ssh2.",
-    b"http+unix://",
-    b"unix:///",
-    b"netdoc:///",
+    b"jar:https",
+    b"netdoc",
+    b"expect",
+    b"phar",
+    b"php",
+    b"zip",
+    b"zlib",
+    b"glob",
+    b"ogg",
+    b"rar",
+    b"tftp",
+    b"ssh2.shell",
+    b"ssh2.exec",
+    b"ssh2.tunnel",
+    b"ssh2.sftp",
+    b"ssh2.scp",
+    b"unix",
 ];
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
@@ -34,21 +37,12 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let lower = text.lower;
     let start = super::trim_start(lower);
     let start = start.strip_prefix(b"url:").or_else(|| start.strip_prefix(b"=")).unwrap_or(start);
-    for scheme in SCHEMES.into_iter().filter(|scheme| known(lower, scheme)) {
-        for at in places(lower, scheme).take(8) {
-            let begins = at == 0 || !super::is_word(lower[at - 1]);
-            let alone = !lower.iter().any(|byte| *byte <= b' ');
-            if begins {
-                add(
-                    best,
-                    "ssrf-scheme",
-                    if alone || scheme.starts_with(b"php") && contains(lower, b"php://filter") {
-                        85
-                    } else {
-                        45
-                    },
-                );
-            }
+    for at in places(lower, b"://").take(64).filter(|at| reaches_beyond(lower, *at)) {
+        let alone = !lower.iter().any(|byte| *byte <= b' ');
+        let filter = lower[..at].ends_with(b"php") && lower[at + 3..].starts_with(b"filter");
+        add(best, "ssrf-scheme", if alone || filter { 85 } else { 45 });
+        if best.certain() {
+            return;
         }
     }
     // Behind the scheme alone, and behind a placeholder, nothing is asked for.
@@ -72,7 +66,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         // Where a request comes from and goes to, it says itself.
         return;
     }
-    if let Some(at) = memchr::memmem::find(start, b"://")
+    if let Some(at) = super::find(start, b"://")
         && at <= 12
         && at > 1
         && start[..at].iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'+')
@@ -101,12 +95,15 @@ fn is_beside(start: &[u8]) -> bool {
     })
 }
 
-/// Whether a scheme can stand in the text: what ends with `://` is looked for from there, which there are few of.
-fn known(text: &[u8], scheme: &[u8]) -> bool {
-    match scheme.strip_suffix(b"://") {
-        Some(name) => places(text, b"://").any(|at| text[..at].ends_with(name)),
-        None => contains(text, scheme),
-    }
+/// Whether such a scheme stands before the `://` at `at`. That of sockets has another slash behind it: `unix://` is a name of one's own too.
+fn reaches_beyond(text: &[u8], at: usize) -> bool {
+    let ends = |scheme: &&&[u8]| {
+        let before = text[..at].strip_suffix(**scheme);
+        before.is_some_and(|before| before.last().is_none_or(|byte| !super::is_word(*byte)))
+    };
+    SCHEMES.iter().find(ends).is_some_and(|scheme| {
+        *scheme != b"unix" || text[at + 3..].starts_with(b"/") || text[..at].ends_with(b"http+unix")
+    })
 }
 
 /// Bytes of a query that is looked through for another URL.

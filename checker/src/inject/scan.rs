@@ -99,6 +99,8 @@ pub(super) mod words {
     pub(in super::super) const STORE: u32 = 1 << 14;
     /// Of what such a store keeps about itself, and of functions that only its conditions have.
     pub(in super::super) const CATALOGUE: u32 = 1 << 15;
+    /// A colon and a slash, as drives and URLs have them.
+    pub(in super::super) const ROOT: u32 = 1 << 16;
 }
 
 /// Words, in lower case, and the groups they make worth a look. Those of serialised objects and of stores are in their own files.
@@ -150,7 +152,7 @@ const WORDS: &[(&str, u32)] = &[
     ("winnt", words::FILE),
     ("boot.", words::FILE),
     (":\\", words::FILE),
-    (":/", words::FILE | words::REMOTE),
+    (":/", words::ROOT | words::REMOTE),
     ("file:", words::FILE | words::REMOTE),
     (".\\", words::FILE),
     ("./", words::FILE),

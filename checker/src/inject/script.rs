@@ -45,7 +45,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         add(best, "xss-left-string", 70);
         return;
     }
-    if !text.scan.word(words::SCRIPT) {
+    // What runs has signs; a page's own names are words of a sentence, too.
+    if !text.scan.word(words::SCRIPT) || !text.scan.byte(!bytes::SPACE) {
         return;
     }
     if lower.len() <= 256 && !lower.contains(&b'\n') && script_value::runs(lower) {

@@ -3,6 +3,8 @@
 //! What decides is a separator with a program behind it. A value that begins with a program is a command line as a whole, as documentation has
 //! many; it is an attack only if what it asks for is one.
 
+use std::cell::LazyCell;
+
 use super::{
     Best, Class, Kind, Text, contains, is_word, places,
     scan::bytes,
@@ -30,7 +32,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         | bytes::DOLLAR
         | bytes::CONTROL;
     if text.scan.byte(separators) && text.kind != Kind::Header {
-        separated(lower, text.layer > 0, best);
+        separated(text, best);
     }
     if best.certain() {
         return;
@@ -103,41 +105,49 @@ fn exported(text: &[u8]) -> bool {
 }
 
 /// A separator and a command behind it.
-fn separated(text: &[u8], decoded: bool, best: &mut Best) {
-    // A line that begins with a program is a command line: what it joins is its own.
-    let own = is_command_line(text) || has_options(text) || has_arguments(text) || is_script(text);
-    // Line ends of every kind: what stands behind each is read, of so many only.
-    let ends = text.iter().enumerate().filter(|(at, byte)| match byte {
-        b'\n' => true,
-        b'\r' => text.get(at + 1) != Some(&b'\n'),
-        _ => false,
-    });
-    let lines = ends.take(4).count();
+fn separated(value: &Text<'_>, best: &mut Best) {
+    let text = value.lower;
     // A line end that is written out, before a command.
-    let start = text.iter().position(|byte| !matches!(byte, b'"' | b'\'' | b' ')).unwrap_or(text.len());
-    if let Some(rest) = text[start..].strip_prefix(b"\\n").or_else(|| text[start..].strip_prefix(b"\\r\\n")) {
-        let score = command(rest);
-        add(best, "command-separated", if score >= 55 { score.max(65) } else { 0 });
+    if value.scan.byte(bytes::BACKSLASH) {
+        let start = text.iter().position(|byte| !matches!(byte, b'"' | b'\'' | b' ')).unwrap_or(text.len());
+        let end = text[start..].strip_prefix(b"\\n").or_else(|| text[start..].strip_prefix(b"\\r\\n"));
+        let score = end.map_or(0, command);
+        if score >= 55 {
+            add(best, "command-separated", score.max(65));
+        }
     }
+    // Line ends of every kind: what stands behind each is read, of so many only.
+    let ends = |from: &[u8]| {
+        memchr::memchr2_iter(b'\n', b'\r', from)
+            .filter(|at| from[*at] == b'\n' || from.get(at + 1) != Some(&b'\n'))
+            .take(4)
+            .count()
+    };
+    let lines = if value.scan.byte(bytes::CONTROL) { ends(text) } else { 0 };
     let blank = text.len() - super::trim_start(text).len();
     // How many signs the value begins with: what stands behind nothing else is the first command of it.
     let sign = |byte: &&u8| {
         matches!(**byte, b'|' | b'&' | b';' | b'\'' | b'"' | b')' | b'$' | b' ' | b'+' | b'`' | b'\\')
     };
     let signs = text[blank..].iter().take_while(sign).count();
-    for (at, &byte) in text.iter().enumerate() {
+    // A line that begins with a program is a command line: what it joins is its own. Few values have a command behind a separator and are asked.
+    let own = LazyCell::new(|| {
+        is_command_line(text) || has_options(text) || has_arguments(text) || is_script(text)
+    });
+    let mut from = 0;
+    while let Some(step) = text[from..].iter().position(|byte| SEPARATES[usize::from(*byte)]) {
+        let at = from + step;
+        let byte = text[at];
+        from = at + 1;
         let double = text.get(at + 1) == Some(&byte);
         let step = match byte {
             b';' | b'|' | b'&' if double => continue,
             b';' | b'|' | b'&' => 1,
-            b'\n' | b'\r' if lines <= 2 => 1,
+            _ if lines <= 2 => 1,
             _ => continue,
         };
-        if is_operator(text, at) || joins_literals(text, at) {
-            continue;
-        }
         let score = command(&text[at + step..]);
-        if score == 0 {
+        if score == 0 || is_operator(text, at) || joins_literals(text, at) {
             continue;
         }
         let before = &text[blank.min(at)..at];
@@ -148,9 +158,9 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
         let score = match byte {
             _ if first && matches!(byte, b'\n' | b'\r') => score.saturating_sub(15),
             _ if first => score.max(if score >= 55 { 65 } else { score }),
-            _ if own || long => asked_for(&text[at + step..], own && !long),
+            _ if long || *own => asked_for(&text[at + step..], !long),
             // A line end that was escaped, or behind one word, is less of a list or a letter.
-            b'\n' | b'\r' if decoded && lines <= 1 => score.saturating_sub(10),
+            b'\n' | b'\r' if value.layer > 0 && lines <= 1 => score.saturating_sub(10),
             b'\n' | b'\r' if score >= 75 && lines <= 1 && is_one_word(before) => {
                 let ended = command_ends(&text[at + step..]);
                 score.saturating_sub(if ended { 40 } else { 15 })
@@ -170,6 +180,17 @@ fn separated(text: &[u8], decoded: bool, best: &mut Best) {
         }
     }
 }
+
+/// What separates one command from the next.
+const SEPARATES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut signs: &[u8] = b";|&\n\r";
+    while let [sign, rest @ ..] = signs {
+        table[*sign as usize] = true;
+        signs = rest;
+    }
+    table
+};
 
 /// What a command behind a line of the value's own, or in a long text, is worth: who knows that these pass writes one of them before his. Only what
 /// no script and no documentation has there counts.

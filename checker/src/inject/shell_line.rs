@@ -15,7 +15,8 @@ fn add(best: &mut Best, rule: &'static str, score: u16) {
 
 pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let lower = text.lower;
-    if text.kind == Kind::Header || lower.len() > LONGEST || memchr::memchr_iter(b'\n', lower).count() > 2 {
+    let lines = || memchr::memchr_iter(b'\n', lower).count();
+    if text.kind == Kind::Header || lower.len() > LONGEST || text.scan.byte(bytes::CONTROL) && lines() > 2 {
         return;
     }
     let start = trim_start(lower);
@@ -31,7 +32,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         statement(trim_start(&start[at + 1..]), best);
     }
     option(start, best);
-    if lower.iter().any(|byte| matches!(byte, b'?' | b'[' | b'*')) {
+    let globs = bytes::OTHER | bytes::BRACKET | bytes::STAR;
+    if text.scan.byte(globs) && memchr::memchr3(b'?', b'[', b'*', lower).is_some() {
         let paths = lower
             .split(|byte| matches!(byte, 0..=b' ' | b'\'' | b'"' | b'`' | b';' | b'|' | b'&' | b'<' | b'('));
         if paths.take(32).any(shell_glob::stands_for) {
@@ -301,7 +303,8 @@ fn windows(start: &[u8], best: &mut Best) {
     if asks && start.len() <= 300 {
         add(best, "command-windows", 70);
     }
-    if contains(start, b"webclient") && contains(start, b"downloadstring(") {
+    let downloads = || memchr::memchr_iter(b'(', start).any(|at| start[..at].ends_with(b"downloadstring"));
+    if downloads() && contains(start, b"webclient") {
         add(best, "command-windows", 80);
     }
 }

@@ -32,19 +32,24 @@ pub(super) fn judge(text: &Text<'_>, tokens: &mut Vec<Token>, best: &mut Best) {
         return;
     }
     sql_token::read(text.lower, Context::Bare, tokens);
-    bare(Tokens { text: text.lower, all: tokens }, best);
+    bare(Tokens::new(text.lower, tokens), best);
     for quote in [b'\'', b'"', b'`'] {
-        if best.certain() || !text.lower.contains(&quote) || quote == b'`' && !leaves_name(text.lower) {
+        let kind = if quote == b'`' { bytes::BACKTICK } else { bytes::QUOTE };
+        if best.certain()
+            || !text.scan.byte(kind)
+            || memchr::memchr(quote, text.lower).is_none()
+            || quote == b'`' && !leaves_name(text.lower)
+        {
             continue;
         }
         sql_token::read(text.lower, Context::Quoted(quote), tokens);
-        quoted(Tokens { text: text.lower, all: tokens }, best);
+        quoted(Tokens::new(text.lower, tokens), best);
         // A quote behind a backslash closes the string for some, and not for others.
         let first = memchr::memchr(quote, text.lower).unwrap_or(0);
         if first > 0 && text.lower[first - 1] == b'\\' && !best.certain() {
             let rest = &text.lower[first + 1..];
             sql_token::read(rest, Context::Quoted(quote), tokens);
-            quoted(Tokens { text: rest, all: tokens }, best);
+            quoted(Tokens::new(rest, tokens), best);
         }
     }
 }
@@ -179,8 +184,9 @@ fn alone(tokens: Tokens<'_>, best: &mut Best) {
     if sleeps && closes || tokens.word(0, Word::Order) && tokens.bytes(2) == b"sleep" && tokens.is_call(2) {
         add(best, "sql-wait", 75);
     }
-    let called = (0..tokens.all.len().min(8))
-        .any(|at| tokens.word(at, Word::Inner) && tokens.is_call(at) && !tokens.is(at + 2, Kind::Right));
+    let called = tokens.has(Word::Inner.bit())
+        && (0..tokens.all.len().min(8))
+            .any(|at| tokens.word(at, Word::Inner) && tokens.is_call(at) && !tokens.is(at + 2, Kind::Right));
     if called
         && tokens.is_call(inner)
         && tokens.text.len() < 256
@@ -225,8 +231,7 @@ fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     let lines = memchr::memchr_iter(b'\n', tokens.text).take(4).count();
     let before = tokens.bytes(0);
     let spaces = before.iter().filter(|byte| **byte == b' ').count();
-    let sentence = spaces >= 4
-        && before.iter().all(|byte| byte.is_ascii_alphanumeric() || b" .,:'\"-()_`".contains(byte));
+    let sentence = spaces >= 4 && before.iter().all(|byte| OF_SENTENCES[usize::from(*byte)]);
     // Line ends in place of spaces make no document.
     let number = before.len() > 1 && before[..before.len() - 1].iter().all(u8::is_ascii_digit);
     let document =
@@ -253,6 +258,22 @@ fn quoted(tokens: Tokens<'_>, best: &mut Best) {
         tail(tokens, 2, Lead::Quote, best);
     }
 }
+
+/// What sentences are made of.
+const OF_SENTENCES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut signs: &[u8] = b" .,:'\"-()_`";
+    while let [sign, rest @ ..] = signs {
+        table[*sign as usize] = true;
+        signs = rest;
+    }
+    table
+};
 
 /// What leaves the string and enters it again: x' or column&&'1.
 fn closed_again(tokens: Tokens<'_>, best: &mut Best) {

@@ -19,9 +19,20 @@ pub(super) enum Strength {
 pub(super) struct Tokens<'t> {
     pub(super) text: &'t [u8],
     pub(super) all: &'t [Token],
+    /// Of which kinds there are any ([`Kind::bit`]).
+    present: u64,
 }
 
 impl<'t> Tokens<'t> {
+    pub(super) fn new(text: &'t [u8], all: &'t [Token]) -> Self {
+        Self { text, all, present: all.iter().fold(0, |present, token| present | token.kind.bit()) }
+    }
+
+    /// Whether there is a token of any of these kinds: a text has few of those that a rule begins with.
+    pub(super) const fn has(self, kinds: u64) -> bool {
+        self.present & kinds != 0
+    }
+
     pub(super) fn kind(self, at: usize) -> Option<Kind> {
         self.all.get(at).map(|token| token.kind)
     }

@@ -45,8 +45,8 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
         && lead.iter().all(|byte| super::is_word(*byte) || matches!(byte, b' ' | b'-' | b'.' | b'%' | b'\\'));
     // A word and a space before a quote open a string: `select 'and'`. Brackets are of other grammars.
     let opens = lead.len() > 3 && lead.ends_with(b" ");
-    let other = tokens.text.iter().any(|byte| matches!(byte, b'[' | b']' | b'{' | b'}'));
-    if tokens.text.len() > SHORT || !entered || opens || other {
+    let other = || tokens.text.iter().any(|byte| matches!(byte, b'[' | b']' | b'{' | b'}'));
+    if tokens.text.len() > SHORT || !entered || opens || other() {
         return;
     }
     let Some((seen, end)) = expression(tokens, tokens.skip_right(1)) else { return };

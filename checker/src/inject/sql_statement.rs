@@ -9,6 +9,11 @@ use super::{
 
 /// What speaks for itself wherever it stands.
 pub(super) fn anywhere(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
+    const BEGIN: u64 =
+        Word::Union.bit() | Kind::Semicolon.bit() | Word::Waitfor.bit() | Word::Statement.bit();
+    if !tokens.has(BEGIN) {
+        return;
+    }
     let mut selected = false;
     for at in 0..tokens.all.len() {
         match tokens.kind(at) {
@@ -296,6 +301,11 @@ pub(super) fn is_of_session(variable: &[u8]) -> bool {
 
 /// Conditions and calls in the midst of a value that begins with words.
 pub(super) fn scattered(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
+    // Each has one of these words, or compares something.
+    const WORDS: u64 = Word::Select.bit() | Word::Inner.bit() | Word::Into.bit();
+    if !tokens.has(WORDS | Kind::Compare.bit()) {
+        return;
+    }
     for at in 0..tokens.all.len() {
         // Each of them begins with a word or with what joins conditions, and a plain word is the name of a call.
         match tokens.kind(at) {

@@ -32,6 +32,37 @@ pub(super) enum Kind {
     Other,
 }
 
+impl Kind {
+    /// A bit of its own, for sets of kinds.
+    pub(super) const fn bit(self) -> u64 {
+        1 << match self {
+            Self::Number => 0,
+            Self::String => 1,
+            Self::Open => 2,
+            Self::Variable => 3,
+            Self::Compare => 4,
+            Self::Arithmetic => 5,
+            Self::Bars => 6,
+            Self::Ampersands => 7,
+            Self::Comma => 8,
+            Self::Dot => 9,
+            Self::Left => 10,
+            Self::Right => 11,
+            Self::Semicolon => 12,
+            Self::Comment => 13,
+            Self::Other => 14,
+            Self::Word(word) => 15 + word as u32,
+        }
+    }
+}
+
+impl Word {
+    /// That of a token that is this word.
+    pub(super) const fn bit(self) -> u64 {
+        Kind::Word(self).bit()
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token {
     pub(super) kind: Kind,
@@ -59,8 +90,13 @@ pub(super) fn read(text: &[u8], context: Context, tokens: &mut Vec<Token>) {
         at = end + 1;
         tokens.push(token(Kind::String, 0, at));
     }
-    while at < text.len() {
-        let (kind, length) = one(&text[at..]);
+    while let Some(&byte) = text.get(at) {
+        // Most bytes are of words and the spaces between.
+        if byte == b' ' {
+            at += 1;
+            continue;
+        }
+        let (kind, length) = if byte.is_ascii_lowercase() { word(&text[at..]) } else { one(&text[at..]) };
         if let Some(kind) = kind {
             tokens.push(token(kind, at, at + length));
         }
@@ -116,8 +152,9 @@ const DEPTH: usize = 64;
 
 fn pair(tokens: &mut [Token]) {
     let count = tokens.len() as u32;
+    let Some(first) = tokens.iter().position(|token| token.kind == Kind::Left) else { return };
     let (mut open, mut depth) = ([0_usize; DEPTH], 0);
-    for number in 0..tokens.len() {
+    for number in first..tokens.len() {
         match tokens[number].kind {
             Kind::Left => {
                 tokens[number].behind = count;
@@ -249,12 +286,12 @@ fn block(text: &[u8]) -> (Option<Kind>, usize) {
     }
 }
 
-/// Bytes of words: those of other languages' words, `$`, and whatever is no ASCII.
-const WORD: [bool; 256] = {
+/// What ends a word: all but bytes of other languages' words, `$`, and whatever is no ASCII. A hard space is asked about.
+const ENDS_WORD: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = super::is_word(byte as u8) || byte as u8 == b'$' || byte >= 0x80;
+        table[byte] = !(super::is_word(byte as u8) || byte as u8 == b'$' || byte >= 0x80) || byte == 0xa0;
         byte += 1;
     }
     table
@@ -262,9 +299,11 @@ const WORD: [bool; 256] = {
 
 fn word(text: &[u8]) -> (Option<Kind>, usize) {
     let mut length = 0;
-    while let Some(&byte) = text.get(length) {
+    loop {
+        let rest = &text[length..];
+        length += rest.iter().position(|byte| ENDS_WORD[usize::from(*byte)]).unwrap_or(rest.len());
         // A hard space ends the word unless it is a part of a character.
-        if !WORD[usize::from(byte)] || byte == 0xa0 && (length == 0 || text[length - 1] < 0x80) {
+        if length == 0 || text.get(length) != Some(&0xa0) || text[length - 1] < 0x80 {
             break;
         }
         length += 1;

@@ -45,13 +45,37 @@ pub(super) struct Left<'t> {
     pub(super) brace: bool,
 }
 
+/// What a byte says that stands before any quote.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// It can be the content of a string.
+    Content,
+    Quote,
+    /// It is of code.
+    Other,
+}
+
+const BEFORE: [Before; 256] = {
+    let mut table = [Before::Content; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'\'' | b'"' | b'`' => Before::Quote,
+            b'(' | b'{' | b'[' | b'=' | b'\n' | b';' | b'<' => Before::Other,
+            _ => Before::Content,
+        };
+        byte += 1;
+    }
+    table
+};
+
 /// The first quote of a value, if what stands before it can be the content of a string, or nothing.
 pub(super) fn left(start: &[u8]) -> Option<Left<'_>> {
-    let at = start.iter().take(64).position(|byte| matches!(byte, b'\'' | b'"' | b'`'))?;
-    let (before, rest) = start.split_at(at);
-    if before.iter().any(|byte| matches!(byte, b'(' | b'{' | b'[' | b'=' | b'\n' | b';' | b'<')) {
+    let at = start.iter().take(64).position(|byte| BEFORE[usize::from(*byte)] != Before::Content)?;
+    if BEFORE[usize::from(start[at])] == Before::Other {
         return None;
     }
+    let rest = &start[at..];
     let quote = rest[0];
     let closing = rest[1..]
         .iter()
