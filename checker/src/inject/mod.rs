@@ -33,6 +33,7 @@ mod query;
 mod remote;
 mod remote_host;
 mod scan;
+mod scan_table;
 mod script;
 mod script_value;
 mod shell;

@@ -1,12 +1,6 @@
 //! One pass over a value that says which languages it can be written in at all: the kinds of bytes in it, and words that stand in few others.
 
-use aho_corasick::{
-    Anchored, StartKind,
-    automaton::{Automaton as _, StateID},
-    dfa::DFA,
-};
-
-use super::{object_word, store_word};
+use super::{object_word, scan_table::Table, store_word};
 
 /// Kinds of bytes.
 pub(super) mod bytes {
@@ -372,35 +366,23 @@ impl Scan {
 
 /// Finds words and kinds of bytes.
 pub(super) struct Scanner {
-    words: Option<(DFA, StateID)>,
-    /// Of each word of the automaton.
-    groups: Vec<u32>,
+    words: Option<Table>,
 }
 
 impl Scanner {
     pub(super) fn new() -> Self {
-        let words = DFA::builder()
-            .ascii_case_insensitive(true)
-            .start_kind(StartKind::Unanchored)
-            .prefilter(false)
-            .build(all_words().map(|(word, _)| word));
-        let started = words.ok().and_then(|words| words.start_state(Anchored::No).ok().map(|at| (words, at)));
-        // A few hundred fixed words always build; were they not to, every value would be looked at by every judge.
-        Self { words: started, groups: all_words().map(|(_, groups)| *groups).collect() }
+        // A few hundred fixed words always fit; did they not, every value would be looked at by every judge.
+        Self { words: Table::new() }
     }
 
-    /// Goes over the bytes once. All values come by here: what an iterator over matches has beside that is most of its time.
+    /// Goes over the bytes once.
     pub(super) fn scan(&self, text: &[u8]) -> Scan {
-        let Some((words, start)) = &self.words else { return Scan { bytes: u32::MAX, words: u32::MAX } };
-        let (mut bytes, mut groups, mut state) = (0, 0, *start);
+        let Some(words) = &self.words else { return Scan { bytes: u32::MAX, words: u32::MAX } };
+        let (mut bytes, mut groups, mut row) = (0, 0, Table::START);
         for &byte in text {
             bytes |= KINDS[usize::from(byte)];
-            state = words.next_state(Anchored::No, state, byte);
-            if words.is_special(state) && words.is_match(state) {
-                for index in 0..words.match_len(state) {
-                    groups |= self.groups[words.match_pattern(state, index).as_usize()];
-                }
-            }
+            row = words.next(row, byte);
+            groups |= words.groups(row);
         }
         Scan { bytes, words: groups }
     }

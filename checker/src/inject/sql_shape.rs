@@ -347,11 +347,10 @@ fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
     // Each has one of these words or casts something, compares within a condition, or calls what it names.
     const WORDS: u64 = Word::Having.bit() | Word::Select.bit() | Word::Union.bit();
     const CALLED: u64 = Word::Function.bit() | Word::If.bit() | Kind::Number.bit();
-    if !tokens.has(WORDS)
-        && !(tokens.has(Kind::Arithmetic.bit()) && super::contains(tokens.text, b"::"))
-        && !(tokens.has(Kind::Compare.bit()) && tokens.has(Word::Or.bit() | Word::And.bit()))
-        && !(tokens.has(Kind::Left.bit()) && tokens.has(CALLED))
-    {
+    let casts = || tokens.has(Kind::Arithmetic.bit()) && super::contains(tokens.text, b"::");
+    let conditions = tokens.has(Kind::Compare.bit()) && tokens.has(Word::Or.bit() | Word::And.bit());
+    let calls = tokens.has(Kind::Left.bit()) && tokens.has(CALLED);
+    if !(tokens.has(WORDS) || conditions || calls || casts()) {
         return;
     }
     for at in 0..tokens.all.len() {
