@@ -46,6 +46,8 @@ mod sql_condition;
 mod sql_expression;
 mod sql_function;
 mod sql_literal;
+mod sql_operator;
+mod sql_piece;
 mod sql_shape;
 mod sql_statement;
 mod sql_tail;

@@ -256,3 +256,46 @@ fn addresses_are_told_from_schemes_alone_and_look_ups_from_names() {
     );
     told_apart(Class::Lookup, &["${hostName}"], &["${hostname}:${port}", "${sys:java.io.tmpdir}"]);
 }
+
+#[test]
+fn sql_with_signs_names_in_backticks_and_doubled_quotes_is_told_from_documents() {
+    told_apart(
+        Class::Sql,
+        &[
+            "-1 union select -~1,a from b",
+            "1 union select not 1,2",
+            "1` or `a`=`a",
+            "1`) and sleep(5) and (`a`=`a",
+            "a''b' or 1=1--",
+            "A '-' B -- -",
+            "-1 '*' 2",
+            "1.e.tables",
+            "1 order by -1",
+            "1-@a or'1",
+            "(-8)=(-3)",
+            "id,(case when 1=1 then 1 else 2 end)",
+            "sleep((5))#",
+            "-1') union all",
+            "x'*null is null - '-- ",
+            "(binary binary cos(1));",
+            "' or 'a'=",
+            "unhex&(",
+        ],
+        &[
+            "select not found",
+            "select binary files",
+            "a `b` or `c` = `d`",
+            "`&&` wants all of `a` and `b`",
+            "x = '' or y = 'z'",
+            "A '-' B - C",
+            "1.e. the rest",
+            "order by -name",
+            "1 or '90s",
+            "(-8) to (-3)",
+            "a,(case of b)",
+            "the students') union",
+            "'</code></pre>';",
+            "max(",
+        ],
+    );
+}

@@ -128,6 +128,8 @@ const WORDS: &[(&str, u32)] = &[
     ("and true", words::SQL),
     ("between 0", words::SQL),
     ("between 1", words::SQL),
+    ("tion_sch", words::SQL),
+    ("1.e.", words::SQL),
     ("..", words::FILE),
     ("/etc", words::FILE),
     ("etc/", words::FILE),

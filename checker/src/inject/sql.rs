@@ -7,7 +7,7 @@ use super::{
     scan::{bytes, words},
     sql_clause,
     sql_condition::Tokens,
-    sql_expression, sql_literal, sql_shape,
+    sql_expression, sql_literal, sql_piece, sql_shape,
     sql_statement::{anywhere, scattered, wants_more, whole},
     sql_tail::{self, Lead, tail},
     sql_token::{self, Context, Kind, Token, Word},
@@ -31,6 +31,9 @@ pub(super) fn judge(text: &Text<'_>, tokens: &mut Vec<Token>, best: &mut Best) {
     if text.kind == Place::Path && !text.scan.byte(bytes::QUOTE | bytes::SPACE | bytes::STAR | bytes::PAREN) {
         return;
     }
+    if text.scan.byte(bytes::STAR) {
+        sql_piece::conditional(text.lower, best);
+    }
     sql_token::read(text.lower, Context::Bare, tokens);
     bare(Tokens::new(text.lower, tokens), best);
     for quote in [b'\'', b'"', b'`'] {
@@ -51,12 +54,27 @@ pub(super) fn judge(text: &Text<'_>, tokens: &mut Vec<Token>, best: &mut Best) {
             sql_token::read(rest, Context::Quoted(quote), tokens);
             quoted(Tokens::new(rest, tokens), best);
         }
+        // Two quotes are one within a string: a''b' or 1=1.
+        if text.lower.get(first + 1) == Some(&quote) && text.lower.len() <= 256 && !best.certain() {
+            let rest = &text.lower[first + 2..];
+            sql_token::read(rest, Context::Quoted(quote), tokens);
+            quoted(Tokens::new(rest, tokens), best);
+        }
     }
 }
 
-/// Whether a short value may close a name of MySQL's: texts about programs have backticks too, but in pairs.
+/// Whether a value may close a name of MySQL's. Texts about programs have backticks too, but in pairs, the first of which stands behind a space
+/// and before a word.
 fn leaves_name(text: &[u8]) -> bool {
-    text.len() <= 64 && memchr::memchr_iter(b'`', text).count() == 1
+    if text.len() <= 64 && memchr::memchr_iter(b'`', text).count() == 1 {
+        return true;
+    }
+    let Some(first) = memchr::memchr(b'`', text) else { return false };
+    let behind = text.get(first + 1).is_some_and(|byte| {
+        matches!(byte, b' ' | b')' | b'\n') || first > 0 && matches!(byte, b'|' | b'&' | b'/')
+    });
+    let before = first == 0 || super::is_word(text[first - 1]) || text[first - 1] == b'%';
+    text.len() <= 512 && behind && before && text[..first].iter().filter(|byte| **byte == b' ').count() <= 1
 }
 
 pub(super) fn add(best: &mut Best, rule: &'static str, score: u16) {

@@ -25,7 +25,12 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
         add(best, "sql-limit", 70);
     }
     // id desc,(select 1)
-    if column && tokens.is(1 + ordered, Kind::Comma) && tokens.is_subquery(2 + ordered) {
+    let chosen = |inner| tokens.word(inner, Word::Case) && tokens.word(inner + 1, Word::When);
+    if column
+        && tokens.is(1 + ordered, Kind::Comma)
+        && tokens.is(2 + ordered, Kind::Left)
+        && (chosen(tokens.skip_left(2 + ordered)) || tokens.is_subquery(2 + ordered))
+    {
         add(best, "sql-subquery", 75);
     }
     // 1 union values(1), 1 union table a
@@ -45,8 +50,8 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
         }
     }
     // dbms_pipe.receive_message('a',5): Oracle's own packages
-    let package = [&b"dbms_"[..], b"utl_"].iter().any(|start| tokens.bytes(0).starts_with(start));
-    if package && tokens.is(1, Kind::Dot) && tokens.is(3, Kind::Left) {
+    let package = || [&b"dbms_"[..], b"utl_"].iter().any(|start| tokens.bytes(0).starts_with(start));
+    if tokens.is(1, Kind::Dot) && tokens.is(3, Kind::Left) && package() {
         add(best, "sql-package", 70);
     }
 }
@@ -102,10 +107,8 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     }
     // ' or 1=, ' or (: what is put behind it goes on.
     let open = before.len() == 1 && tokens.is_or(1) && matches!(tokens.kind(1), Some(Kind::Word(_)));
-    if open
-        && (last == 3 && tokens.is(2, Kind::Number) && tokens.bytes(3) == b"="
-            || last == 2 && tokens.is(2, Kind::Left))
-    {
+    let compared = last == 3 && tokens.is_literal(2) && tokens.is(3, Kind::Compare);
+    if open && (compared || last == 2 && tokens.is(2, Kind::Left)) {
         add(best, "sql-open", 65);
     }
 }

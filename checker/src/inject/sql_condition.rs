@@ -116,6 +116,15 @@ impl<'t> Tokens<'t> {
         while self.word(at, Word::All) {
             at += 1;
         }
+        // select -+1, select not 1, select binary 'a'
+        let signs = self.signs(at);
+        if signs > at {
+            return matches!(
+                self.kind(signs),
+                Some(Kind::Number | Kind::String | Kind::Variable | Kind::Word(Word::Literal))
+            ) || self.is_sql_call(signs)
+                || self.bytes(at) != b"binary" && self.is(signs, Kind::Left);
+        }
         match self.kind(at) {
             Some(
                 Kind::Number
@@ -150,10 +159,25 @@ impl<'t> Tokens<'t> {
                     || self.word(behind, Word::Where)
                     || word == Word::Inner
                     || self.word(behind, Word::From)
+                    || self.is(behind, Kind::Bars)
                     || (self.is(behind, Kind::Comma) && !self.spaced_prose(behind))
             }
             _ => false,
         }
+    }
+
+    /// Behind the signs before an operand: `-+`, `not`, `binary`.
+    pub(super) fn signs(self, at: usize) -> usize {
+        let mut at = at;
+        while match self.kind(at) {
+            Some(Kind::Arithmetic) => matches!(self.bytes(at), b"-" | b"+" | b"~" | b"!"),
+            Some(Kind::Word(Word::Not)) => true,
+            Some(Kind::Word(Word::Plain)) => self.bytes(at) == b"binary",
+            _ => false,
+        } {
+            at += 1;
+        }
+        at
     }
 
     /// What a name, arithmetic and another name come from: `id-0 from`; or a name and another for it: `id x from`.
@@ -287,11 +311,9 @@ impl<'t> Tokens<'t> {
                 return Strength::Some;
             }
             let symbol = self.is(behind, Kind::Compare);
-            return if symbol && self.operand(other).is_some() && (literal || name) {
-                Strength::Some
-            } else {
-                Strength::No
-            };
+            // `a`=`a, which the application closes.
+            let named = self.operand(other).is_some() || self.bytes(other) == b"`";
+            return if symbol && named && (literal || name) { Strength::Some } else { Strength::No };
         }
         if call {
             return if self.word(at, Word::Inner) || self.bytes(at) == b"sleep" {

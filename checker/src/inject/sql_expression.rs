@@ -74,7 +74,12 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
     if first == Some(Kind::Left) {
         grouped(tokens, best);
     }
-    if !matches!(first, Some(Kind::Number | Kind::String | Kind::Left)) && !tokens.is_sql_call(0) {
+    // -1 * 1 --
+    let signed = first == Some(Kind::Arithmetic)
+        && tokens.is(1, Kind::Number)
+        && tokens.all[0].end == tokens.all[1].start
+        && matches!(tokens.bytes(0), b"-" | b"+" | b"~" | b"!");
+    if !signed && !matches!(first, Some(Kind::Number | Kind::String | Kind::Left)) && !tokens.is_sql_call(0) {
         return;
     }
     let Some(behind) = tokens.operand(0) else { return };
@@ -93,7 +98,8 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
 
 /// Parentheses around what only SQL has: `( binary cos( 'a' ) )`, `((1) or (1 or 1))`.
 fn grouped(tokens: Tokens<'_>, best: &mut Best) {
-    if !tokens.operand(0).is_some_and(|behind| tokens.ends(behind)) {
+    let ended = |at: usize| tokens.ends(at) || tokens.is(at, Kind::Semicolon) && at + 1 == tokens.all.len();
+    if !tokens.operand(0).is_some_and(ended) {
         return;
     }
     let binary = (1..tokens.all.len()).any(|at| {
@@ -109,6 +115,7 @@ fn grouped(tokens: Tokens<'_>, best: &mut Best) {
                 | Kind::Number
                 | Kind::Variable
                 | Kind::Comment
+                | Kind::Semicolon
                 | Kind::Word(Word::Or | Word::And)
         )
     });
@@ -137,7 +144,9 @@ fn expression(tokens: Tokens<'_>, from: usize) -> Option<(Seen, End)> {
             let inner = tokens.bytes(operand);
             let short = inner.len() <= 12
                 && inner.iter().skip(1).all(|byte| super::is_word(*byte) || matches!(byte, b'%' | b' '));
-            return short.then_some((seen, End::Reopened));
+            let cut = inner[1..].trim_ascii_start();
+            let cut = (cut.starts_with(b"--") || cut.starts_with(b"#")) && is_empty_comment(cut);
+            return (short || cut).then_some((seen, End::Reopened));
         }
         seen.solid |=
             matches!(tokens.kind(operand), Some(Kind::Number | Kind::Variable | Kind::Word(Word::Literal)))

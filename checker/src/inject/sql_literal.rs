@@ -30,31 +30,45 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
         }
     }
     // 1-sleep(5), 2*if(1,1,0)
-    let waits = matches!(
-        tokens.bytes(2),
-        b"sleep"
-            | b"pg_sleep"
-            | b"benchmark"
-            | b"if"
-            | b"iif"
-            | b"extractvalue"
-            | b"updatexml"
-            | b"randomblob"
-    );
+    let waits = || {
+        matches!(
+            tokens.bytes(2),
+            b"sleep"
+                | b"pg_sleep"
+                | b"benchmark"
+                | b"if"
+                | b"iif"
+                | b"extractvalue"
+                | b"updatexml"
+                | b"randomblob"
+        )
+    };
     if tokens.is(0, Kind::Number)
         && tokens.is(1, Kind::Arithmetic)
-        && waits
         && tokens.is(3, Kind::Left)
+        && waits()
         && tokens.is(4, Kind::Number)
     {
         add(best, "sql-expression", 70);
     }
     // concat(0x61,0x62)
-    let spelled = matches!(
-        tokens.bytes(0),
-        b"concat" | b"concat_ws" | b"char" | b"ascii" | b"load_file" | b"convert" | b"cast" | b"group_concat"
-    );
-    if spelled && tokens.is(1, Kind::Left) && tokens.bytes(2).starts_with(b"0x") && tokens.bytes(2).len() >= 4
+    let spelled = || {
+        matches!(
+            tokens.bytes(0),
+            b"concat"
+                | b"concat_ws"
+                | b"char"
+                | b"ascii"
+                | b"load_file"
+                | b"convert"
+                | b"cast"
+                | b"group_concat"
+        )
+    };
+    if tokens.is(1, Kind::Left)
+        && spelled()
+        && tokens.bytes(2).starts_with(b"0x")
+        && tokens.bytes(2).len() >= 4
     {
         add(best, "sql-call", 65);
     }
@@ -109,8 +123,13 @@ fn compares_numbers(tokens: Tokens<'_>) -> bool {
         if tokens.is(at, Kind::Number) {
             return Some((at + 1, false));
         }
-        (tokens.is(at, Kind::Left) && tokens.is(at + 1, Kind::Number) && tokens.is(at + 2, Kind::Right))
-            .then_some((at + 3, true))
+        if !tokens.is(at, Kind::Left) {
+            return None;
+        }
+        let inner = tokens.signs(at + 1);
+        let literal = matches!(tokens.kind(inner), Some(Kind::Number | Kind::Word(Word::Literal)));
+        (tokens.is(at, Kind::Left) && literal && tokens.is(inner + 1, Kind::Right))
+            .then_some((inner + 2, true))
     };
     let Some((operator, wrapped)) = number(0) else { return false };
     let not = usize::from(tokens.bytes(operator) == b"not");
@@ -131,7 +150,7 @@ fn compares_numbers(tokens: Tokens<'_>) -> bool {
         b"in" => {
             not == 1 && tokens.is(next, Kind::Left) && number(next).is_some_and(|(behind, _)| end(behind))
         }
-        b"=" | b"or" | b"and" | b"xor" | b"||" | b"&&" => {
+        b"=" | b"<>" | b"!=" | b"<" | b">" | b"<=" | b">=" | b"or" | b"and" | b"xor" | b"||" | b"&&" => {
             wrapped && number(next).is_some_and(|(behind, second)| second && end(behind))
         }
         _ => false,

@@ -4,6 +4,7 @@ use super::{
     Best,
     sql::add,
     sql_condition::Tokens,
+    sql_operator, sql_piece,
     sql_statement::{has_placeholder, is_of_session, scattered, wants_more},
     sql_token::{Kind, Word, is_empty_comment},
     sql_word::is_type,
@@ -14,7 +15,8 @@ const SHORT: usize = 128;
 
 /// A value that stands in a statement without quotes around it.
 pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
-    between_quotes(tokens, best);
+    sql_piece::bare(tokens, best);
+    sql_operator::between_quotes(tokens, best);
     cut_off(tokens, best);
     everywhere(tokens, best);
     let first = tokens.kind(0);
@@ -85,6 +87,7 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
 
 /// A value that closes the string it stands in: what a value without quotes may say as well.
 pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
+    sql_piece::quoted(tokens, best);
     everywhere(tokens, best);
     scattered(tokens, false, best);
     // x' sleep(5) '
@@ -207,102 +210,13 @@ fn compares(tokens: Tokens<'_>, last: usize) -> bool {
     literal && (1..last).any(|at| tokens.is_compare(at))
 }
 
-/// Nothing but an operator between two quotes, with a word before and behind at most: `' or '`, `A '||' B`. Double quotes are left out: sentences
-/// have them around signs and words.
-fn between_quotes(tokens: Tokens<'_>, best: &mut Best) {
-    let text = tokens.text.trim_ascii();
-    let bare: Vec<u8>;
-    let text = if text.len() <= 64 && super::contains(text, b"/*") {
-        bare = without_comments(text);
-        bare.trim_ascii()
-    } else {
-        text
-    };
-    if text.len() > 32 {
-        return;
-    }
-    let quotes = memchr::memchr_iter(b'\'', text).take(3);
-    let mut places = [0; 3];
-    let mut count = 0;
-    for at in quotes {
-        places[count] = at;
-        count += 1;
-    }
-    let [start, end, _] = places;
-    if count != 2 {
-        return;
-    }
-    let word = |part: &[u8]| part.len() <= 8 && part.iter().all(|byte| super::is_word(*byte));
-    let around = word(text[..start].trim_ascii()) && word(text[end + 1..].trim_ascii());
-    let inner = text[start + 1..end].trim_ascii();
-    let operator = matches!(
-        inner,
-        b"||"
-            | b"&&"
-            | b"<<"
-            | b">>"
-            | b"!="
-            | b"<="
-            | b">="
-            | b"<>"
-            | b"+"
-            | b"-"
-            | b"*"
-            | b"/"
-            | b"%"
-            | b"^"
-            | b"|"
-            | b"&"
-            | b"<"
-            | b">"
-            | b"="
-            | b"=+"
-            | b"=-"
-            | b"or"
-            | b"and"
-            | b"xor"
-            | b"div"
-            | b"mod"
-            | b"like"
-            | b"not like"
-            | b"rlike"
-            | b"not rlike"
-            | b"regexp"
-            | b"not regexp"
-            | b"sounds like"
-            | b"in"
-            | b"not in"
-            | b"is"
-            | b"is not"
-            | b"between"
-            | b"not between"
-    );
-    if around && operator {
-        add(best, "sql-operator", 65);
-    }
-}
-
-/// With a space in place of each comment.
-fn without_comments(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = super::find(rest, b"/*") {
-        plain.extend_from_slice(&rest[..start]);
-        plain.push(b' ');
-        let end = super::find(&rest[start + 2..], b"*/").map_or(rest.len(), |end| start + end + 4);
-        rest = &rest[end..];
-    }
-    plain.extend_from_slice(rest);
-    plain
-}
-
 /// A number, a variable or a sum, and a comment that cuts off the rest: `1--`, `@version/*`, `1 * 1 --`.
 fn cut_off(tokens: Tokens<'_>, best: &mut Best) {
     let Some(last) = tokens.all.len().checked_sub(1) else { return };
-    let comment = tokens.bytes(last).trim_ascii();
     if !tokens.is(last, Kind::Comment) || tokens.text.len() > SHORT {
         return;
     }
+    let comment = tokens.bytes(last).trim_ascii();
     let empty = is_empty_comment(comment) && !comment.starts_with(b"#");
     let sum = (0..last).all(|at| {
         let literal =
@@ -334,9 +248,9 @@ fn waits(tokens: Tokens<'_>, best: &mut Best) {
     let at = usize::from(tokens.is(0, Kind::Semicolon));
     if matches!(tokens.bytes(at), b"sleep" | b"pg_sleep")
         && tokens.is_call(at)
-        && tokens.is(at + 2, Kind::Number)
-        && tokens.is(at + 3, Kind::Right)
-        && tokens.all.len() <= at + 5
+        && tokens.is(tokens.signs(tokens.skip_left(at + 2)), Kind::Number)
+        && tokens.all.len() <= at + 9
+        && tokens.operand(at).is_some_and(|behind| tokens.ends(behind))
     {
         add(best, "sql-wait", 70);
     }
@@ -345,7 +259,7 @@ fn waits(tokens: Tokens<'_>, best: &mut Best) {
 /// Expressions that no other language has, and no sentence.
 fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
     // Each has one of these words or casts something, compares within a condition, or calls what it names.
-    const WORDS: u64 = Word::Having.bit() | Word::Select.bit() | Word::Union.bit();
+    const WORDS: u64 = Word::Having.bit() | Word::Select.bit() | Word::Union.bit() | Word::Inner.bit();
     const CALLED: u64 = Word::Function.bit() | Word::If.bit() | Kind::Number.bit();
     let casts = || tokens.has(Kind::Arithmetic.bit()) && super::contains(tokens.text, b"::");
     let conditions = tokens.has(Kind::Compare.bit()) && tokens.has(Word::Or.bit() | Word::And.bit());
@@ -367,6 +281,9 @@ fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
             // or a=a
             Some(Kind::Word(Word::Or | Word::And)) => {
                 let first = tokens.skip_left(at + 1);
+                if !tokens.is(first + 1, Kind::Compare) {
+                    continue;
+                }
                 let same = tokens.bytes(first) == tokens.bytes(first + 2) && !tokens.bytes(first).is_empty();
                 let next = first + 3;
                 if same
@@ -378,12 +295,18 @@ fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
                 }
             }
             // … from (select concat(…
-            Some(Kind::Word(Word::From))
-                if tokens.is_subquery(at + 1)
-                    && tokens.bytes(tokens.skip_left(at + 1) + 1).starts_with(b"concat")
-                    && tokens.is_call(tokens.skip_left(at + 1) + 1) =>
-            {
-                add(best, "sql-inner", 70);
+            Some(Kind::Word(Word::From)) => {
+                let inner = tokens.skip_left(at + 1) + 1;
+                let query = tokens.is_subquery(at + 1)
+                    && tokens.bytes(inner).starts_with(b"concat")
+                    && tokens.is_call(inner);
+                // ,a from mysql.user
+                let own = tokens.word(at + 1, Word::Inner)
+                    || tokens.bytes(at + 1) == b"mysql" && tokens.bytes(at + 3) == b"user";
+                let columns = |at| (0..at).any(|before| tokens.is(before, Kind::Comma));
+                if query || own && tokens.text.len() <= SHORT && columns(at) {
+                    add(best, "sql-inner", 70);
+                }
             }
             // union(select a)
             Some(Kind::Word(Word::Union))
@@ -402,7 +325,8 @@ fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
             }
             // …)::int, and '…'::jsonb as a value begins: behind a comparison, or as an argument, every query has it.
             Some(Kind::Right | Kind::String | Kind::Number)
-                if tokens.bytes(at + 1) == b"::"
+                if tokens.is(at + 1, Kind::Arithmetic)
+                    && tokens.bytes(at + 1) == b"::"
                     && is_type(tokens.bytes(at + 2))
                     && (at == 0 || tokens.is(at, Kind::Right) && !has_placeholder(tokens.text)) =>
             {
@@ -431,19 +355,30 @@ fn called(tokens: Tokens<'_>, at: usize, best: &mut Best) {
         && tokens.is(inner + 1, Kind::Left)
         && tokens.is(inner + 2, Kind::Right)
         || tokens.is(inner, Kind::Variable) && tokens.bytes(inner).starts_with(b"@@");
+    // ,version(),user(),3
+    let asks = |at: usize| {
+        matches!(tokens.bytes(at), b"user" | b"current_user" | b"version" | b"database")
+            && tokens.is(at + 1, Kind::Left)
+            && tokens.is(at + 2, Kind::Right)
+    };
+    let twice = tokens.text.len() <= SHORT
+        && asks(at)
+        && tokens.is(at + 3, Kind::Comma)
+        && (at + 4..tokens.all.len()).any(asks);
     let letters = letters && !tokens.text.contains(&b'\n');
     // concat(char(97), …)
     let spelled = matches!(outer, b"concat" | b"concat_ws" | b"char")
         && matches!(tokens.bytes(inner), b"char" | b"chr")
         && tokens.is_call(inner)
         && tokens.is(inner + 2, Kind::Number);
-    if spelled || letters || query || tells {
+    if spelled || letters || query || tells || twice {
         add(best, "sql-inner", 70);
     }
 }
 
 /// A value that is a statement as a whole.
 pub(super) fn statement(tokens: Tokens<'_>, best: &mut Best) {
+    sql_piece::statement(tokens, best);
     // It keeps a statement out of a log.
     if tokens.bytes(0).starts_with(b"--sp_password")
         || tokens.bytes(0) == b"declare" && tokens.is(1, Kind::Variable) && tokens.ends(2)

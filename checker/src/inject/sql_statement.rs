@@ -307,66 +307,76 @@ pub(super) fn scattered(tokens: Tokens<'_>, statement: bool, best: &mut Best) {
         return;
     }
     for at in 0..tokens.all.len() {
-        // Each of them begins with a word or with what joins conditions, and a plain word is the name of a call.
+        let open = tokens.is(at + 1, Kind::Left);
         match tokens.kind(at) {
-            Some(Kind::Word(Word::Plain)) if !tokens.is(at + 1, Kind::Left) => continue,
-            Some(Kind::Word(_) | Kind::Comma | Kind::Bars | Kind::Ampersands) => {}
-            _ => continue,
+            Some(Kind::Word(Word::And | Word::Or)) => {
+                if tokens.is(at + 1, Kind::Number) && tautology(tokens, at) {
+                    add(best, "sql-tautology", 65);
+                }
+                if open && !statement {
+                    asks(tokens, at, best);
+                }
+            }
+            Some(Kind::Comma | Kind::Bars | Kind::Ampersands) if open && !statement => asks(tokens, at, best),
+            Some(Kind::Word(Word::Into))
+                if matches!(tokens.bytes(at + 1), b"outfile" | b"dumpfile")
+                    && matches!(tokens.kind(at + 2), Some(Kind::String | Kind::Open)) =>
+            {
+                add(best, "sql-file", 80);
+            }
+            Some(Kind::Word(_)) if open => called(tokens, at, statement, best),
+            _ => {}
         }
-        if tokens.is_or(at)
-            && matches!(tokens.kind(at), Some(Kind::Word(_)))
-            && tokens.is(at + 1, Kind::Number)
-            && tokens.is(at + 2, Kind::Compare)
-            && (tokens.is(at + 3, Kind::Number) || tokens.bytes(at + 3).starts_with(b"@@"))
-            && (tokens.bytes(at + 2).len() == 1 || tokens.bytes(at + 3).starts_with(b"@@"))
-            && tokens.is_end_of_condition(at + 4)
-        {
-            add(best, "sql-tautology", 65);
-        }
-        if !statement
-            && (tokens.is_or(at) || tokens.is(at, Kind::Comma))
-            && tokens.word(tokens.skip_left(at + 1), Word::Select)
-            && tokens.is_subquery(at + 1)
-            && wants_more(tokens, at)
-        {
-            add(best, "sql-subquery", 80);
-        }
-        // make_set(1=1, …): a comparison of numbers as the first argument, as only SQL has it.
-        if tokens.is_sql_call(at)
-            && tokens.is(at + 2, Kind::Number)
-            && !tokens.bytes(at + 2).ends_with(b".")
-            && tokens.bytes(at + 3) == b"="
-            && tokens.is(at + 4, Kind::Number)
-        {
-            add(best, "sql-call", 75);
-        }
-        // any(select 1)
-        if !statement
-            && tokens.is_call(at)
-            && tokens.word(at + 2, Word::Select)
-            && matches!(tokens.kind(at + 3), Some(Kind::Number | Kind::Variable))
-        {
-            add(best, "sql-subquery", 70);
-        }
-        let benchmark = tokens.bytes(at) == b"benchmark"
-            && tokens.is_call(at)
-            && tokens.operand(at + 2).is_some_and(|behind| tokens.is(behind, Kind::Comma));
-        let sleeps = tokens.bytes(at) == b"pg_sleep" && tokens.is_call(at)
-            || benchmark && tokens.is(at + 2, Kind::Left);
-        if sleeps && tokens.is(tokens.skip_left(at + 2), Kind::Number)
-            || benchmark && tokens.is(at + 2, Kind::Number)
-        {
-            add(best, "sql-wait", 70);
-        }
-        if tokens.word(at, Word::Inner) && tokens.is_call(at) && tokens.is_subquery(at + 2) {
-            add(best, "sql-inner", 75);
-        }
-        if tokens.word(at, Word::Into)
-            && matches!(tokens.bytes(at + 1), b"outfile" | b"dumpfile")
-            && matches!(tokens.kind(at + 2), Some(Kind::String | Kind::Open))
-        {
-            add(best, "sql-file", 80);
-        }
+    }
+}
+
+/// `or 1=1` and `and 1<@@version`, up to the end of the condition.
+fn tautology(tokens: Tokens<'_>, at: usize) -> bool {
+    let variable = tokens.bytes(at + 3).starts_with(b"@@");
+    tokens.is(at + 2, Kind::Compare)
+        && (tokens.is(at + 3, Kind::Number) || variable)
+        && (tokens.bytes(at + 2).len() == 1 || variable)
+        && tokens.is_end_of_condition(at + 4)
+}
+
+/// A subquery, behind what joins conditions or columns, that waits or asks the server about itself.
+fn asks(tokens: Tokens<'_>, at: usize, best: &mut Best) {
+    if tokens.is_subquery(at + 1) && wants_more(tokens, at) {
+        add(best, "sql-subquery", 80);
+    }
+}
+
+/// Calls that only SQL has.
+fn called(tokens: Tokens<'_>, at: usize, statement: bool, best: &mut Best) {
+    // make_set(1=1, …): a comparison of numbers as the first argument, as only SQL has it.
+    if tokens.is_sql_call(at)
+        && tokens.is(at + 2, Kind::Number)
+        && !tokens.bytes(at + 2).ends_with(b".")
+        && tokens.bytes(at + 3) == b"="
+        && tokens.is(at + 4, Kind::Number)
+    {
+        add(best, "sql-call", 75);
+    }
+    if !tokens.is_call(at) {
+        return;
+    }
+    // any(select 1)
+    if !statement
+        && tokens.word(at + 2, Word::Select)
+        && matches!(tokens.kind(tokens.skip_left(at + 3)), Some(Kind::Number | Kind::Variable))
+    {
+        add(best, "sql-subquery", 70);
+    }
+    let benchmark = tokens.bytes(at) == b"benchmark"
+        && tokens.operand(at + 2).is_some_and(|behind| tokens.is(behind, Kind::Comma));
+    let sleeps = tokens.bytes(at) == b"pg_sleep" || benchmark && tokens.is(at + 2, Kind::Left);
+    if sleeps && tokens.is(tokens.skip_left(at + 2), Kind::Number)
+        || benchmark && tokens.is(at + 2, Kind::Number)
+    {
+        add(best, "sql-wait", 70);
+    }
+    if tokens.word(at, Word::Inner) && tokens.is_subquery(at + 2) {
+        add(best, "sql-inner", 75);
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             });
             if simple
                 && (quote
-                    || (lead != Lead::Word && tokens.is(at + 2, Kind::Number))
+                    || (lead != Lead::Word && tokens.is(tokens.signs(at + 2), Kind::Number))
                     || (behind.is_some_and(|behind| tokens.is(tokens.skip_right(behind), Kind::Comment))))
             {
                 add(best, "sql-order", 80);
@@ -72,6 +72,15 @@ pub(super) fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             add(best, "sql-limit", 70);
         }
         Some(Kind::Word(Word::Union)) if lead == Lead::Number && tokens.ends(at + 1) => {
+            add(best, "sql-union", 65);
+        }
+        // x') union all
+        Some(Kind::Word(Word::Union))
+            if quote
+                && tokens.bytes(0).len() <= 8
+                && (at > 1 || tokens.word(at + 1, Word::All))
+                && at + 1 + usize::from(tokens.word(at + 1, Word::All)) == tokens.all.len() =>
+        {
             add(best, "sql-union", 65);
         }
         Some(Kind::Word(Word::Select))
@@ -173,6 +182,15 @@ fn joined(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
                 && !follows_digit(tokens)
                 && !prose_string(tokens, at + 1)
                 && tokens.bytes(at + 1).iter().skip(1).all(|byte| super::is_word(*byte)) =>
+        {
+            70
+        }
+        // 1-@a or'1
+        (Strength::Weak, Lead::Number)
+            if tokens.is(at + 1, Kind::Open)
+                && at + 2 == tokens.all.len()
+                && (2..=8).contains(&tokens.bytes(at + 1).len())
+                && tokens.bytes(at + 1)[1..].iter().all(u8::is_ascii_digit) =>
         {
             70
         }
