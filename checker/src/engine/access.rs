@@ -179,15 +179,14 @@ fn holds_token(body: &[u8]) -> bool {
 
 /// Whether a form has a field that a server behind may take for the parameter of this name; one that cannot be read may.
 fn has_field(content: Content, content_type: &[u8], body: &[u8], name: &str) -> bool {
-    let limits = Limits::widest();
     let mut has = false;
     let mut show = |place: &Place<'_>, text: &str| {
         has |= *place == Place::FormName && is_same_parameter(text, name);
         Ok(())
     };
     let read = match content {
-        Content::Form => values::of_form(body, &limits.form, &mut show),
-        Content::Multipart => values::of_parts(content_type, body, &limits.multipart, &mut show),
+        Content::Form => values::of_form(body, &Limits::widest().form, &mut show),
+        Content::Multipart => values::of_parts(content_type, body, &Limits::widest().multipart, &mut show),
         _ => return false,
     };
     read.is_err() || has
