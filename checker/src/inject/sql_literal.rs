@@ -89,9 +89,9 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     let single = tokens.bytes(0).ends_with(b"'");
     if named
         && single
-        && last == 3 + not
         && PATTERNS[..4 + not].contains(&tokens.bytes(1 + not))
-        && tokens.is(2 + not, Kind::Open)
+        && tokens.is(tokens.signs(2 + not), Kind::Open)
+        && last == tokens.signs(2 + not) + 1
     {
         add(best, "sql-pattern", 70);
     }

@@ -4,7 +4,7 @@
 use super::{
     Best, is_word,
     sql::add,
-    sql_condition::Tokens,
+    sql_condition::{Strength, Tokens},
     sql_function,
     sql_token::{Kind, Word, is_empty_comment},
 };
@@ -195,6 +195,38 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
         // ' having a=
         Some(Kind::Word(Word::Having)) if value(8) && count >= 4 && tokens.is(count - 1, Kind::Compare) => {
             add(best, "sql-open", 65);
+        }
+        // ' select a from b
+        Some(Kind::Word(Word::Select)) if value(16) && tokens.word(3, Word::From) && count <= 7 => {
+            add(best, "sql-stacked", 65);
+        }
+        // ' exec master..a
+        Some(Kind::Word(Word::Statement))
+            if value(16)
+                && matches!(tokens.bytes(1), b"exec" | b"execute")
+                && tokens.bytes(2) == b"master"
+                && tokens.is(3, Kind::Dot) =>
+        {
+            add(best, "sql-command", 75);
+        }
+        // ' a and 1=1: a name for what stands before
+        Some(Kind::Word(Word::Plain))
+            if value(8)
+                && tokens.is_or(2)
+                && tokens.is(tokens.signs(tokens.skip_left(3)), Kind::Number)
+                && tokens.condition(3) == Strength::Strong =>
+        {
+            add(best, "sql-condition", 70);
+        }
+        // ') select sleep(5)
+        Some(Kind::Right) if value(8) => {
+            let at = tokens.skip_right(1);
+            if tokens.word(at, Word::Select)
+                && tokens.bytes(at + 1) == b"sleep"
+                && tokens.is(at + 2, Kind::Left)
+            {
+                add(best, "sql-wait", 75);
+            }
         }
         // ' as a from b
         Some(Kind::Word(Word::As)) if value(8) && tokens.word(3, Word::From) => add(best, "sql-union", 65),

@@ -280,7 +280,8 @@ fn follows_spaces(tokens: Tokens<'_>, at: usize) -> bool {
 
 /// A comparison with what was before.
 fn compared(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
-    let not = usize::from(tokens.word(at, Word::Not));
+    // not in (…), is not (…)
+    let not = usize::from(tokens.word(at, Word::Not) || tokens.word(at + 1, Word::Not));
     let right = at + 1 + not;
     if tokens.is_subquery(right)
         || tokens.word(right, Word::Inner)
@@ -309,7 +310,10 @@ fn compared(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             {
                 add(best, "sql-compared", 80);
             }
-            if tokens.is_or(next) && tokens.condition(next + 1) >= Strength::Weak && literal {
+            if tokens.is_or(next)
+                && tokens.condition(next + 1) >= Strength::Weak
+                && (literal || tokens.is_sql_call(right))
+            {
                 add(best, "sql-condition", 85);
             }
             if !is_symbol
