@@ -58,16 +58,28 @@ fn disputed(value: &[u8]) -> bool {
     if !template && (count(b'{') != count(b'}') || count(b'[') != count(b']')) {
         return true;
     }
-    if value.starts_with(b"[") || value.starts_with(b"content:url(") {
+    if value.starts_with(b"[") || contains(value, b"\n:") || value.starts_with(b"content:url(") {
         return true;
     }
-    // A line's end in a string.
-    let mut quote = 0;
-    for &byte in value {
+    // A line's end in a string, the beginning of a comment, or the end of a declaration and another one.
+    let (mut quote, mut start) = (0, 0);
+    for (at, &byte) in value.iter().enumerate() {
         match byte {
-            b'\'' | b'"' if quote == 0 => quote = byte,
+            b'\'' | b'"' if quote == 0 => (quote, start) = (byte, at),
             b'\n' | 0xc if quote != 0 => return true,
-            other if other == quote => quote = 0,
+            other if other == quote => {
+                quote = 0;
+                if !template && declares(&value[start + 1..at]) {
+                    return true;
+                }
+                // A string within a word: nobody writes one.
+                if start > 0
+                    && value[start - 1].is_ascii_alphanumeric()
+                    && value.get(at + 1).is_some_and(u8::is_ascii_alphanumeric)
+                {
+                    return true;
+                }
+            }
             _ => {}
         }
     }
@@ -80,6 +92,15 @@ fn disputed(value: &[u8]) -> bool {
         let split = contains(inner, b"/*") || inner.iter().any(|byte| *byte <= b' ');
         !quoted && !data && !template && (split || inner.ends_with(b".svg") || contains(inner, b".svg#"))
     })
+}
+
+/// Whether a string of a style holds the end of a declaration and another one, or the beginning of a comment.
+fn declares(string: &[u8]) -> bool {
+    let declared = string.split(|byte| *byte == b';').skip(1).any(|rest| {
+        let name = rest.iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte == b'-').count();
+        name > 2 && rest.get(name) == Some(&b':')
+    });
+    declared || super::find(string, b"/*").is_some_and(|at| !contains(&string[at..], b"*/"))
 }
 
 /// Whether a comment stands within a word, where readers do not agree whether it is one or two: `gre/**/en`.
@@ -114,6 +135,10 @@ pub(super) fn sheet(body: &[u8], best: &mut Best) {
         b"@import\"http",
         b"@importurl(http",
         b"@import'//",
+        b"@import\"//",
+        b"@importurl(//",
+        b"@import`",
+        b"@importhttp",
         b"@import'ja",
         b"@importja",
     ];
@@ -125,7 +150,7 @@ pub(super) fn sheet(body: &[u8], best: &mut Best) {
         inner.iter().any(|byte| matches!(byte, b'{' | b'}' | b';'))
             && !inner.iter().any(|byte| matches!(byte, b'"' | b'='))
     });
-    let joined = contains(body, b"@import'") || contains(body, b"@import\"");
+    let joined = [&b"@import'"[..], b"@import\"", b"@import\\'"].iter().any(|piece| contains(body, piece));
     if runs.iter().any(|piece| contains(&plain, piece)) {
         add(best, "xss-style", 80);
     } else if swallowed || joined || contains(body, b"`function(") || split_word(body) || font_of_markup(body)

@@ -5,8 +5,9 @@ use super::{
     css::sheet,
     html_attribute::{is_handler, judge_attribute, without_noise},
     html_element::{declaration, element, ordinary},
+    html_fragment::{self, glued, spelled, stands_alone},
+    is_word,
     scan::{bytes, words},
-    script_value,
 };
 
 pub(super) fn add(best: &mut Best, rule: &'static str, score: u16) {
@@ -39,8 +40,13 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     if !best.certain() && text.scan.byte(bytes::PAREN) && lower.len() <= 512 {
         loose_style(text, best);
     }
-    if text.scan.word(words::SCRIPT) && contains(lower, b"+adw-") {
-        add(best, "xss-utf7", 80);
+    if text.scan.word(words::SCRIPT) {
+        if contains(lower, b"+adw-") {
+            add(best, "xss-utf7", 80);
+        }
+        if !best.certain() && lower.len() <= 512 && text.kind != Kind::Header {
+            html_fragment::judge(text, best);
+        }
     }
 }
 
@@ -110,7 +116,10 @@ fn loose_style(text: &Text<'_>, best: &mut Best) {
     } else if script && [&b"url"[..], b"style", b"expression("].iter().any(|mark| contains(lower, mark)) {
         let plain = without_noise(lower);
         if contains(&plain, b"url(javascript")
-            || contains(&plain, b":expression(") && (contains(lower, b"style") || script_value::shown(&plain))
+            || contains(&plain, b":expression(")
+                && [&b"style"[..], b"alert(", b"write(", b"document."]
+                    .iter()
+                    .any(|mark| contains(&plain, mark))
         {
             add(best, "xss-style", 70);
         }
@@ -162,6 +171,9 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     if name_length == 0 || !rest[blank].is_ascii_alphabetic() {
         return 1;
     }
+    if name_length == 1 && spelled(&rest[blank..]) {
+        add(best, "xss-element", 70);
+    }
     let full = &rest[blank..blank + name_length];
     let name = full.rsplit(|byte| *byte == b':').next().unwrap_or(full);
     let mut at = blank + name_length;
@@ -176,13 +188,15 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     if name == b"script" {
         // A word of a sentence about scripts: "the <script> tag".
         let body = &rest[at..];
-        let sentence = body.starts_with(b"> tag")
-            || body.starts_with(b"> element")
-            || body.starts_with(b">` ")
-            || (body.starts_with(b">") && body.len() <= 2);
+        let left = start <= 24 && leaves(&text.lower[..start]);
+        let sentence = !left
+            && (body.starts_with(b"> tag")
+                || body.starts_with(b"> element")
+                || body.starts_with(b">` ")
+                || (body.starts_with(b">") && body.len() <= 2));
         // A type argument: parse::<Script>()
         let generic = start > 0
-            && (super::is_word(text.lower[start - 1]) || text.lower[start - 1] == b':')
+            && (is_word(text.lower[start - 1]) || text.lower[start - 1] == b':')
             && matches!(body, [b'>', b'(' | b',' | b'>' | b' ' | b';' | b')', ..])
             && !contains(body, b"</script");
         // A pattern that looks for scripts: `<script>.*</script>`. What has no letter and no bracket runs nothing.
@@ -190,12 +204,23 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         let pattern = end > 1 && body[1..end].iter().all(|byte| matches!(byte, b'.' | b'*' | b'?'));
         // Words of a sentence behind it, and nothing that a script would have.
         let body = &body[..body.len().min(160)];
-        let code = body.len() <= 2
+        let code = left
+            || body.len() <= 2
             || body.iter().any(|byte| matches!(byte, b'(' | b'=' | b'`' | b';' | b'[' | b'{' | b'+'))
             || contains(body, b"</")
             || !contains(body, b" ");
         add(best, "xss-script", if sentence || generic || pattern || !code { 50 } else { base });
         return at + 1;
+    }
+    if rest.get(at) == Some(&b'=') && glued(name) {
+        add(best, "xss-cut", 65);
+    }
+    if name.starts_with(b"script")
+        && name.len() > 6
+        && matches!(rest.get(at), Some(b'(' | b'.' | b'`'))
+        && contains(&rest[at..rest.len().min(at + 160)], b"</script")
+    {
+        add(best, "xss-script", 75);
     }
     // <button.onclick=…: the name ends at what no name has.
     if rest[at..].starts_with(b".on") {
@@ -219,19 +244,27 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     at + 1
 }
 
+/// Whether what stands before a tag leaves an attribute and its tag, and is nothing else: `">`, `'/>`.
+fn leaves(before: &[u8]) -> bool {
+    let before = before.trim_ascii();
+    let before =
+        before.strip_suffix(b">").map_or(before, |before| before.strip_suffix(b"/").unwrap_or(before));
+    matches!(before.trim_ascii_end().last(), Some(b'"' | b'\'')) && !contains(before, b" ")
+}
+
 /// What of a tag was read.
 pub(super) struct Tag<'t> {
     pub(super) name: &'t [u8],
     pub(super) base: u16,
     pub(super) ordinary: bool,
     /// Attributes.
-    length: usize,
+    pub(super) length: usize,
     /// Whether one of them is `content`.
     pub(super) content: bool,
 }
 
 /// One attribute; `None` at the end of the tag.
-fn attribute(text: &[u8], tag: &mut Tag<'_>, best: &mut Best) -> Option<usize> {
+pub(super) fn attribute(text: &[u8], tag: &mut Tag<'_>, best: &mut Best) -> Option<usize> {
     let is_blank = |byte: &u8| *byte <= b' ' || matches!(*byte, b'/' | b'"' | b'\'' | b'`' | b'+' | 0x7f..);
     let start = text.iter().take_while(|byte| is_blank(byte)).count();
     let first = *text.get(start)?;
@@ -264,8 +297,15 @@ fn attribute(text: &[u8], tag: &mut Tag<'_>, best: &mut Best) -> Option<usize> {
         .unwrap_or(name.len());
     tag.length += 1;
     if text.get(at + gap) != Some(&b'=') {
+        // What separated it from what it runs is gone.
+        let joined = name.len() > 10
+            && [&b"alert("[..], b"confirm(", b"prompt(", b"eval("].iter().any(|call| contains(name, call))
+            && COMMON_HANDLERS.iter().any(|handler| name.starts_with(handler));
+        if joined {
+            add(best, "xss-handler", 75);
+        }
         // Cut off: what is put behind the value gives it one.
-        let cut = at + gap == text.len() && COMMON_HANDLERS.contains(&name);
+        let cut = at + gap == text.len() && COMMON_HANDLERS.contains(&&name[..escaped]);
         if cut || is_handler(&name[..escaped]) && called_later(&text[at..]) {
             add(best, "xss-handler", 80);
         }
@@ -299,6 +339,20 @@ fn called_later(text: &[u8]) -> bool {
 
 fn value(text: &[u8]) -> (&[u8], usize) {
     match text.first() {
+        // Quotes that are doubled, as within a string of SQL's or a field of CSV's.
+        Some(&quote @ (b'"' | b'\''))
+            if text.get(1) == Some(&quote)
+                && text.get(2).is_some_and(|byte| is_word(*byte) || matches!(byte, b'&' | b'(')) =>
+        {
+            let length = memchr::memchr(quote, &text[2..]).unwrap_or(text.len() - 2);
+            (&text[2..2 + length], (length + 4).min(text.len()))
+        }
+        // As in a string of a program.
+        Some(b'\\') if matches!(text.get(1), Some(b'"' | b'\'')) => {
+            let length = memchr::memchr(text[1], &text[2..]).unwrap_or(text.len() - 2);
+            let value = &text[2..2 + length];
+            (value.strip_suffix(b"\\").unwrap_or(value), (length + 3).min(text.len()))
+        }
         Some(&quote @ (b'"' | b'\'' | b'`')) => {
             let length = memchr::memchr(quote, &text[1..]).unwrap_or(text.len() - 1);
             (&text[1..=length], (length + 2).min(text.len()))
@@ -321,7 +375,8 @@ fn broken_out(text: &[u8], best: &mut Best) {
     for equals in memchr::memchr_iter(b'=', text) {
         // The name before it, and what stands before that, within a few bytes.
         let before = &text[equals.saturating_sub(40)..equals];
-        let before = &before[..before.len() - before.iter().rev().take_while(|byte| **byte <= b' ').count()];
+        let spaces = before.iter().rev().take_while(|byte| **byte <= b' ').count();
+        let before = &before[..before.len() - spaces];
         let name_length = before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
         let (lead, name) = before.split_at(before.len() - name_length);
         if !is_handler(name) || text.get(equals + 1) == Some(&b'=') {
@@ -329,20 +384,30 @@ fn broken_out(text: &[u8], best: &mut Best) {
         }
         let gap = lead.iter().rev().take_while(|byte| **byte <= b' ' || **byte == b'/').count();
         let quote = matches!(lead.get(lead.len().wrapping_sub(gap + 1)), Some(b'"' | b'\'' | b'`'));
-        let after = &text[equals + 1..text.len().min(equals + 80)];
+        let after = super::trim_start(&text[equals + 1..text.len().min(equals + 80)]);
+        let signs =
+            after.iter().take(4).take_while(|byte| matches!(byte, b'!' | b'-' | b'+' | b'~' | b'(')).count();
+        let called = &after[signs..];
         let call = after.iter().any(|byte| matches!(byte, b'(' | b'`' | b'['))
             || contains(after, b"script:")
             || contains(after, b"location");
-        let first = equals.saturating_sub(blank) == name_length;
+        let first = (equals - spaces).saturating_sub(blank) == name_length;
         // A value that begins with the quote it leaves by needs no call behind a handler of a known name.
         let known = begins && text.len() <= 256 && gap > 0 && COMMON_HANDLERS.contains(&name);
-        if quote && call || known {
+        // Cut off, so that what stands behind the value becomes the handler.
+        let cut = begins && quote && after.is_empty() && equals + 1 >= text.trim_ascii_end().len();
+        if quote && call || known || cut {
             add(best, "xss-attribute", 85);
+        } else if call
+            && COMMON_HANDLERS.contains(&name)
+            && stands_alone(&text[..equals - spaces - name_length], after)
+        {
+            add(best, "xss-attribute", 65);
         } else if (first || gap > 0)
             && call
             && [&b"alert"[..], b"\"alert", b"'alert", b"prompt(", b"confirm(", b"eval(", b"javascript:"]
                 .iter()
-                .any(|name| after.starts_with(name))
+                .any(|name| called.starts_with(name))
         {
             add(best, "xss-attribute", 70);
         }
@@ -353,7 +418,7 @@ fn broken_out(text: &[u8], best: &mut Best) {
 }
 
 /// Handlers that need nobody to do anything, or hardly anything.
-const COMMON_HANDLERS: [&[u8]; 14] = [
+pub(super) const COMMON_HANDLERS: [&[u8]; 17] = [
     b"onerror",
     b"onload",
     b"onfocus",
@@ -368,4 +433,7 @@ const COMMON_HANDLERS: [&[u8]; 14] = [
     b"onchange",
     b"onkeydown",
     b"onpointerover",
+    b"onfocusin",
+    b"onpageshow",
+    b"onanimationend",
 ];

@@ -36,8 +36,14 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], behind: &[u8], tag: &Ta
         | b"handler" | b"folder" | b"implementation" | b"attributename" | b"url" | b"cite" | b"archive"
         | b"classid" | b"longdesc" | b"profile" | b"usemap" | b"manifest" | b"xmlns" | b"begin" | b"by"
         | b"allowscriptaccess" | b"longdescription" => {
-            if runs(value) || (local == b"content" && contains(value, b"script:")) || runs_later(value) {
+            if runs(value)
+                || behind.is_empty() && begun(value)
+                || (local == b"content" && contains(value, b"script:"))
+                || runs_later(value)
+            {
                 add(best, "xss-url", 95);
+            } else if [&b"alert("[..], b"confirm(", b"prompt("].iter().any(|call| value.starts_with(call)) {
+                add(best, "xss-url", 65);
             } else if local == b"href" && hides_host(value) {
                 add(best, "xss-host", 70);
             } else if local == b"attributename"
@@ -51,11 +57,16 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], behind: &[u8], tag: &Ta
                 loaded(local, value, tag, best);
             }
         }
-        b"type" if tag.name == b"style" && contains(value, b"script") => add(best, "xss-style", 70),
+        b"type"
+            if tag.name == b"style" && contains(value, b"script")
+                || tag.name == b"link" && contains(value, b"javascript") =>
+        {
+            add(best, "xss-style", 70);
+        }
         // Without the other half, that says where to and when, it is named and not used.
         b"http-equiv"
             if matches!(value.trim_ascii(), b"refresh" | b"set-cookie" | b"link")
-                && (tag.content || has_content(behind)) =>
+                && (tag.content || behind.is_empty() || has_content(behind)) =>
         {
             add(best, "xss-meta", 65);
         }
@@ -152,7 +163,11 @@ fn loaded(name: &[u8], value: &[u8], tag: &Tag<'_>, best: &mut Best) {
             let known = player.iter().any(|host| contains(value, host));
             add(best, "xss-frame", if known { 40 } else { 65 });
         }
-        (b"object" | b"embed" | b"applet" | b"bgsound" | b"portal" | b"layer" | b"ilayer" | b"import", _) => {
+        (
+            b"vmlframe" | b"object" | b"embed" | b"applet" | b"bgsound" | b"portal" | b"layer" | b"ilayer"
+            | b"import",
+            _,
+        ) => {
             add(best, "xss-object", 70);
         }
         (b"base", b"href") if remote => add(best, "xss-base", 80),
@@ -240,6 +255,18 @@ pub(super) fn runs(value: &[u8]) -> bool {
     ]
     .iter()
     .any(|known| scheme.starts_with(known))
+        // Of what a filter that takes `script` away once makes `javascript:`.
+        || scheme.first() == Some(&b'j')
+            && super::find(scheme, b"script").is_some_and(|at| {
+                let (first, rest) = (&scheme[..at], &scheme[at + 6..]);
+                b"javascript:".strip_prefix(first).is_some_and(|left| rest.starts_with(left))
+            })
+}
+
+/// Whether a URL is cut off within the scheme of a script's.
+fn begun(value: &[u8]) -> bool {
+    let plain = without_noise(&value[..value.len().min(24)]);
+    plain.len() >= 6 && (b"javascript:".starts_with(&plain) || b"vbscript:".starts_with(&plain))
 }
 
 /// Whether an attribute's name is that of a handler: `on` and letters.

@@ -17,6 +17,7 @@ mod header_name;
 mod html;
 mod html_attribute;
 mod html_element;
+mod html_fragment;
 mod lookup;
 mod markup;
 mod object;

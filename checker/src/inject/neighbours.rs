@@ -299,3 +299,118 @@ fn sql_with_signs_names_in_backticks_and_doubled_quotes_is_told_from_documents()
         ],
     );
 }
+
+#[test]
+fn rests_of_tags_and_scripts_are_told_from_code_and_text() {
+    told_apart(
+        Class::Xss,
+        &[
+            "' src='vbscript:msgbox(\"b\")'>",
+            "embed src=\"data:text/html;base64,b\">c",
+            "f(1)</script>",
+            "src=\"//b.example/c.js\"></script>",
+            ":alert('b');\"></b>",
+            "'>scriptalert(b)/script",
+            "confirm(2)>/",
+            "src=b onerror=location='//c.example'",
+            "onload=top.alert(1)",
+            "\"onzoom=",
+            "onload  =  !-alert(1)>",
+            "\">'><script>",
+            "<b onload%()",
+            "<meta http-equiv=\"refresh\"",
+            "<b href=\"javascrip",
+            "<svgonload=alert(1)>",
+            "<importimplementation=",
+            "<b/onclickalert(1)>",
+            "<scriptalert(1)</script>",
+            "b<f o r m",
+            "<b src=''javascript:f(1)''>",
+            "<b style=\\\"behavior: url(c)\\\">",
+            "<img src=\"javascrscriptipt:f(1)\">",
+            "<v:vmlframe src=\"b.example/c.fml\"/>",
+            "<link href=\"b.js\" rel=stylesheet type=\"text/javascript\">",
+            "x:expression(write(1))",
+        ],
+        &[
+            "graph.render();\n</script>",
+            "</script>",
+            "b = \"</script\" + \">\";",
+            "'&#x3C;/scripts.js>; rel=preload; as=script'",
+            "<link rel=\"search\" type=\"application/opensearchdescription+xml\" href=\"b.xml\">",
+            "(script) => script.src = \"b.js\"",
+            "if (script.length > 1 && b == \"c\") { f(\"d\"); }",
+            "The onload=init() attribute of the document",
+            "onload=function(){init(document)}",
+            "onclick=handler",
+            "a <script> of the page",
+            "call alert(1) > 2 times in the document",
+            "\"type=",
+            "if a <b c d e",
+            "<f o x>",
+            "<b src='' id=c>",
+            "<ScriptKind.B>(b)",
+            "see script/build(1)/scripts",
+        ],
+    );
+}
+
+#[test]
+fn short_scripts_are_told_from_code_lines() {
+    told_apart(
+        Class::Xss,
+        &[
+            "';location='//b.example'//",
+            "';top['b'](1)//",
+            "'+top.alert(1)+'",
+            "1;alert('b')",
+            "x&&top.alert(1)",
+            "eval('1 + 1')",
+            "setTimeout(\"b\",0)",
+            "Function('b')()",
+            "this[\"document\"]",
+            "document[\"\\143ookie\"]",
+            "!![]",
+            "document.location='http://b.example/'",
+            "queueMicrotask(alert)",
+            "ja&Tab;vascript:",
+            "java\nscript:b",
+        ],
+        &[
+            "'; b = c; //",
+            "'; b == 'c'; //",
+            "'b' + f() + 'c'",
+            "1, alerts(2)",
+            "eval(b)",
+            "setTimeout(b, 0)",
+            "this[\"b\"]",
+            "[[]]",
+            "[]+[]",
+            "[][]",
+            "window.location.href = '/b';",
+            "javascript: a language",
+        ],
+    );
+}
+
+#[test]
+fn styles_whose_end_is_disputed_are_told_from_those_of_pages() {
+    told_apart(
+        Class::Xss,
+        &[
+            "<div style=\"font-family:'b[c];color:red;'\">",
+            "<p style=\"background:url('b;color:red;/*')\">",
+            "<div style=\"\ncolor\n:\nred\">",
+            "<div style=\"b:52c8'd'9\">",
+            "<style>@import \"//b.example/c.css\";</style>",
+            "<style>@import\\'b\\';</style>",
+        ],
+        &[
+            "<div style=\"font-family:'Open Sans',serif;color:red\">",
+            "<p style=\"background:url('data:image/png;base64,iVBO')\">",
+            "<div style=\"\n  color: red;\n  margin: 0\n\">",
+            "<p style=\"content:'a; b'\">",
+            "<style>@import url(\"b.css\");</style>",
+        ],
+    );
+}

@@ -1,7 +1,9 @@
 //! Script: values that leave a string of a script, or a URL, and call something.
 
 use super::{
-    Best, Class, Kind, Text, contains, html_attribute, is_word, places,
+    Best, Class, Kind, Text, contains, html_attribute,
+    html_fragment::stripped,
+    is_word, places,
     scan::{bytes, words},
     script_value,
 };
@@ -40,13 +42,24 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
         return;
     }
     let lower = text.lower;
-    if text.scan.byte(bytes::QUOTE) && text.scan.byte(bytes::PAREN) && lower.len() <= 256 && steps_out(lower)
+    if text.scan.byte(bytes::QUOTE)
+        && text.scan.byte(bytes::PAREN | bytes::EQUALS)
+        && lower.len() <= 256
+        && steps_out(lower)
     {
         add(best, "xss-left-string", 70);
         return;
     }
-    // What runs has signs; a page's own names are words of a sentence, too.
-    if !text.scan.word(words::SCRIPT) || !text.scan.byte(!bytes::SPACE) {
+    // What runs has one of these; a page's own names are words of a sentence, too.
+    let signs = bytes::PAREN
+        | bytes::BACKTICK
+        | bytes::EQUALS
+        | bytes::BRACKET
+        | bytes::COLON
+        | bytes::STAR
+        | bytes::AMPERSAND
+        | bytes::HIGH;
+    if !text.scan.word(words::SCRIPT) || !text.scan.byte(signs) {
         return;
     }
     if lower.len() <= 256 && !lower.contains(&b'\n') && script_value::runs(lower) {
@@ -65,7 +78,7 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
                 continue;
             }
             calls += 1;
-            if left(&lower[..at]) || cut_off(&lower[..at], &lower[at..]) {
+            if left(of_page(&lower[..at])) || cut_off(&lower[..at], &lower[at..]) {
                 add(best, "xss-left-string", 85);
                 return;
             }
@@ -119,39 +132,6 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     assembled(lower, best);
 }
 
-/// What is left of a script when a filter took its brackets (`scriptf(1)/script`), or of a tag without its beginning (`alt=alert(1)">`): there is
-/// no `<` in it, but the end of what one began.
-fn stripped(text: &[u8]) -> bool {
-    let text = text.trim_ascii();
-    if text.contains(&b'<') {
-        return false;
-    }
-    let inner = text.trim_ascii_end().strip_suffix(b"/script").and_then(|rest| rest.strip_prefix(b"script"));
-    let called = [&b"=alert("[..], b"=\"alert(", b"='alert(", b"=confirm(", b"=prompt(", b"=eval("];
-    inner.is_some_and(|inner| inner.iter().any(|byte| matches!(byte, b'(' | b'=' | b'`')))
-        || text.ends_with(b">") && called.iter().any(|call| contains(text, call))
-        || ADDRESSED.iter().any(|attribute| {
-            places(text, attribute).take(8).any(|at| {
-                let url = &text[at + attribute.len()..];
-                let own = at == 0 || !is_word(text[at - 1]);
-                own && !url.starts_with(b"void(")
-                    && url.iter().take(40).any(|byte| matches!(byte, b'(' | b'`'))
-            })
-        })
-}
-
-/// Attributes of which a browser reads a URL, with a script's.
-const ADDRESSED: [&[u8]; 8] = [
-    b"src=javascript:",
-    b"src=\"javascript:",
-    b"src='javascript:",
-    b"href=javascript:",
-    b"action=javascript:",
-    b"formaction=javascript:",
-    b"data=javascript:",
-    b"background=javascript:",
-];
-
 /// Whether a letter's number is one of several: `88, 83`, and not a part of what is computed.
 fn spells(arguments: &[u8]) -> bool {
     let digits = arguments.iter().take(8).take_while(|byte| byte.is_ascii_digit()).count();
@@ -185,25 +165,41 @@ fn steps_out(text: &[u8]) -> bool {
     let Some((&operator, call)) = rest[closing..].split_first() else { return false };
     let call = super::trim_start(call);
     let name = call.iter().take_while(|byte| is_word(**byte) || matches!(byte, b'.' | b'$')).count();
-    if name == 0 || !called(&call[name..]) || !call[0].is_ascii_alphabetic() {
+    if name == 0 || call[0].is_ascii_digit() {
         return false;
     }
     let cut = call.ends_with(b"//") || call.ends_with(b"<!--");
     let again = call.len() > 2 && call.last() == Some(&quote) && call[call.len() - 2] == operator;
+    // Something is given a value, or a member that is found by a text is called.
+    let rest = &call[name..];
+    let given = operator == b';' && rest.starts_with(b"=") && !rest.starts_with(b"==");
+    let found = rest.starts_with(b"[") && contains(rest, b"](");
+    if !(called(rest) || given || found) {
+        return false;
+    }
     match operator {
-        b';' => cut && !call.contains(&quote) || again,
+        // A page's own may have strings of its own, none of which is left open.
+        b';' => {
+            let quotes = memchr::memchr_iter(quote, call).count();
+            let own = given || found || PAGES.iter().any(|page| call.starts_with(page));
+            cut && (quotes == 0 || own && quotes.is_multiple_of(2)) || again
+        }
         b'-' | b'*' | b'^' | b'%' => cut || again,
         _ => false,
     }
 }
 
+/// What only scripts of pages begin with.
+const PAGES: [&[u8]; 8] =
+    [b"$.", b"import(", b"window.", b"document.", b"location.", b"fetch(", b"top.", b"parent."];
+
 /// Nothing but the signs that any script can be written in: `[][(![]+[])[+[]]]`.
 fn signs_only(text: &[u8]) -> bool {
-    text.len() >= 12
-        && text
-            .iter()
-            .all(|byte| matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+' | b'{' | b'}' | b' '))
-        && [&b"(![]"[..], b"[![]", b"!![]", b"+[]", b"[][", b"+{}"].iter().any(|piece| contains(text, piece))
+    const FEW: [&[u8]; 4] = [b"!![]", b"![]+", b"+![]", b"[][[]]"];
+    const MANY: [&[u8]; 6] = [b"(![]", b"[![]", b"!![]", b"+[]", b"[][", b"+{}"];
+    let pieces = if text.len() >= 12 { &MANY[..] } else { &FEW[..] };
+    text.iter().all(|byte| matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+' | b'{' | b'}' | b' '))
+        && pieces.iter().any(|piece| contains(text, piece))
 }
 
 /// A value that begins with what runs or finds things by their name, where the name is put together from pieces, or a script that is
@@ -359,12 +355,19 @@ fn url(text: &[u8], best: &mut Best) {
     }
     // "JavaScript: The Good Parts" is a title.
     let colon = value.iter().position(|byte| *byte == b':').unwrap_or(0);
+    // Nobody but who hides it has control characters within the scheme.
+    if value[..colon].iter().any(|byte| *byte < b' ') {
+        add(best, "xss-url", 80);
+    }
     let after = &value[(colon + 1).min(value.len())..];
-    let code = after.iter().any(|byte| matches!(byte, b'(' | b'=' | b'`' | b'%' | b'/' | b'<' | b','))
-        || !after.iter().any(|byte| *byte <= b' ');
+    let code =
+        after.iter().any(|byte| matches!(byte, b'(' | b'=' | b'`' | b'%' | b'/' | b'<' | b',' | b'\\'))
+            || !after.iter().any(|byte| *byte <= b' ');
     let image =
         value.starts_with(b"data:image/svg") && !contains(value, b"script") && !contains(value, b"onload");
-    let title = value.starts_with(b"javascript:") && after.starts_with(b" ") && !contains(after, b"(")
+    let title = value.starts_with(b"javascript:")
+        && after.starts_with(b" ")
+        && !after.iter().any(|byte| matches!(byte, b'(' | b'\\'))
         || after.len() < 2
         || value.starts_with(b"data:") && after.starts_with(b" ");
     if code && !image && !title {
@@ -385,6 +388,15 @@ fn called(after: &[u8]) -> bool {
         || after.starts_with(b".call")
         || after.starts_with(b".apply")
         || after.starts_with(b"/*")
+}
+
+/// Without the page's own object that the called one is a member of: `'-top.`.
+fn of_page(before: &[u8]) -> &[u8] {
+    let Some(object) = before.strip_suffix(b".") else { return before };
+    [&b"globalthis"[..], b"window", b"parent", b"frames", b"self", b"top"]
+        .iter()
+        .find_map(|name| object.strip_suffix(*name))
+        .unwrap_or(before)
 }
 
 /// Whether what is before a call is a string's end and an operator, so that the call stands outside: `";`, `'-`, `')}`.

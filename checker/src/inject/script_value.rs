@@ -2,6 +2,18 @@
 
 use super::{contains, is_word, places, script::tells};
 
+/// Objects of a page that all of its functions are members of.
+const GLOBALS: [&[u8]; 8] = [
+    b"globalthis.",
+    b"frames[0].",
+    b"frames.",
+    b"top.",
+    b"parent.",
+    b"self.",
+    b"window.",
+    b"document.defaultview.",
+];
+
 /// What is called to show that a script runs.
 const SHOWN: [&[u8]; 4] = [b"alert", b"confirm", b"prompt", b"eval"];
 
@@ -13,6 +25,9 @@ pub(super) fn runs(lower: &[u8]) -> bool {
     // A sentence has spaces, and tells what a script does.
     let sentence = text.len() > 128 || memchr::memchr_iter(b' ', text).nth(3).is_some();
     from_text(text)
+        || made_code(text)
+        || named(text)
+        || behind_number(text)
         || of_page(text)
         || loads(text)
         || thrown(text)
@@ -24,7 +39,10 @@ fn shows(text: &[u8]) -> bool {
     SHOWN[..3].iter().any(|name| {
         places(text, name).any(|at| {
             let rest = &text[at + name.len()..];
-            let own = !(at > 0 && (is_word(text[at - 1]) || text[at - 1] == b'.'));
+            let own = match text[..at].strip_suffix(b".") {
+                Some(object) => GLOBALS.iter().any(|global| object.ends_with(&global[..global.len() - 1])),
+                None => at == 0 || !is_word(text[at - 1]),
+            };
             own && is_called(rest) && !rest.starts_with(b"()")
         })
     }) || contains(text, b"${document.")
@@ -33,7 +51,9 @@ fn shows(text: &[u8]) -> bool {
 
 /// What shows that it runs, given to what calls it: `.then(alert)`, `setTimeout(alert,0)`, `onclick=alert`.
 fn given(text: &[u8]) -> bool {
-    const CALLERS: [&[u8]; 6] = [
+    const CALLERS: [&[u8]; 8] = [
+        b"queuemicrotask(",
+        b"requestidlecallback(",
         b".then(",
         b"settimeout(",
         b"requestanimationframe(",
@@ -78,10 +98,76 @@ fn from_text(text: &[u8]) -> bool {
         || contains(text, b"symbol.hasinstance]:eval")
 }
 
+/// A call that makes code of a text, and nothing else: `eval('x')`, `setTimeout("x",0)`.
+fn made_code(text: &[u8]) -> bool {
+    const MAKES: [&[u8]; 5] = [b"eval(", b"settimeout(", b"setinterval(", b"function(", b"execscript("];
+    let text = text.strip_prefix(b"window.").unwrap_or(text);
+    let text = text.trim_ascii_end().strip_suffix(b";").unwrap_or(text);
+    text.len() <= 96
+        && MAKES.iter().any(|name| {
+            text.strip_prefix(*name).is_some_and(|given| {
+                let Some((&quote, rest)) =
+                    given.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"'))
+                else {
+                    return false;
+                };
+                let Some(end) = memchr::memchr(quote, rest) else { return false };
+                let behind = super::trim_start(&rest[end + 1..]);
+                let behind = behind.strip_prefix(b",").map_or(behind, |number| {
+                    let number = super::trim_start(number);
+                    &number[number.iter().take_while(|byte| byte.is_ascii_digit()).count()..]
+                });
+                // Libraries ask so for the object that all are members of.
+                end > 0 && !rest.starts_with(b"return this") && matches!(behind, b")" | b")()")
+            })
+        })
+}
+
+/// A member of a page's own object that is named by a text, so that nobody finds it: `self["alert"]`, `this['document']`, `top["\x61"]`.
+fn named(text: &[u8]) -> bool {
+    const OBJECTS: [&[u8]; 8] =
+        [b"window[", b"self[", b"top[", b"parent[", b"this[", b"frames[", b"globalthis[", b"document["];
+    const MEMBERS: [&[u8]; 8] =
+        [b"alert", b"confirm", b"prompt", b"eval", b"document", b"location", b"cookie", b"function"];
+    text.len() <= 96
+        && OBJECTS.iter().any(|object| {
+            text.strip_prefix(*object).is_some_and(|name| {
+                let Some((&quote, name)) =
+                    name.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"' | b'`'))
+                else {
+                    return false;
+                };
+                let name = &name[..memchr::memchr(quote, name).unwrap_or(name.len())];
+                matches!(name, [b'\\', b'x' | b'u' | b'0'..=b'7', ..]) || MEMBERS.contains(&name)
+            })
+        })
+}
+
+/// A number, an operator, and something that shows that it runs: `1;alert('b')`.
+fn behind_number(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = &text[digits..];
+    let operators = rest
+        .iter()
+        .take(4)
+        .take_while(|byte| {
+            matches!(byte, b';' | b',' | b')' | b'-' | b'+' | b'*' | b'|' | b'&' | b'}' | b']')
+        })
+        .count();
+    let call = &rest[operators..];
+    let call = GLOBALS.iter().find_map(|global| call.strip_prefix(*global)).unwrap_or(call);
+    digits > 0
+        && operators > 0
+        && SHOWN.iter().any(|name| {
+            call.strip_prefix(*name)
+                .is_some_and(|given| matches!(given.first(), Some(b'(' | b'`')) && given.len() > 1)
+        })
+        && !tells(call)
+}
+
 /// A page's own function by the object that it is a member of: `globalThis.alert(1)`, `with(document)alert(cookie)`.
 fn of_page(text: &[u8]) -> bool {
-    const GLOBALS: [&[u8]; 7] =
-        [b"globalthis.", b"frames[0].", b"top.", b"parent.", b"self.", b"window.", b"document.defaultview."];
     let member = GLOBALS.iter().any(|global| {
         text.strip_prefix(*global).is_some_and(|call| {
             SHOWN.iter().any(|name| call.starts_with(name) && is_called(&call[name.len()..])) && !tells(call)
@@ -99,7 +185,12 @@ fn loads(text: &[u8]) -> bool {
             [&b"//"[..], b"http", b"data:", b"\\\\"].iter().any(|start| url.starts_with(start))
         })
     };
-    const LOADS: [&[u8]; 8] = [
+    const LOADS: [&[u8]; 13] = [
+        b"window.open(",
+        b"location.replace(",
+        b"location.assign(",
+        b"document.location=",
+        b"document.location.href=",
         b"import(",
         b"importscripts(",
         b"$.getscript(",
@@ -130,7 +221,7 @@ pub(super) fn shown(text: &[u8]) -> bool {
 
 fn is_called(rest: &[u8]) -> bool {
     let given = match rest {
-        [b'(', given @ ..] => given,
+        [b'(', given @ ..] | [b'?', b'.', b'(', given @ ..] | [b')', b'(', given @ ..] => given,
         [b'`', ..] => return true,
         _ => return false,
     };
