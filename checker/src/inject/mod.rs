@@ -49,6 +49,7 @@ mod sql_function;
 mod sql_literal;
 mod sql_operator;
 mod sql_piece;
+mod sql_rest;
 mod sql_shape;
 mod sql_statement;
 mod sql_tail;

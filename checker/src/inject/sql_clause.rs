@@ -126,7 +126,7 @@ fn ends_query(tokens: Tokens<'_>, last: usize) -> bool {
 }
 
 /// Rows that a query is joined with and that no `select` fetches: `values (1)`, `table a`.
-fn rows(tokens: Tokens<'_>, at: usize) -> bool {
+pub(super) fn rows(tokens: Tokens<'_>, at: usize) -> bool {
     let at = if tokens.word(at, Word::All) { at + 1 } else { at };
     tokens.bytes(at) == b"values" && tokens.is(at + 1, Kind::Left)
         || tokens.bytes(at) == b"table"

@@ -148,6 +148,7 @@ impl<'t> Tokens<'t> {
             }
             Some(Kind::Arithmetic) => {
                 matches!(self.kind(at + 1), Some(Kind::Number | Kind::String | Kind::Comma))
+                    || self.bytes(at + 1).starts_with(b"@@")
                     || self.word(at + 1, Word::From)
             }
             Some(Kind::Word(word)) => {
@@ -313,7 +314,10 @@ impl<'t> Tokens<'t> {
             let symbol = self.is(behind, Kind::Compare);
             // `a`=`a, which the application closes.
             let named = self.operand(other).is_some() || self.bytes(other) == b"`";
-            return if symbol && named && (literal || name) { Strength::Some } else { Strength::No };
+            // 1 sounds like a: a literal and a pattern.
+            let pattern = literal && !matches!(self.bytes(behind), b"is" | b"in" | b"between");
+            let compared = symbol && (literal || name) || pattern && !self.word(behind, Word::Not);
+            return if compared && named { Strength::Some } else { Strength::No };
         }
         if call {
             return if self.word(at, Word::Inner) || self.bytes(at) == b"sleep" {

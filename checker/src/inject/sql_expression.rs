@@ -10,6 +10,8 @@ use super::{
 
 /// Longer values have other things in them.
 const SHORT: usize = 96;
+/// Words that compare, and that sentences do not have between two others.
+const PATTERNS: [&[u8]; 4] = [b"regexp", b"rlike", b"glob", b"ilike"];
 
 /// What an expression has beside names.
 #[derive(Clone, Copy, Default)]
@@ -22,6 +24,10 @@ struct Seen {
     joined: bool,
     /// A number, a variable, NULL or a call of a function of SQL's.
     solid: bool,
+    /// A call of any function.
+    called: bool,
+    /// A comparison by what no sentence compares with: `regexp`, `glob`, `notnull`, …
+    pattern: bool,
 }
 
 /// What an expression ends with.
@@ -32,6 +38,8 @@ enum End {
     Cut,
     /// A comment with a text.
     Comment,
+    /// A semicolon, and nothing or a quote behind it.
+    Statement,
     /// A string that what stands behind the value closes.
     Reopened,
 }
@@ -40,9 +48,9 @@ enum End {
 pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     let before = tokens.bytes(0);
     let Some((quote, lead)) = before.split_last() else { return };
-    let entered = lead.len() <= 24
+    let entered = lead.len() <= 40
         && lead.iter().filter(|byte| **byte == b' ').count() <= 1
-        && lead.iter().all(|byte| super::is_word(*byte) || matches!(byte, b' ' | b'-' | b'.' | b'%' | b'\\'));
+        && lead.iter().all(|byte| super::is_word(*byte) || b" -.%\\@+".contains(byte));
     // A word and a space before a quote open a string: `select 'and'`. Brackets are of other grammars.
     let opens = lead.len() > 3 && lead.ends_with(b" ");
     let other = || tokens.text.iter().any(|byte| matches!(byte, b'[' | b']' | b'{' | b'}'));
@@ -51,11 +59,20 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
     }
     let Some((seen, end)) = expression(tokens, tokens.skip_right(1)) else { return };
     let double = *quote == b'"';
+    let closed = tokens.is(1, Kind::Right);
     let found = match end {
         End::Cut => seen.other || seen.solid,
         End::Comment => seen.solid && (seen.compared || seen.joined) && lead.len() <= 8,
         End::Reopened => seen.other && (seen.solid || seen.joined || seen.compared && !double),
-        End::Text => seen.joined && seen.solid && seen.compared,
+        End::Text => {
+            seen.joined
+                && (seen.compared && seen.solid || seen.pattern || closed && (seen.compared || seen.called))
+        }
+        End::Statement => {
+            seen.joined && (seen.compared || seen.called || seen.solid)
+                || seen.pattern
+                || seen.compared && seen.solid && !double
+        }
     };
     if found {
         add(best, "sql-expression", 70);
@@ -138,6 +155,19 @@ fn expression(tokens: Tokens<'_>, from: usize) -> Option<(Seen, End)> {
             let end = if is_empty_comment(tokens.bytes(at)) { End::Cut } else { End::Comment };
             return (seen.operators > 0).then_some((seen, end));
         }
+        if tokens.is(at, Kind::Semicolon) {
+            let reopened = at + 2 == last && tokens.is(at + 1, Kind::Open) && tokens.bytes(at + 1).len() == 1;
+            return (seen.operators > 0 && (at + 1 == last || reopened)).then_some((seen, End::Statement));
+        }
+        if matches!(tokens.kind(at), Some(Kind::Word(Word::Plain | Word::Function)))
+            && matches!(tokens.bytes(at), b"notnull" | b"isnull")
+            && !tokens.is(at + 1, Kind::Left)
+        {
+            seen.operators += 1;
+            (seen.other, seen.compared, seen.pattern) = (true, true, true);
+            at += 1;
+            continue;
+        }
         at = operator(tokens, at, &mut seen)?;
         let operand = tokens.skip_left(at);
         if tokens.is(operand, Kind::Open) && operand + 1 == last {
@@ -148,10 +178,21 @@ fn expression(tokens: Tokens<'_>, from: usize) -> Option<(Seen, End)> {
             let cut = (cut.starts_with(b"--") || cut.starts_with(b"#")) && is_empty_comment(cut);
             return (short || cut).then_some((seen, End::Reopened));
         }
+        // `a` < 0 and `, which the application closes.
+        if operand + 1 == last && tokens.bytes(operand) == b"`" {
+            return Some((seen, End::Reopened));
+        }
+        seen.called |= tokens.is_call(operand);
         seen.solid |=
             matches!(tokens.kind(operand), Some(Kind::Number | Kind::Variable | Kind::Word(Word::Literal)))
                 || tokens.is_sql_call(operand);
-        at = tokens.operand(at)?;
+        // glob (a, b): what compares is a function as well.
+        at = if tokens.is(operand, Kind::Word(Word::Compare)) && tokens.is(operand + 1, Kind::Left) {
+            seen.called = true;
+            tokens.all[operand + 1].behind as usize
+        } else {
+            tokens.operand(at)?
+        };
     }
 }
 
@@ -166,9 +207,20 @@ fn operator(tokens: Tokens<'_>, at: usize, seen: &mut Seen) -> Option<usize> {
         Kind::Compare => seen.compared = true,
         Kind::Word(Word::Compare | Word::Between | Word::Not) if tokens.is_compare(at) => {
             seen.compared = true;
-            while matches!(tokens.kind(next), Some(Kind::Word(Word::Compare | Word::Not))) {
+            seen.pattern |= PATTERNS.contains(&tokens.bytes(at))
+                || tokens.word(at, Word::Not) && PATTERNS.contains(&tokens.bytes(at + 1));
+            while matches!(tokens.kind(next), Some(Kind::Word(Word::Compare | Word::Not)))
+                && !tokens.is(next + 1, Kind::Left)
+            {
                 next += 1;
             }
+        }
+        // SQLite's, and what goes with a comparison
+        Kind::Word(Word::Plain) if matches!(tokens.bytes(at), b"match" | b"collate" | b"escape") => {
+            if seen.operators == 0 && tokens.bytes(at) == b"match" {
+                return None;
+            }
+            seen.compared = true;
         }
         Kind::Arithmetic if matches!(tokens.bytes(at), b"!" | b"~" | b":=" | b"::") => return None,
         Kind::Arithmetic => {}

@@ -5,7 +5,7 @@ use super::{
     Best, is_word,
     sql::add,
     sql_condition::{Strength, Tokens},
-    sql_function,
+    sql_function, sql_rest,
     sql_token::{Kind, Word, is_empty_comment},
 };
 
@@ -22,6 +22,10 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
     }
     let count = tokens.all.len();
     let last = count - 1;
+    // Most values begin with a word, and few that have more than that are of these.
+    if count >= 3 && first != Kind::Word(Word::Plain) {
+        sql_rest::bare(tokens, best);
+    }
     match first {
         Kind::Semicolon if stacked(tokens, 0) => add(best, "sql-stacked", 65),
         Kind::Number => {
@@ -56,6 +60,7 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
             add(best, "sql-open", 65);
         }
         Kind::String => json(tokens, 0, best),
+        Kind::Arithmetic | Kind::Compare | Kind::Bars if tokens.is(1, Kind::String) => json(tokens, 1, best),
         // rlike sleep(5)
         Kind::Word(Word::Compare) if tokens.bytes(1) == b"sleep" && tokens.is(2, Kind::Left) => {
             add(best, "sql-wait", 70);
@@ -165,6 +170,14 @@ pub(super) fn quoted(tokens: Tokens<'_>, best: &mut Best) {
         return;
     }
     let Some((quote, lead)) = tokens.bytes(0).split_last() else { return };
+    // What begins with another word behind the quote than these is the rest of a sentence: it's.
+    let begun = match tokens.kind(1) {
+        Some(Kind::Word(Word::Plain)) => matches!(tokens.bytes(1), b"collate" | b"notnull" | b"escape"),
+        behind => behind.is_some(),
+    };
+    if begun && lead.len() <= 40 {
+        sql_rest::quoted(tokens, *quote, lead, best);
+    }
     let value =
         |most| lead.len() <= most && lead.iter().all(|byte| is_word(*byte) || b"@.+-%\\".contains(byte));
     match tokens.kind(1) {

@@ -4,7 +4,7 @@ use super::{
     Best,
     sql::add,
     sql_condition::Tokens,
-    sql_operator, sql_piece,
+    sql_operator, sql_piece, sql_rest,
     sql_statement::{has_placeholder, is_of_session, scattered, wants_more},
     sql_token::{Kind, Word, is_empty_comment},
     sql_word::is_type,
@@ -66,7 +66,7 @@ pub(super) fn bare(tokens: Tokens<'_>, best: &mut Best) {
     }
     // 1 or 1, @@version
     if first == Some(Kind::Number) && tokens.is_or(1) && tokens.bytes(0) == tokens.bytes(2) && tokens.ends(3)
-        || tokens.all.len() == 1
+        || (tokens.all.len() == 1 || tokens.all.len() == 2 && tokens.is(1, Kind::Semicolon))
             && matches!(
                 tokens.bytes(0),
                 b"@@version" | b"@@hostname" | b"@@servername" | b"@@datadir" | b"@@basedir"
@@ -379,6 +379,7 @@ fn called(tokens: Tokens<'_>, at: usize, best: &mut Best) {
 /// A value that is a statement as a whole.
 pub(super) fn statement(tokens: Tokens<'_>, best: &mut Best) {
     sql_piece::statement(tokens, best);
+    sql_rest::statement(tokens, best);
     // It keeps a statement out of a log.
     if tokens.bytes(0).starts_with(b"--sp_password")
         || tokens.bytes(0) == b"declare" && tokens.is(1, Kind::Variable) && tokens.ends(2)

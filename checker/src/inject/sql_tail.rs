@@ -46,7 +46,10 @@ pub(super) fn tail(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         Some(Kind::Word(Word::Having | Word::Where)) => match tokens.condition(at + 1) {
             Strength::Strong => add(best, "sql-condition", 90),
             Strength::Some if quote => add(best, "sql-condition", 90),
-            Strength::Weak if (quote || tokens.ends(at + 2)) && tokens.is(at + 1, Kind::Number) => {
+            Strength::Weak
+                if (quote || tokens.ends(at + 2) || tokens.bytes(at + 2) == b"for")
+                    && tokens.is(at + 1, Kind::Number) =>
+            {
                 add(best, "sql-condition", if lead == Lead::Word { 40 } else { 80 });
             }
             _ => {}
@@ -195,6 +198,17 @@ fn joined(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             70
         }
         (Strength::Weak, Lead::Number | Lead::None) if commented && !tokens.is(at + 1, Kind::Open) => 80,
+        // id and 1--
+        (Strength::Weak, Lead::Word)
+            if tokens.is(at + 1, Kind::Number)
+                && next + 1 == tokens.all.len()
+                && tokens.text.len() <= LONGEST_LEAD
+                && !tokens.bytes(next).starts_with(b"#")
+                && tokens.is(next, Kind::Comment)
+                && is_empty_comment(tokens.bytes(next)) =>
+        {
+            65
+        }
         (Strength::No, Lead::Quote) if symbol && tokens.is_call(at + 1) => 70,
         (Strength::No, Lead::Quote) if commented => 80,
         // ' or a regexp b --
@@ -221,13 +235,15 @@ fn joined(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
     {
         add(best, "sql-joined", 70);
     }
-    // A condition further on: ' and (x) or 1=1.
+    // A condition further on: ' and (x) or 1=1, and a=b and 1=1.
     if score < super::THRESHOLD
         && let Some(behind) = tokens.operand(at + 1)
-        && tokens.is_or(tokens.skip_right(behind))
-        && tokens.condition(tokens.skip_right(behind) + 1) == Strength::Strong
     {
-        add(best, "sql-condition", if lead == Lead::Word { 50 } else { 75 });
+        let compared = tokens.is_compare(behind).then(|| tokens.operand(behind + 1)).flatten();
+        let next = tokens.skip_right(compared.unwrap_or(behind));
+        if tokens.is_or(next) && tokens.condition(next + 1) == Strength::Strong {
+            add(best, "sql-condition", if lead == Lead::Word { 50 } else { 75 });
+        }
     }
 }
 
@@ -298,7 +314,7 @@ fn compared(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
             let open = tokens.is(right, Kind::Open);
             let inner = tokens.bytes(right);
             let short = (2..=24).contains(&inner.len())
-                && inner[1..].iter().all(|byte| super::is_word(*byte) || *byte == b'%')
+                && inner[1..].iter().all(|byte| super::is_word(*byte) || matches!(byte, b'%' | b'.'))
                 || inner.len() == 1 && tokens.bytes(0).len() == 1;
             if open && behind == tokens.all.len() && is_symbol && short {
                 add(best, "sql-compared", 75);
