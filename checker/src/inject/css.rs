@@ -1,10 +1,66 @@
 //! CSS in attributes and style elements: what runs or loads something.
 
 use super::{
-    Best, contains,
+    Best, Text, contains,
     html::{Tag, add},
     html_attribute::without_noise,
+    places,
+    scan::{bytes, words},
 };
+
+/// A style without the tag that it is meant for.
+pub(super) fn loose(text: &Text<'_>, best: &mut Best) {
+    let lower = text.lower;
+    let script = text.scan.word(words::SCRIPT);
+    let escapes = text.scan.byte(bytes::BACKSLASH) && text.scan.byte(bytes::COLON);
+    if contains(lower, b"*/pression(")
+        || script && contains(lower, b"-moz-binding")
+        || escapes && numbered(lower)
+    {
+        add(best, "xss-style", 75);
+    } else if script
+        && [&b"url"[..], b"style", b"expression", b"background"].iter().any(|mark| contains(lower, mark))
+    {
+        let plain = without_noise(lower);
+        let runs =
+            [&b"style"[..], b"alert(", b"write(", b"document."].iter().any(|mark| contains(&plain, mark));
+        // A filter that takes `\2` away makes an 8 of a bracket.
+        let called = contains(&plain, b":expression(") || contains(&plain, b":expression8");
+        if contains(&plain, b"url(javascript") || called && runs || pictured(&plain) {
+            add(best, "xss-style", 70);
+        }
+    }
+}
+
+/// Whether a background is a script's URL.
+fn pictured(plain: &[u8]) -> bool {
+    [&b"background-image:"[..], b"background:"].iter().any(|name| {
+        places(plain, name).take(8).any(|at| {
+            let value = &plain[at + name.len()..];
+            let value = value.strip_prefix(b"url(").unwrap_or(value);
+            let value = value.strip_prefix(b"'").or_else(|| value.strip_prefix(b"\"")).unwrap_or(value);
+            value.starts_with(b"javascript") || value.starts_with(b"vbscript:")
+        })
+    })
+}
+
+/// Whether what a declaration gives begins with four signs of ASCII by their numbers: `background:\75\72\6c\28`.
+fn numbered(text: &[u8]) -> bool {
+    places(text, b":\\").take(8).any(|at| {
+        let name = at > 2 && text[at - 2..at].iter().all(u8::is_ascii_alphabetic);
+        let mut rest = &text[at + 1..];
+        let mut signs = 0;
+        while let [b'\\', after @ ..] = rest {
+            let digits = after.iter().take(6).take_while(|byte| byte.is_ascii_hexdigit()).count();
+            if digits < 2 {
+                break;
+            }
+            signs += 1;
+            rest = super::trim_start(&after[digits..]);
+        }
+        name && signs >= 4
+    })
+}
 
 /// Styles that run something.
 pub(super) fn style(value: &[u8], tag: &Tag<'_>, best: &mut Best) {
@@ -84,7 +140,7 @@ fn disputed(value: &[u8]) -> bool {
         }
     }
     // White space or a comment in a URL that is not within quotes, and a picture that may hold script.
-    super::places(value, b"url(").take(16).any(|at| {
+    places(value, b"url(").take(16).any(|at| {
         let inner = super::trim_start(&value[at + 4..]);
         let inner = inner[..memchr::memchr(b')', inner).unwrap_or(inner.len())].trim_ascii();
         let quoted = matches!(inner.first(), None | Some(b'\'' | b'"' | b'&'));
@@ -105,7 +161,7 @@ fn declares(string: &[u8]) -> bool {
 
 /// Whether a comment stands within a word, where readers do not agree whether it is one or two: `gre/**/en`.
 fn split_word(body: &[u8]) -> bool {
-    super::places(body, b"/**/").take(16).any(|at| {
+    places(body, b"/**/").take(16).any(|at| {
         at > 0 && body[at - 1].is_ascii_alphabetic() && body.get(at + 4).is_some_and(u8::is_ascii_alphabetic)
     })
 }

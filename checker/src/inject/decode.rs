@@ -327,10 +327,21 @@ fn entity(text: &[u8]) -> Step {
         let semicolon = text.get(start + length) == Some(&b';');
         return Some((code, start + length + usize::from(semicolon), false));
     }
-    let name = text.get(1..)?.iter().take(17).position(|&byte| byte == b';')?;
-    let name = &text[1..=name];
-    let (_, byte) = ENTITIES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))?;
-    Some((u32::from(*byte), name.len() + 2, false))
+    let known = text.get(1..)?.iter().take(17).position(|&byte| byte == b';').and_then(|length| {
+        let name = &text[1..=length];
+        let (_, byte) = ENTITIES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))?;
+        Some((u32::from(*byte), name.len() + 2, false))
+    });
+    known.or_else(|| bracket(text))
+}
+
+/// `&lt` and `&gt` without a semicolon (HTML, section 13.2.5.73), unless what follows is another name's rest, or a parameter's of a URL: `&lte=1`.
+#[cold]
+fn bracket(text: &[u8]) -> Step {
+    let [_, first @ (b'l' | b'L' | b'g' | b'G'), b't' | b'T', rest @ ..] = text else { return None };
+    let name = rest.iter().take(24).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let bracket = if first.eq_ignore_ascii_case(&b'l') { b'<' } else { b'>' };
+    (!matches!(rest.get(name), Some(b'=' | b';'))).then_some((u32::from(bracket), 3, false))
 }
 
 /// Overlong UTF-8 of ASCII, fullwidth forms (U+FF01 to U+FF5E), other quotes, and spaces that only look different.
@@ -413,6 +424,7 @@ mod tests {
             (b"JyBvciAxPTEtLQ==", b"' or 1=1--"),
             (b"JyBvciAxPTEtLQ", b"' or 1=1--"),
             (b"PD9waHAgPz4_", b"<?php ?>?"),
+            (b"&ltb&gt c &LT", b"<b> c <"),
             (b"data:text/html;base64,PGI+", b"data:text/html,<b>"),
         ] {
             assert_eq!(layer(coded).as_deref(), Some(plain), "{:?}", String::from_utf8_lossy(coded));
@@ -429,6 +441,7 @@ mod tests {
             b"C:\\Program Files",
             b"3f2504e0-4f89",
             b"AT&T",
+            b"a=1&lt=2&gte=3&ltimes;",
             b"caf\xc3\xa9",
             b"iVBORw0KGgoAAAANSUhEUgAAAAUA",
             b"%",

@@ -2,10 +2,10 @@
 
 use super::{
     Best, Class, Kind, Text, contains,
-    css::sheet,
+    css::{self, sheet},
     html_attribute::{is_handler, judge_attribute, without_noise},
     html_element::{declaration, element, ordinary},
-    html_fragment::{self, glued, spelled, stands_alone},
+    html_fragment::{self, glued, parted, spelled, stands_alone},
     is_word,
     scan::{bytes, words},
 };
@@ -29,16 +29,23 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
             }
         }
     }
-    let marked =
-        text.scan.byte(bytes::QUOTE | bytes::BACKTICK | bytes::SLASH) || text.scan.word(words::SCRIPT);
+    let marked = text.scan.byte(bytes::QUOTE | bytes::BACKTICK | bytes::SLASH)
+        || text.scan.word(words::SCRIPT)
+        // `onload=print()`.
+        || text.scan.byte(bytes::PAREN) && text.scan.word(words::CODE);
     if text.scan.byte(bytes::EQUALS) && marked && text.kind != Kind::Header {
         broken_out(lower, best);
     }
     if !best.certain() && linked_formula(text) {
         add(best, "xss-url", 65);
     }
-    if !best.certain() && text.scan.byte(bytes::PAREN) && lower.len() <= 512 {
-        loose_style(text, best);
+    if !best.certain()
+        && (text.scan.byte(bytes::PAREN)
+            || text.scan.byte(bytes::COLON)
+                && (text.scan.byte(bytes::BACKSLASH) || text.scan.word(words::SCRIPT)))
+        && lower.len() <= 512
+    {
+        css::loose(text, best);
     }
     if text.scan.word(words::SCRIPT) {
         if contains(lower, b"+adw-") {
@@ -107,25 +114,6 @@ fn only_names(text: &[u8]) -> bool {
         && names.all(|name| NAMED.contains(&name))
 }
 
-/// A style without the tag that it is meant for.
-fn loose_style(text: &Text<'_>, best: &mut Best) {
-    let lower = text.lower;
-    let script = text.scan.word(words::SCRIPT);
-    if contains(lower, b"*/pression(") || script && contains(lower, b"-moz-binding") {
-        add(best, "xss-style", 75);
-    } else if script && [&b"url"[..], b"style", b"expression("].iter().any(|mark| contains(lower, mark)) {
-        let plain = without_noise(lower);
-        if contains(&plain, b"url(javascript")
-            || contains(&plain, b":expression(")
-                && [&b"style"[..], b"alert(", b"write(", b"document."]
-                    .iter()
-                    .any(|mark| contains(&plain, mark))
-        {
-            add(best, "xss-style", 70);
-        }
-    }
-}
-
 /// A tag from its `<`. Returns how far it was read.
 fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     let rest = &text.lower[start + 1..];
@@ -163,7 +151,7 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         return 2;
     }
     // Control characters between '<' and the name are dropped by some readers, and so is '%'.
-    let blank = rest.iter().take(4).take_while(|byte| **byte < b' ' || **byte == b'%').count();
+    let blank = rest.iter().take(4).take_while(|byte| **byte <= b' ' || **byte == b'%').count();
     let name_length = rest[blank..]
         .iter()
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b':' | b'_'))
@@ -171,11 +159,18 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
     if name_length == 0 || !rest[blank].is_ascii_alphabetic() {
         return 1;
     }
+    // What filters write that part `<` from what follows: `< iframe src=…`. So do programs and sentences that compare.
+    if rest[..blank].contains(&b' ') && !parted(&rest[blank..], name_length) {
+        return 1;
+    }
     if name_length == 1 && spelled(&rest[blank..]) {
         add(best, "xss-element", 70);
     }
     let full = &rest[blank..blank + name_length];
     let name = full.rsplit(|byte| *byte == b':').next().unwrap_or(full);
+    if matches!(full, b"xsl:stylesheet" | b"xsl:transform" | b"xsl:script") && text.lower.len() <= 256 {
+        add(best, "xss-stylesheet", 60);
+    }
     let mut at = blank + name_length;
     let base = if name == b"link" && only_names(&rest[at..]) { 0 } else { element(name) };
     // A name with control characters in it, which some readers drop.
@@ -405,9 +400,18 @@ fn broken_out(text: &[u8], best: &mut Best) {
             add(best, "xss-attribute", 65);
         } else if (first || gap > 0)
             && call
-            && [&b"alert"[..], b"\"alert", b"'alert", b"prompt(", b"confirm(", b"eval(", b"javascript:"]
-                .iter()
-                .any(|name| called.starts_with(name))
+            && [
+                &b"alert"[..],
+                b"\"alert",
+                b"'alert",
+                b"prompt(",
+                b"confirm(",
+                b"eval(",
+                b"print()",
+                b"javascript:",
+            ]
+            .iter()
+            .any(|name| called.starts_with(name))
         {
             add(best, "xss-attribute", 70);
         }

@@ -29,6 +29,8 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], behind: &[u8], tag: &Ta
     }
     match local {
         b"srcdoc" => add(best, "xss-frame", 85),
+        // Where a form is sent, or who is told that a link was followed, at another host.
+        b"formaction" | b"ping" if is_remote(value) => add(best, "xss-form", 65),
         b"schemalocation" if is_elsewhere(value) => best.add(Class::Xxe, "xxe-schema", 65),
         b"style" => style(value, tag, best),
         b"href" | b"src" | b"action" | b"formaction" | b"data" | b"background" | b"poster" | b"dynsrc"
@@ -85,6 +87,12 @@ pub(super) fn judge_attribute(name: &[u8], value: &[u8], behind: &[u8], tag: &Ta
         _ if value.len() > 11 && runs(value) && !value.starts_with(b"data:") => add(best, "xss-url", 80),
         _ => {}
     }
+}
+
+/// Whether a URL has a host of its own.
+fn is_remote(value: &[u8]) -> bool {
+    let rest = value.strip_prefix(b"https:").or_else(|| value.strip_prefix(b"http:")).unwrap_or(value);
+    rest.strip_prefix(b"//").is_some_and(|host| host.first().is_some_and(u8::is_ascii_alphanumeric))
 }
 
 /// Whether a schema is at another host than the names that it describes (XML Schema 1.1, part 1, section 4.3.2): reading the document fetches it.

@@ -3,7 +3,7 @@
 use super::{
     Best, Text, contains,
     html::{COMMON_HANDLERS, Tag, add, attribute},
-    html_attribute::is_handler,
+    html_attribute::{is_handler, runs},
     html_element::{element, ordinary},
     is_word, places,
     scan::bytes,
@@ -15,6 +15,19 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let lower = text.lower;
     if text.scan.byte(bytes::EQUALS) && text.scan.byte(bytes::GREATER) {
         rest_of_tag(lower, best);
+    }
+    if text.scan.byte(bytes::EQUALS) && !text.scan.byte(bytes::LESS) && refreshes(lower) {
+        add(best, "xss-meta", 65);
+    }
+    if text.scan.byte(bytes::BRACKET) && text.scan.byte(bytes::COLON) && linked(lower) {
+        add(best, "xss-url", 70);
+    }
+    if text.scan.byte(bytes::CONTROL)
+        && text.scan.byte(bytes::PAREN)
+        && lower.len() <= 256
+        && in_comment(lower)
+    {
+        add(best, "xss-call", 65);
     }
     if text.scan.byte(bytes::LESS) && lower.len() <= 256 && rest_of_script(lower) {
         add(best, "xss-closed-element", 65);
@@ -46,6 +59,80 @@ fn rest_of_tag(text: &[u8], best: &mut Best) {
     {
         best.add(hit.class, hit.rule, hit.score.min(70));
     }
+}
+
+/// The attributes of a `meta` that goes to another page, whose tag is not in the value: `http-equiv=refresh content="0;url=//b.example"`.
+fn refreshes(text: &[u8]) -> bool {
+    let Some(at) = super::find(text, b"http-equiv").filter(|at| *at <= 96) else { return false };
+    if !contains(text, b"url=") || contains(text, b">") && !text.trim_ascii_end().ends_with(b">") {
+        return false;
+    }
+    // A sentence has words before it.
+    let before = &text[..at];
+    if at > 16 && !contains(before, b"content") || memchr::memchr_iter(b' ', before).nth(3).is_some() {
+        return false;
+    }
+    let mut found = Best::default();
+    let mut tag =
+        Tag { name: b"meta", base: 40, ordinary: false, length: 0, content: contains(text, b"content=") };
+    let mut at = 0;
+    while let Some(step) = attribute(&text[at..], &mut tag, &mut found) {
+        at += step;
+    }
+    found.0.is_some_and(|hit| matches!(hit.rule, "xss-meta" | "xss-url"))
+}
+
+/// A link to a script as forums and wikis write links: `[url=javascript:f(1)]b[/url]`, `[img]javascript:f(1)[/img]`, `[b](javascript:f(1))`.
+fn linked(text: &[u8]) -> bool {
+    let url = |from: usize| {
+        let url = &text[from..];
+        let url = url.strip_prefix(b"\"").or_else(|| url.strip_prefix(b"'")).unwrap_or(url);
+        let called = url.iter().take(48).any(|byte| matches!(byte, b'(' | b'`' | b'<'));
+        called && !contains(&url[..url.len().min(24)], b":void(") && runs(url)
+    };
+    text.contains(&b'[')
+        && ([&b"[url="[..], b"[img=", b"[link=", b"[email="]
+            .iter()
+            .any(|name| places(text, name).take(8).any(|at| url(at + name.len())))
+            || memchr::memchr_iter(b']', text).take(8).any(|at| {
+                let rest = &text[at + 1..];
+                url(at + 1 + usize::from(rest.first() == Some(&b'(')))
+            }))
+}
+
+/// A call on a line of its own, beside lines that begin or end a comment of HTML.
+fn in_comment(text: &[u8]) -> bool {
+    let (mut marks, mut calls) = (0, 0);
+    for line in text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii) {
+        let shown = [&b"alert("[..], b"confirm(", b"prompt("].iter().any(|call| line.starts_with(call));
+        if line.starts_with(b"<!--") || line.starts_with(b"-->") {
+            marks += 1;
+        } else if shown && !tells(line) {
+            calls += 1;
+        } else if line.len() > 2 {
+            return false;
+        }
+    }
+    marks > 0 && calls > 0
+}
+
+/// Whether a name that stands apart from its `<` is an element's with attributes, or is closed at once.
+pub(super) fn parted(text: &[u8], length: usize) -> bool {
+    let (name, rest) = text.split_at(length);
+    let blanks = rest.iter().take(4).take_while(|byte| **byte <= b' ').count();
+    let known =
+        element(name) > 0 || matches!(name, b"a" | b"img" | b"svg" | b"body" | b"input" | b"video" | b"math");
+    let rest = &rest[blanks..];
+    let attribute = rest.iter().take(24).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    known
+        && if name == b"script" {
+            rest.starts_with(b">") || rest.starts_with(b"src=")
+        } else {
+            blanks > 0
+                && attribute > 1
+                && rest.get(attribute) == Some(&b'=')
+                && rest.get(attribute + 1) != Some(&b'=')
+        }
 }
 
 /// The end of a handler, or of a URL that runs, and of its tag, which are not begun in the value: `alert(1)"></b>`.
@@ -107,27 +194,21 @@ pub(super) fn stripped(text: &[u8]) -> bool {
                 rest.starts_with(b">")
             })
         || text.ends_with(b">") && called.iter().any(|call| contains(text, call))
-        || ADDRESSED.iter().any(|attribute| {
-            places(text, attribute).take(8).any(|at| {
-                let url = &text[at + attribute.len()..];
-                let own = at == 0 || !is_word(text[at - 1]);
-                own && !url.starts_with(b"void(")
-                    && url.iter().take(40).any(|byte| matches!(byte, b'(' | b'`'))
-            })
+        || places(text, b"javascript:").take(8).any(|at| {
+            let (before, url) = (&text[..at], &text[at + 11..]);
+            let before = before.strip_suffix(b"\"").or_else(|| before.strip_suffix(b"'")).unwrap_or(before);
+            let addressed = before.strip_suffix(b"=").is_some_and(|before| {
+                let name = before.iter().rev().take(16).take_while(|byte| is_word(**byte)).count();
+                ADDRESSED.contains(&&before[before.len() - name..])
+            });
+            addressed
+                && !url.starts_with(b"void(")
+                && url.iter().take(40).any(|byte| matches!(byte, b'(' | b'`'))
         })
 }
 
-/// Attributes of which a browser reads a URL, with a script's.
-const ADDRESSED: [&[u8]; 8] = [
-    b"src=javascript:",
-    b"src=\"javascript:",
-    b"src='javascript:",
-    b"href=javascript:",
-    b"action=javascript:",
-    b"formaction=javascript:",
-    b"data=javascript:",
-    b"background=javascript:",
-];
+/// Attributes of which a browser reads a URL.
+const ADDRESSED: [&[u8]; 6] = [b"src", b"href", b"action", b"formaction", b"data", b"background"];
 
 /// Whether a handler is the whole value, or the last of attributes that are: `src=b onerror=f(1)`. `before` is what stands before its name.
 pub(super) fn stands_alone(before: &[u8], after: &[u8]) -> bool {

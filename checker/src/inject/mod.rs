@@ -36,6 +36,7 @@ mod remote_host;
 mod scan;
 mod scan_table;
 mod script;
+mod script_string;
 mod script_value;
 mod shell;
 mod shell_glob;

@@ -187,6 +187,9 @@ const WORDS: &[(&str, u32)] = &[
     (".call`", words::SCRIPT),
     ("data:", words::SCRIPT | words::REMOTE),
     ("function", words::SCRIPT | words::CODE | words::DOCUMENT),
+    // `http-equiv`, and `script` letter by letter.
+    ("tp-eq", words::SCRIPT),
+    ("i p t", words::SCRIPT),
     ("<!--#", words::MARKUP),
     ("<!entity", words::MARKUP),
     ("<!doctype", words::MARKUP),

@@ -5,6 +5,7 @@ use super::{
     html_fragment::stripped,
     is_word, places,
     scan::{bytes, words},
+    script_string::steps_out,
     script_value,
 };
 
@@ -37,13 +38,17 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     if text.kind == Kind::Header {
         return;
     }
-    if text.scan.byte(bytes::PAREN | bytes::BACKTICK) && text.lower.len() <= 128 && pieced(text.lower) {
+    let escaped = text.scan.byte(bytes::BACKSLASH) && text.scan.byte(bytes::BRACKET);
+    if text.lower.len() <= 128
+        && (text.scan.byte(bytes::PAREN | bytes::BACKTICK) && pieced(text.lower)
+            || escaped && script_value::named(super::trim_start(text.lower)))
+    {
         add(best, "xss-assembled", 70);
         return;
     }
     let lower = text.lower;
     if text.scan.byte(bytes::QUOTE)
-        && text.scan.byte(bytes::PAREN | bytes::EQUALS)
+        && text.scan.byte(bytes::PAREN | bytes::EQUALS | bytes::BACKTICK)
         && lower.len() <= 256
         && steps_out(lower)
     {
@@ -153,45 +158,6 @@ pub(super) fn tells(call: &[u8]) -> bool {
     let text = &text[..memchr::memchr(quote, text).unwrap_or(text.len())];
     memchr::memchr_iter(b' ', text).count() >= 2 && !text.contains(&b'<')
 }
-
-/// A value that ends a script's string at once, calls something, and cuts off the rest or enters the string again: `';f(1)//`, `"-f()-"`.
-fn steps_out(text: &[u8]) -> bool {
-    let text = text.trim_ascii();
-    let start = text.strip_prefix(b"\\").unwrap_or(text);
-    let Some((&quote, rest)) = start.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"')) else {
-        return false;
-    };
-    let closing = rest.iter().take(4).take_while(|byte| matches!(byte, b')' | b']' | b'}')).count();
-    let Some((&operator, call)) = rest[closing..].split_first() else { return false };
-    let call = super::trim_start(call);
-    let name = call.iter().take_while(|byte| is_word(**byte) || matches!(byte, b'.' | b'$')).count();
-    if name == 0 || call[0].is_ascii_digit() {
-        return false;
-    }
-    let cut = call.ends_with(b"//") || call.ends_with(b"<!--");
-    let again = call.len() > 2 && call.last() == Some(&quote) && call[call.len() - 2] == operator;
-    // Something is given a value, or a member that is found by a text is called.
-    let rest = &call[name..];
-    let given = operator == b';' && rest.starts_with(b"=") && !rest.starts_with(b"==");
-    let found = rest.starts_with(b"[") && contains(rest, b"](");
-    if !(called(rest) || given || found) {
-        return false;
-    }
-    match operator {
-        // A page's own may have strings of its own, none of which is left open.
-        b';' => {
-            let quotes = memchr::memchr_iter(quote, call).count();
-            let own = given || found || PAGES.iter().any(|page| call.starts_with(page));
-            cut && (quotes == 0 || own && quotes.is_multiple_of(2)) || again
-        }
-        b'-' | b'*' | b'^' | b'%' => cut || again,
-        _ => false,
-    }
-}
-
-/// What only scripts of pages begin with.
-const PAGES: [&[u8]; 8] =
-    [b"$.", b"import(", b"window.", b"document.", b"location.", b"fetch(", b"top.", b"parent."];
 
 /// Nothing but the signs that any script can be written in: `[][(![]+[])[+[]]]`.
 fn signs_only(text: &[u8]) -> bool {
@@ -376,7 +342,7 @@ fn url(text: &[u8], best: &mut Best) {
 }
 
 /// `(`, a template, or `.call(` behind a name, perhaps after white space, a comment or brackets.
-fn called(after: &[u8]) -> bool {
+pub(super) fn called(after: &[u8]) -> bool {
     let gap = after
         .iter()
         .take(8)

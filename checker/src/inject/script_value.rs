@@ -29,6 +29,7 @@ pub(super) fn runs(lower: &[u8]) -> bool {
         || named(text)
         || behind_number(text)
         || of_page(text)
+        || written(text)
         || loads(text)
         || thrown(text)
         || !sentence && (shows(text) || given(text))
@@ -124,7 +125,7 @@ fn made_code(text: &[u8]) -> bool {
 }
 
 /// A member of a page's own object that is named by a text, so that nobody finds it: `self["alert"]`, `this['document']`, `top["\x61"]`.
-fn named(text: &[u8]) -> bool {
+pub(super) fn named(text: &[u8]) -> bool {
     const OBJECTS: [&[u8]; 8] =
         [b"window[", b"self[", b"top[", b"parent[", b"this[", b"frames[", b"globalthis[", b"document["];
     const MEMBERS: [&[u8]; 8] =
@@ -138,7 +139,9 @@ fn named(text: &[u8]) -> bool {
                     return false;
                 };
                 let name = &name[..memchr::memchr(quote, name).unwrap_or(name.len())];
-                matches!(name, [b'\\', b'x' | b'u' | b'0'..=b'7', ..]) || MEMBERS.contains(&name)
+                let escaped = memchr::memchr(b'\\', name)
+                    .is_some_and(|at| matches!(name.get(at + 1), Some(b'x' | b'u' | b'0'..=b'7')));
+                escaped || MEMBERS.contains(&name)
             })
         })
 }
@@ -174,6 +177,20 @@ fn of_page(text: &[u8]) -> bool {
         })
     });
     member || text.starts_with(b"with(document)") && shown(text)
+}
+
+/// A part of the page that is given a text, and nothing else: `document.querySelector("p").textContent="b"`.
+fn written(text: &[u8]) -> bool {
+    const PARTS: [&[u8]; 4] = [b").textcontent=", b").innertext=", b").innerhtml=", b").outerhtml="];
+    text.starts_with(b"document.")
+        && !text.contains(&b' ')
+        && PARTS.iter().any(|part| {
+            super::find(text, part).is_some_and(|at| {
+                let given = &text[at + part.len()..];
+                let given = given.strip_suffix(b";").unwrap_or(given);
+                matches!(given, [b'"', .., b'"'] | [b'\'', .., b'\''] | [b'`', .., b'`'])
+            })
+        })
 }
 
 /// A script from elsewhere, or what is asked of another host: `import('data:…')`, `$.getScript('//…')`.
