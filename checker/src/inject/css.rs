@@ -6,6 +6,7 @@ use super::{
     html_attribute::without_noise,
     places,
     scan::{bytes, words},
+    script_value::shown,
 };
 
 /// A style without the tag that it is meant for.
@@ -22,8 +23,8 @@ pub(super) fn loose(text: &Text<'_>, best: &mut Best) {
         && [&b"url"[..], b"style", b"expression", b"background"].iter().any(|mark| contains(lower, mark))
     {
         let plain = without_noise(lower);
-        let runs =
-            [&b"style"[..], b"alert(", b"write(", b"document."].iter().any(|mark| contains(&plain, mark));
+        let runs = shown(&plain)
+            || [&b"style"[..], b"alert(", b"write(", b"document."].iter().any(|mark| contains(&plain, mark));
         // A filter that takes `\2` away makes an 8 of a bracket.
         let called = contains(&plain, b":expression(") || contains(&plain, b":expression8");
         if contains(&plain, b"url(javascript") || called && runs || pictured(&plain) {

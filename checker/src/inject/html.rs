@@ -193,7 +193,7 @@ fn tag(text: &Text<'_>, start: usize, best: &mut Best) -> usize {
         let generic = start > 0
             && (is_word(text.lower[start - 1]) || text.lower[start - 1] == b':')
             && matches!(body, [b'>', b'(' | b',' | b'>' | b' ' | b';' | b')', ..])
-            && !contains(body, b"</script");
+            && !contains(&body[..body.len().min(160)], b"</script");
         // A pattern that looks for scripts: `<script>.*</script>`. What has no letter and no bracket runs nothing.
         let end = super::find(&body[..body.len().min(32)], b"</script").unwrap_or(0);
         let pattern = end > 1 && body[1..end].iter().all(|byte| matches!(byte, b'.' | b'*' | b'?'));
@@ -365,8 +365,8 @@ fn value(text: &[u8]) -> (&[u8], usize) {
 /// A handler behind a quote: the value left the attribute that it stood in.
 fn broken_out(text: &[u8], best: &mut Best) {
     let begins = matches!(super::trim_start(text).first(), Some(b'"' | b'\'' | b'`'));
-    // What a value begins with that is no text, measured once for all handlers.
-    let blank = text.len() - super::trim_start(text).len();
+    // What a value begins and ends with that is no text, measured once for all handlers.
+    let (blank, end) = (text.len() - super::trim_start(text).len(), text.trim_ascii_end().len());
     for equals in memchr::memchr_iter(b'=', text) {
         // The name before it, and what stands before that, within a few bytes.
         let before = &text[equals.saturating_sub(40)..equals];
@@ -390,7 +390,7 @@ fn broken_out(text: &[u8], best: &mut Best) {
         // A value that begins with the quote it leaves by needs no call behind a handler of a known name.
         let known = begins && text.len() <= 256 && gap > 0 && COMMON_HANDLERS.contains(&name);
         // Cut off, so that what stands behind the value becomes the handler.
-        let cut = begins && quote && after.is_empty() && equals + 1 >= text.trim_ascii_end().len();
+        let cut = begins && quote && after.is_empty() && equals + 1 >= end;
         if quote && call || known || cut {
             add(best, "xss-attribute", 85);
         } else if call

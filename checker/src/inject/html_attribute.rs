@@ -209,10 +209,13 @@ fn is_shared_style(value: &[u8]) -> bool {
 /// Without comments, backslashes and white space, which styles and URLs may have within words.
 pub(super) fn without_noise(value: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(value.len());
-    let mut at = 0;
+    let (mut at, mut closed) = (0, true);
     while let Some(&byte) = value.get(at) {
         if value[at..].starts_with(b"/*") {
-            at += 2 + memchr::memmem::find(&value[at + 2..], b"*/").map_or(0, |length| length + 2);
+            // What is not closed once is not closed further on.
+            let end = if closed { super::find(&value[at + 2..], b"*/") } else { None };
+            closed = end.is_some();
+            at += 2 + end.map_or(0, |length| length + 2);
         } else {
             if byte > b' ' && byte != b'\\' && byte != 0x7f {
                 plain.push(byte);

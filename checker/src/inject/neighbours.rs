@@ -470,3 +470,26 @@ fn brackets_apart_or_without_a_semicolon_and_links_of_forums_are_told_from_text(
         ],
     );
 }
+
+#[test]
+fn years_comparisons_in_sentences_and_images_are_told_from_conditions_styles_and_links() {
+    told_apart(
+        Class::Sql,
+        &["1-@a or'1", "1,a from mysql.user;"],
+        &[
+            "1998 and '99",
+            "2005 and \u{2019}06",
+            "1 or 2 like the ones in the photo (blue)",
+            "2 or 3 like those; thanks",
+            "3 or 4 like these (red)",
+        ],
+    );
+    told_apart(
+        Class::Xss,
+        &["width:expression(eval(location.search.slice(1)))", "color:red;\nwidth:expression(confirm(1))"],
+        &["![a](data:image/svg+xml;utf8,<svg xmlns='http://www.w3.org/2000/svg'/>)"],
+    );
+    // As many others before it as one likes.
+    let behind = "http://a.example,".repeat(200) + "gopher://b.example:6379/_c";
+    assert_eq!(found(&behind), Some(Class::Ssrf));
+}

@@ -37,7 +37,8 @@ pub(super) fn judge(text: &Text<'_>, best: &mut Best) {
     let lower = text.lower;
     let start = super::trim_start(lower);
     let start = start.strip_prefix(b"url:").or_else(|| start.strip_prefix(b"=")).unwrap_or(start);
-    for at in places(lower, b"://").take(64).filter(|at| reaches_beyond(lower, *at)) {
+    // Others may stand before it, as many as one likes.
+    for at in places(lower, b"://").filter(|at| reaches_beyond(lower, *at)).take(8) {
         let alone = !lower.iter().any(|byte| *byte <= b' ');
         let filter = lower[..at].ends_with(b"php") && lower[at + 3..].starts_with(b"filter");
         add(best, "ssrf-scheme", if alone || filter { 85 } else { 45 });

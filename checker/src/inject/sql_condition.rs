@@ -33,6 +33,16 @@ impl<'t> Tokens<'t> {
         self.present & kinds != 0
     }
 
+    /// Whether it has several lines, as code and documents have: looked for at its beginning, since rules ask this at one token after another.
+    pub(super) fn has_lines(self) -> bool {
+        memchr::memchr(b'\n', self.beginning()).is_some()
+    }
+
+    /// So much of the text as a rule may search for each token.
+    pub(super) fn beginning(self) -> &'t [u8] {
+        &self.text[..self.text.len().min(1024)]
+    }
+
     pub(super) fn kind(self, at: usize) -> Option<Kind> {
         self.all.get(at).map(|token| token.kind)
     }
@@ -314,8 +324,9 @@ impl<'t> Tokens<'t> {
             let symbol = self.is(behind, Kind::Compare);
             // `a`=`a, which the application closes.
             let named = self.operand(other).is_some() || self.bytes(other) == b"`";
-            // 1 sounds like a: a literal and a pattern.
-            let pattern = literal && !matches!(self.bytes(behind), b"is" | b"in" | b"between");
+            // 1 sounds like a: a literal and a pattern, and no sentence (`1 or 2 like the ones (below)`).
+            let single = self.ends(other + 1) || self.is_or(other + 1);
+            let pattern = literal && single && !matches!(self.bytes(behind), b"is" | b"in" | b"between");
             let compared = symbol && (literal || name) || pattern && !self.word(behind, Word::Not);
             return if compared && named { Strength::Some } else { Strength::No };
         }

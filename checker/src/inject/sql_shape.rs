@@ -259,7 +259,8 @@ fn waits(tokens: Tokens<'_>, best: &mut Best) {
 /// Expressions that no other language has, and no sentence.
 fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
     // Each has one of these words or casts something, compares within a condition, or calls what it names.
-    const WORDS: u64 = Word::Having.bit() | Word::Select.bit() | Word::Union.bit() | Word::Inner.bit();
+    const WORDS: u64 =
+        Word::From.bit() | Word::Having.bit() | Word::Select.bit() | Word::Union.bit() | Word::Inner.bit();
     const CALLED: u64 = Word::Function.bit() | Word::If.bit() | Kind::Number.bit();
     let casts = || tokens.has(Kind::Arithmetic.bit()) && super::contains(tokens.text, b"::");
     let conditions = tokens.has(Kind::Compare.bit()) && tokens.has(Word::Or.bit() | Word::And.bit());
@@ -328,7 +329,7 @@ fn everywhere(tokens: Tokens<'_>, best: &mut Best) {
                 if tokens.is(at + 1, Kind::Arithmetic)
                     && tokens.bytes(at + 1) == b"::"
                     && is_type(tokens.bytes(at + 2))
-                    && (at == 0 || tokens.is(at, Kind::Right) && !has_placeholder(tokens.text)) =>
+                    && (at == 0 || tokens.is(at, Kind::Right) && !has_placeholder(tokens.beginning())) =>
             {
                 add(best, "sql-cast", 70);
             }
@@ -365,7 +366,7 @@ fn called(tokens: Tokens<'_>, at: usize, best: &mut Best) {
         && asks(at)
         && tokens.is(at + 3, Kind::Comma)
         && (at + 4..tokens.all.len()).any(asks);
-    let letters = letters && !tokens.text.contains(&b'\n');
+    let letters = letters && !tokens.has_lines();
     // concat(char(97), …)
     let spelled = matches!(outer, b"concat" | b"concat_ws" | b"char")
         && matches!(tokens.bytes(inner), b"char" | b"chr")

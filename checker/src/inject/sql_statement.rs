@@ -94,10 +94,9 @@ pub(super) fn stacked(tokens: Tokens<'_>, at: usize) -> bool {
         Some(Kind::Word(Word::If)) => {
             let first = tokens.skip_left(at + 1);
             // Code of a program has an `if` behind a semicolon as well.
-            let sure = !tokens.text.contains(&b'\n')
-                || tokens.is(first, Kind::Number)
-                || tokens.word(first, Word::Select);
-            sure && tokens.is(at + 1, Kind::Left) && tokens.condition(at + 2) == Strength::Strong
+            let sure =
+                || tokens.is(first, Kind::Number) || tokens.word(first, Word::Select) || !tokens.has_lines();
+            tokens.is(at + 1, Kind::Left) && tokens.condition(at + 2) == Strength::Strong && sure()
                 || tokens.word(at + 1, Word::Exists) && tokens.is(at + 2, Kind::Left)
         }
         // ;(load_file(…

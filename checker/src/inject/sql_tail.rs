@@ -188,9 +188,10 @@ fn joined(tokens: Tokens<'_>, at: usize, lead: Lead, best: &mut Best) {
         {
             70
         }
-        // 1-@a or'1
+        // 1-@a or'1, and not 1998 and '99
         (Strength::Weak, Lead::Number)
-            if tokens.is(at + 1, Kind::Open)
+            if at > 1
+                && tokens.is(at + 1, Kind::Open)
                 && at + 2 == tokens.all.len()
                 && (2..=8).contains(&tokens.bytes(at + 1).len())
                 && tokens.bytes(at + 1)[1..].iter().all(u8::is_ascii_digit) =>

@@ -71,6 +71,32 @@ fn signs_repeated_before_and_behind_signs_cost_their_length() {
     }
 }
 
+/// What is asked of the rest of a value at each piece, and answered no by its end, or by what is not there.
+#[test]
+fn pieces_before_an_end_cost_their_length() {
+    for (start, piece, end) in [
+        ("", ";if('a'='a')", "\n"),
+        ("a", ")::int", " {}"),
+        ("", "ascii(mid(", "\nx"),
+        ("<p style=\"", "/*a", ""),
+        ("a", "<script>,", ""),
+        ("", &format!("\"onload={}", " ".repeat(79)), " "),
+        ("", "http://a,", "gopher:/"),
+        ("", "[a](javascript:", ""),
+        ("", "1,a from mysql.", ""),
+        ("", "' like a ", "'"),
+    ] {
+        let value = |length: usize| {
+            // Blanks are as many as there is of the rest.
+            let end = if end == " " { times(end, length) } else { end.to_owned() };
+            [start, &times(piece, length), &end].concat()
+        };
+        let (long, short) = (value(4 * SHORT * TIMES as usize), value(4 * SHORT));
+        let growth = growth(&long, &short);
+        assert!(growth < f64::from(MOST), "{start:?}, {piece:?}, {end:?}: {growth}");
+    }
+}
+
 /// What would take longest: each piece over and over, in 64 KiB. A debug build must do it within 50 ms for a KiB.
 #[test]
 fn work_grows_with_length_and_no_faster() {
