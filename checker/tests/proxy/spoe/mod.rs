@@ -188,12 +188,15 @@ fn http2() {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", "printf %s \"$0\" | curl -sS -m 20 -o /dev/null -w '%{http_code}' \"$@\"", body]);
         let said = shell.args(&whole).arg(&url).output().unwrap();
-        String::from_utf8(said.stdout).unwrap()
+        (String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap())
     };
-    assert_eq!(sent(r#"{"q":"1' OR '1'='1"}"#), "403");
+    assert_eq!(sent(r#"{"q":"1' OR '1'='1"}"#).0, "403");
     assert!(application.another().is_none());
-    assert_eq!(sent(r#"{"q":"x"}"#), "200");
-    assert_eq!(sent(&document(40_000, "x")), "413");
+    assert_eq!(sent(r#"{"q":"x"}"#).0, "200");
+    // HAProxy answers before it has all of it, and cancels the stream: a curl that sees both at once, on a busy machine, tells of the latter alone.
+    let cancelled = |(status, said): &(String, String)| status == "000" && said.contains("CANCEL");
+    let answered = (0..20).map(|_| sent(&document(40_000, "x"))).find(|answer| !cancelled(answer));
+    assert_eq!(answered.unwrap().0, "413");
 }
 
 fn upgrades() {
