@@ -79,7 +79,7 @@ fn pieces_before_an_end_cost_their_length() {
         ("a", ")::int", " {}"),
         ("", "ascii(mid(", "\nx"),
         ("<p style=\"", "/*a", ""),
-        ("a", "<script>,", ""),
+        ("", "a<script>,", ""),
         ("", &format!("\"onload={}", " ".repeat(79)), " "),
         ("", "http://a,", "gopher:/"),
         ("", "[a](javascript:", ""),
